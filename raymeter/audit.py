@@ -1,0 +1,199 @@
+"""The whole pipeline on one screen: `python -m raymeter.audit CONFIG.yaml [section.key=value ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+import yaml
+
+from raymeter.cli import guarded
+from raymeter.collect import collect_signals, gather_records
+from raymeter.config import Attack, AuditConfig, load_config
+from raymeter.console import StageConsole
+from raymeter.data import load_dataset
+from raymeter.errors import ConfigError, DataError
+from raymeter.models import build_model
+from raymeter.provenance import identity, provenance
+from raymeter.report import console_table, verdict, write_report
+from raymeter.runtime import connected, describe_cluster
+from raymeter.schema import AuditResult, Dataset, Scores, SignalMatrix, Signals, Split
+from raymeter.signals import KINDS
+from raymeter.split import make_split
+from raymeter.stats import summarise
+from raymeter.store import RunStore
+from raymeter.train import train_references
+
+# Below this many examples x models x targets an attack is quicker than handing it to other processes.
+CELLS_WORTH_A_TASK = 20_000_000
+
+
+def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
+    """Audit from data to report; expects a connected Ray."""
+    with console.stage("Load Dataset"):
+        dataset = load_dataset(config.data_spec())
+        split = _split(config, dataset)
+        _check_fit(config, dataset)
+        store.claim(identity(config, dataset))
+    with console.stage("Load or Train Models"):
+        models = train_references(dataset, split, config.train, config.cluster, store, console)
+    with console.stage("Gather Auditing Dataset"):
+        records = gather_records(dataset, split)
+    with console.stage("Compute Membership Signals"):
+        signals = collect_signals(dataset, split, records, models, config, store, console)
+    with console.stage("Perform Privacy Audit"):
+        scores = run_attacks(signals, config.attacks)
+        attacks, table = summarise(scores, split.reference, records[0].y)
+        result = AuditResult(attacks, table, console.timings, provenance(config, dataset, models, describe_cluster()))
+    write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data))
+    return result
+
+
+def run_attacks(signals: Signals, attacks: Mapping[str, Attack]) -> list[Scores]:
+    """Every attack on every target; large work is spread over Ray tasks that share the signals without a copy."""
+    matrix = next(iter(signals.audit.values()))
+    targets = len(matrix.targets)
+    if matrix.member.size * targets < CELLS_WORTH_A_TASK:
+        return [replace(attack(signals), attack=label) for label, attack in attacks.items()]
+    shared = ray.put(signals)
+    task = ray.remote(_attack_targets)
+    chunks = np.array_split(np.arange(targets), min(targets, max(1, int(ray.cluster_resources().get("CPU", 1)))))
+    pending = {label: [task.remote(shared, attack, chunk) for chunk in chunks] for label, attack in attacks.items()}
+    return [replace(_join(ray.get(parts)), attack=label) for label, parts in pending.items()]
+
+
+def _attack_targets(signals: Signals, attack: Attack, chunk: np.ndarray) -> Scores:
+    def narrow(matrix: SignalMatrix) -> SignalMatrix:
+        return replace(matrix, reference=matrix.reference[chunk], targets=matrix.targets[chunk])
+
+    return attack(
+        Signals(
+            audit={kind: narrow(matrix) for kind, matrix in signals.audit.items()},
+            population={kind: narrow(matrix) for kind, matrix in signals.population.items()},
+        )
+    )
+
+
+def _join(parts: Sequence[Scores]) -> Scores:
+    """Scores of successive groups of targets -> scores of all."""
+    return replace(
+        parts[0],
+        values=np.concatenate([part.values for part in parts], axis=1),
+        member=np.concatenate([part.member for part in parts], axis=1),
+        targets=np.concatenate([part.targets for part in parts]),
+        settings={
+            key: sum((list(part.settings[key]) for part in parts), []) if isinstance(value, list) else value
+            for key, value in parts[0].settings.items()
+        },
+    )
+
+
+def _split(config: AuditConfig, dataset: Dataset) -> Split:
+    return make_split(
+        pool=len(dataset.y),
+        population=len(dataset.population_y),
+        models=config.num_models,
+        targets=config.run.num_experiments,
+        examples=config.audit.data_size,
+        seed=config.run.random_seed,
+    )
+
+
+def _check_fit(config: AuditConfig, dataset: Dataset) -> None:
+    """Find out before any work what would fail after it: model and views that do not suit the data."""
+    with torch.device("meta"):
+        build_model(config.train.model_name, dataset.x.shape[1:], dataset.num_classes)
+    config.views(dataset.is_image)
+    if config.train.augment != "none" and not dataset.is_image:
+        raise ConfigError(f"train.augment: {config.train.augment} is for images; use none with {dataset.name}")
+
+
+def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
+    """Run one audit, given its configuration or the path of a YAML file; uses a running Ray or starts one."""
+    if not isinstance(config, AuditConfig):
+        config = load_config(config)
+    console = StageConsole()
+    for line in config.notes():
+        console.note(line)
+    start = time.perf_counter()
+    with connected(config.cluster, verbose):
+        console.timings["Start Ray"] = time.perf_counter() - start
+        store = RunStore.at(config.run.log_dir)
+        result = run(config, store, console)
+        console.console.print()
+        console.console.print(console_table(result))
+        console.console.print(verdict(result))
+        console.console.print(f"Report: {store.uri}/{config.audit.report_log}")
+    return result
+
+
+def dry_run(config: AuditConfig) -> str:
+    """The resolved configuration and what an audit would do, without doing any of it."""
+    lines = [yaml.safe_dump(config.resolved(), sort_keys=False).rstrip(), ""]
+    store = RunStore.at(config.run.log_dir)
+    done = [index for index in range(config.num_models) if store.load_model(index, config.train.recipe().hash)[0]]
+    lines.append(f"models: {config.num_models} in all, {len(done)} reused, {config.num_models - len(done)} to train")
+    try:
+        spec = replace(config.data_spec(), download=False)
+        dataset = load_dataset(spec)
+    except DataError as error:
+        return "\n".join([*lines, f"data: not here yet ({error})"])
+    split = _split(config, dataset)
+    _check_fit(config, dataset)
+    store.check_identity(identity(config, dataset))
+    examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
+    records = examples + len(split.population_ids)
+    data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
+    signals_mb = len(KINDS) * 4 * records * config.num_models * queries / 2**20
+    lines += [
+        f"data: {dataset.name}, pool {len(dataset.y)}, population {len(dataset.population_y)}, "
+        f"{dataset.num_classes} classes",
+        f"audit: {examples} records x {config.num_models} models x {queries} views, {len(split.targets)} targets",
+        f"memory: about {data_mb:.0f} MiB of records on every node, {2 * signals_mb:.0f} MiB of signals on the driver",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m raymeter.audit", description="Audit how much a training procedure leaks about its records."
+    )
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, see configs/README.md")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
+    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
+    options = parser.parse_intermixed_args(argv)
+
+    def command() -> int:
+        sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
+        config = load_config(options.config, options.overrides)
+        if options.dry_run:
+            print(dry_run(config))
+        else:
+            audit(config, verbose=options.verbose)
+        return 0
+
+    return guarded(command)
+
+
+class _CallableModule(types.ModuleType):
+    """Lets `raymeter.audit(config)` mean `raymeter.audit.audit(config)`; a package cannot hold both names."""
+
+    def __call__(self, config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
+        return audit(config, verbose=verbose)
+
+
+sys.modules[__name__].__class__ = _CallableModule
+
+if __name__ == "__main__":
+    sys.exit(main())

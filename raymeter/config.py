@@ -1,0 +1,373 @@
+"""YAML -> frozen configuration: every default lives here, an unknown key is an error that names its path.
+
+Sections `run`, `audit`, `train` and `data` keep the keys and meanings of Privacy Meter; `cluster` is ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
+from raymeter.data import DataSpec
+from raymeter.errors import ConfigError
+from raymeter.fit import Augment, Recipe
+from raymeter.signals import View, default_views
+
+Attack = Loss | Rmia | Lira
+PRIVACY_METER_ATTACKS: dict[str, tuple[str, ...]] = {"RMIA": ("rmia", "loss"), "LOSS": ("loss",)}
+DEFAULT_ATTACKS = ("loss", "rmia", "lira")
+# Accepted so that a Privacy Meter file runs unchanged, and answered with one line.
+NO_LONGER_USED = {
+    "train.device": "Ray assigns devices; see train.resources_per_model",
+    "audit.device": "Ray assigns devices; see train.resources_per_model",
+    "train.type": "training is PyTorch",
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RunConfig(_Section):
+    """Where results go and what makes them repeatable."""
+
+    log_dir: str = Field(min_length=1, description="Run directory (path, s3:// or gs://); finished models are reused")
+    random_seed: int = Field(0, ge=0, description="Every random choice derives from this number")
+    num_experiments: int | None = Field(
+        None, ge=1, description="How many models are attacked and reported; by default all"
+    )
+    time_log: bool = Field(True, description="Write log_time_analysis.log with the seconds of every stage")
+
+
+class AuditSection(_Section):
+    """What is asked of the trained models."""
+
+    num_ref_models: int = Field(7, ge=1, description="k reference models per target; 2k + 2 models are trained")
+    privacy_game: Literal["privacy_loss_model"] = Field(
+        "privacy_loss_model", description="The only game so far: was this record in the target's training set?"
+    )
+    algorithm: Literal["RMIA", "LOSS"] | None = Field(
+        None, description="Privacy Meter's name for one attack; attacks says more and wins when both are given"
+    )
+    attacks: tuple[Any, ...] | None = Field(
+        None,
+        strict=False,
+        description="List of attacks, each a name or {name, label, settings...}; by default loss, rmia and lira",
+    )
+    data_size: int | None = Field(None, ge=2, description="Number of pool records to audit; by default all")
+    population_size: int | None = Field(
+        None, ge=1, description="Number of records that no model trains on; by default at most 10000"
+    )
+    views: tuple[View, ...] | None = Field(
+        None, strict=False, min_length=1, description="Views per record; by default identity and mirror for images"
+    )
+    batch_size: int = Field(1000, ge=1, description="Records per block when signals are computed")
+    report_log: str = Field("report", min_length=1, description="Directory of the report inside run.log_dir")
+    device: str | None = Field(None, description="Accepted from Privacy Meter and not used")
+
+    @field_validator("views")
+    @classmethod
+    def _views_differ(cls, views: tuple[View, ...] | None) -> tuple[View, ...] | None:
+        if views is not None and len(set(views)) != len(views):
+            raise ValueError("each view may be listed once")
+        return views
+
+
+class TrainSection(_Section):
+    """How one model is trained, and what it may use."""
+
+    model_name: str = Field("cnn", description="A name from the models table, or module:function")
+    optimizer: Literal["SGD", "Adam", "AdamW"] = Field("SGD", description="Optimizer")
+    learning_rate: float = Field(0.1, gt=0, description="Peak learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay")
+    batch_size: int = Field(256, ge=1, description="Records per optimizer step")
+    epochs: int = Field(100, ge=1, description="Passes over the training half")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="cos(7 pi t / 16), or constant")
+    warmup: float = Field(0.01, ge=0, lt=1, description="Share of all steps with a linearly rising learning rate")
+    augment: Augment = Field("none", description="none, mirror, or mirror_crop (images only)")
+    ema: float | None = Field(None, gt=0, lt=1, description="Decay of a moving average of the weights, kept instead")
+    precision: Literal["float32", "bf16"] = Field("float32", description="bf16 autocasts on CUDA")
+    resources_per_model: dict[str, float] | None = Field(
+        None, description="Ray resources of one model in training; by default CPU: 1, and GPU: 1 where there are GPUs"
+    )
+    max_attempts: int = Field(3, ge=1, description="How often a model that fails is started before it is given up")
+    checkpoint_interval: float = Field(
+        10.0, ge=0, description="Seconds between checkpoints, taken at the end of an epoch; 0 saves every epoch"
+    )
+    device: str | None = Field(None, description="Accepted from Privacy Meter and not used")
+    type: str | None = Field(None, description="Accepted from Privacy Meter and not used")
+
+    @field_validator("resources_per_model")
+    @classmethod
+    def _resources(cls, resources: dict[str, float] | None) -> dict[str, float] | None:
+        for name, amount in (resources or {}).items():
+            if not amount > 0:
+                raise ValueError(f"{name} must be above 0; leave it out instead")
+        return resources
+
+    def recipe(self) -> Recipe:
+        """The part of this section that decides what a trained model is."""
+        names = [f.name for f in fields(Recipe) if f.name != "model"]
+        return Recipe(model=self.model_name, **{name: getattr(self, name) for name in names})
+
+
+class DataSection(_Section):
+    """Which records."""
+
+    dataset: str = Field("digits", description="A name from the datasets table, or module:function")
+    data_dir: str = Field("data", description="Where dataset files are looked for and downloaded to")
+    path: str | None = Field(None, description="The .npz or Parquet file of dataset: arrays")
+    pool_size: int | None = Field(
+        None, ge=4, description="Records that may train a model, even; by default all but the population"
+    )
+    download: bool = Field(True, description="Download missing public datasets")
+
+    @field_validator("pool_size")
+    @classmethod
+    def _even(cls, pool_size: int | None) -> int | None:
+        if pool_size is not None and pool_size % 2:
+            raise ValueError("must be even, so that both halves of a pair are equal")
+        return pool_size
+
+
+class ClusterSection(_Section):
+    """Where the work runs; without an address and without RAY_ADDRESS an embedded Ray starts by itself."""
+
+    address: str | None = Field(None, description="Address of a running Ray cluster; RAY_ADDRESS is used otherwise")
+    num_cpus: int | None = Field(None, ge=1, description="CPUs of the embedded Ray; by default all cores")
+    max_slots: int | None = Field(None, ge=1, description="Most models in training at once; by default what fits")
+
+
+class AuditConfig(_Section):
+    """One audit, complete and checked."""
+
+    run: RunConfig
+    audit: AuditSection = AuditSection()
+    train: TrainSection = TrainSection()
+    data: DataSection = DataSection()
+    cluster: ClusterSection = ClusterSection()
+
+    @property
+    def num_models(self) -> int:
+        """Models to train: 2 max(ceil(experiments / 2), k + 1), as in Privacy Meter."""
+        return 2 * max(math.ceil((self.run.num_experiments or 1) / 2), self.audit.num_ref_models + 1)
+
+    @property
+    def attacks(self) -> dict[str, Attack]:
+        """The attacks by label, in the order given."""
+        return _attacks(self.audit)
+
+    def data_spec(self) -> DataSpec:
+        """What the dataset loaders are asked for."""
+        return DataSpec(
+            dataset=self.data.dataset,
+            data_dir=self.data.data_dir,
+            path=self.data.path,
+            pool_size=self.data.pool_size,
+            population_size=self.audit.population_size,
+            seed=self.run.random_seed,
+            download=self.data.download,
+        )
+
+    def views(self, is_image: bool) -> tuple[View, ...]:
+        """The views to compute; mirroring makes sense for images only."""
+        if self.audit.views is None:
+            return default_views(is_image)
+        if "mirror" in self.audit.views and not is_image:
+            raise ConfigError(f"audit.views: mirror is for images, and {self.data.dataset} has none; use [identity]")
+        return self.audit.views
+
+    def notes(self) -> list[str]:
+        """One line for every key that was accepted and is not used."""
+        lines = []
+        for path, why in NO_LONGER_USED.items():
+            section, key = path.split(".")
+            if getattr(getattr(self, section), key) is not None:
+                lines.append(f"{path} is accepted and not used: {why}")
+        if self.audit.algorithm and self.audit.attacks is not None:
+            lines.append("audit.algorithm is not used: audit.attacks says which attacks run")
+        return lines
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration with its defaults, as plain values."""
+        values = self.model_dump(mode="json")
+        values["audit"]["attacks"] = [
+            {"label": label, "name": attack_name(attack), **asdict(attack)} for label, attack in self.attacks.items()
+        ]
+        return values
+
+
+def attack_name(attack: Attack) -> str:
+    """The name of an attack in the attacks table."""
+    return next(name for name, kind in ATTACKS.items() if isinstance(attack, kind))
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
+    """Read a YAML file, apply `section.key=value` overrides, check everything.
+
+    Raises:
+        ConfigError: One line with the key path, the value and the remedy.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
+    values = _parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections run, audit, train, data, got {_show(values)}")
+    for override in overrides:
+        _apply(values, override)
+    return build_config(values)
+
+
+def build_config(values: Mapping[str, Any]) -> AuditConfig:
+    """Check plain values, as they come from YAML.
+
+    Raises:
+        ConfigError: One line with the key path, the value and the remedy.
+    """
+    sections = {key: {} if section is None else section for key, section in values.items()}
+    try:
+        config = AuditConfig.model_validate(sections)
+    except ValidationError as error:
+        details = error.errors()
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise ConfigError(_explain(details[0]) + more) from None
+    config.attacks  # noqa: B018 - checks the list of attacks
+    if config.audit.data_size and config.data.pool_size and config.audit.data_size > config.data.pool_size:
+        raise ConfigError(
+            f"audit.data_size: cannot audit {config.audit.data_size} of {config.data.pool_size} records; "
+            "lower it or raise data.pool_size"
+        )
+    return config
+
+
+def _attacks(section: AuditSection) -> dict[str, Attack]:
+    entries = section.attacks
+    if entries is None:
+        entries = PRIVACY_METER_ATTACKS[section.algorithm] if section.algorithm else DEFAULT_ATTACKS
+    attacks: dict[str, Attack] = {}
+    for index, entry in enumerate(entries):
+        label, attack = _attack(entry, f"audit.attacks[{index}]")
+        if label in attacks:
+            raise ConfigError(f"audit.attacks[{index}]: a second attack called {label!r}; give it a label of its own")
+        attacks[label] = attack
+    if not attacks:
+        raise ConfigError(f"audit.attacks: the list is empty; name at least one of {', '.join(ATTACKS)}")
+    return attacks
+
+
+def _attack(entry: Any, path: str) -> tuple[str, Attack]:
+    settings = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
+        raise ConfigError(f"{path}: expected a name such as rmia or a mapping with a name, got {_show(entry)}")
+    settings = dict(settings)
+    name = settings.pop("name")
+    label = settings.pop("label", name)
+    if name not in ATTACKS:
+        raise ConfigError(f"{path}.name: unknown attack {name!r}; {_suggest(name, ATTACKS)}")
+    if not isinstance(label, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", label):
+        raise ConfigError(f"{path}.label: got {_show(label)}; use letters, digits, _ and -")
+    try:
+        attack: Attack = TypeAdapter(ATTACKS[name]).validate_python(settings)
+    except ValidationError as error:
+        known = {f.name for f in fields(ATTACKS[name])}
+        raise ConfigError(_explain(error.errors()[0], path, known)) from None
+    return label, attack
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not equals or not dot or not key:
+        raise ConfigError(f"override {override!r}: expected section.key=value, such as train.epochs=10")
+    if section not in AuditConfig.model_fields:
+        raise ConfigError(f"{path}: unknown section {section!r}; {_suggest(section, AuditConfig.model_fields)}")
+    if not isinstance(values.get(section) or {}, dict):
+        raise ConfigError(f"{section}: expected keys and values, got {_show(values[section])}")
+    values[section] = {**(values.get(section) or {}), key: _parse_yaml(text, f"override {path}")}
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-3 as a number (as YAML 1.2 does) and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+
+
+REMEDIES = {
+    "missing": "this key is required; add it",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "string_type": "expected a text; put it in quotes",
+    "bool_type": "expected true or false",
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "tuple_type": "expected a list",
+}
+
+
+def _explain(error: ErrorDetails, prefix: str = "", known: set[str] | None = None) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    full = ".".join(part for part in (prefix, path) if part) or "configuration"
+    kind, value = error["type"], error["input"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{full}: unknown; {_suggest(str(error['loc'][-1]), known or _known_keys(error['loc'][:-1]))}"
+    if kind == "missing":
+        return f"{full}: {REMEDIES[kind]}"
+    message = REMEDIES.get(kind) or error["msg"].removeprefix("Value error, ")
+    message = message.removeprefix("Input should be ")
+    if kind in ("literal_error", "greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        message = f"must be {message}"
+    return f"{full}: {message}" if f"got {value}" in message else f"{full}: {message}, got {_show(value)}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> set[str]:
+    model: Any = AuditConfig
+    for part in location:
+        model = model.model_fields[part].annotation
+    return set(model.model_fields)
+
+
+def _suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,77 @@
+"""What the person at the terminal sees: stages by name, a progress bar, one line per decision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Reporter(Protocol):
+    """What long-running stages tell about themselves."""
+
+    def progress(self, done: float, total: float, what: str) -> None:
+        """Move the bar of the running stage; `done` and `total` in units of `what`."""
+
+    def note(self, line: str) -> None:
+        """Say one line: a decision and its reason."""
+
+
+class Silent:
+    """A Reporter that keeps the lines and shows nothing; for library use and tests."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def progress(self, done: float, total: float, what: str) -> None:
+        pass
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass
+class StageConsole:
+    """Prints stages with rich: bars on a terminal, plain lines elsewhere."""
+
+    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    timings: dict[str, float] = field(default_factory=dict)
+    _bar: Progress | None = None
+    _task: TaskID | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Show a stage while it runs, and its seconds when it is done."""
+        start = time.perf_counter()
+        columns = TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        self._bar = Progress(*columns, console=self.console, transient=True)
+        self._task = None
+        if not self.console.is_terminal:
+            self.console.print(f"{name} ...")
+        try:
+            with self._bar if self.console.is_terminal else _nothing():
+                yield
+        finally:
+            self._bar = None
+        self.timings[name] = time.perf_counter() - start
+        self.console.print(f"[bold]{name}[/bold] [dim]{self.timings[name]:.1f} s[/dim]")
+
+    def progress(self, done: float, total: float, what: str) -> None:
+        if self._bar is None or not self.console.is_terminal:
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(what, total=total)
+        self._bar.update(self._task, completed=round(done, 1), total=total, description=what)
+
+    def note(self, line: str) -> None:
+        self.console.print(f"  {line}", markup=False)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield

@@ -1,0 +1,40 @@
+"""Every error that raymeter raises on purpose; each message is one line: what, the value, the remedy.
+
+RaymeterError
+├── ConfigError   the YAML file or an override: a key, a type, an impossible value
+├── DataError     a dataset that is missing, corrupt or of the wrong shape
+├── SplitError    a membership design that cannot be made
+├── SignalError   signals from which the asked-for number cannot be computed
+├── StoreError    a run directory that is damaged or belongs to another audit
+└── RunError      work on the cluster that failed for good
+"""
+
+from __future__ import annotations
+
+
+class RaymeterError(Exception):
+    """Base of all deliberate errors; its text is meant for the user as it is."""
+
+
+class ConfigError(RaymeterError):
+    """The configuration is wrong; the message starts with the key path."""
+
+
+class DataError(RaymeterError):
+    """A dataset is missing, corrupt or does not have the expected shape."""
+
+
+class SplitError(RaymeterError):
+    """The requested membership design does not exist."""
+
+
+class SignalError(RaymeterError):
+    """A score cannot be computed from these signals; the first offending record is named."""
+
+
+class StoreError(RaymeterError):
+    """The run directory is damaged, or holds results of a different audit."""
+
+
+class RunError(RaymeterError):
+    """Work on the cluster failed for good, after its retries."""

@@ -1,0 +1,249 @@
+"""Train one model on its members: plain torch, no Ray, the same bits for the same seed on a CPU.
+
+All records stay on the device as they were stored (uint8 images stay uint8); batches are gathered,
+normalised and augmented there. Every epoch draws from its own generator, derived from the model's
+seed, so that a run which resumes from an epoch checkpoint ends where an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from raymeter.models import build_model
+from raymeter.split import seed_for
+
+Augment = Literal["none", "mirror", "mirror_crop"]
+CROP_PADDING = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything besides data and seed that decides what a trained model is; defaults live in the configuration."""
+
+    model: str
+    optimizer: Literal["SGD", "Adam", "AdamW"]
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    schedule: Literal["cosine", "constant"]
+    warmup: float
+    augment: Augment
+    ema: float | None
+    precision: Literal["float32", "bf16"]
+
+    @property
+    def hash(self) -> str:
+        """Short digest over every field; two models with equal hashes were trained the same way."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The whole pool on one device, shared by all models that are trained there one after the other."""
+
+    x: Tensor
+    y: Tensor
+    num_classes: int
+
+    @classmethod
+    def on_device(cls, x: np.ndarray, y: np.ndarray, num_classes: int, device: torch.device) -> TrainingData:
+        """Move the pool to the device once; on a CPU nothing is copied."""
+        return cls(as_tensor(x).to(device), as_tensor(y).to(device), num_classes)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model with its accuracy and mean cross-entropy on both halves of the pool."""
+
+    model: nn.Module
+    train_accuracy: float
+    test_accuracy: float
+    train_loss: float
+    test_loss: float
+    seconds: float
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """View an array as a tensor without a copy, also when it is read-only (nothing here writes to it)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Map uint8 images to [-1, 1]; other records are used as they are, in float32."""
+    if x.dtype == torch.uint8:
+        return x.to(torch.float32).div_(127.5).sub_(1.0)
+    return x.to(torch.float32)
+
+
+def augment_batch(x: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images, and for `mirror_crop` shift each by up to 4 pixels of reflected padding."""
+    if augment == "none":
+        return x
+    n, _, height, width = x.shape
+    flip = torch.rand(n, generator=generator).lt(0.5).to(x.device)
+    x = torch.where(flip[:, None, None, None], x.flip(-1), x)
+    if augment == "mirror":
+        return x
+    padded = F.pad(x, (CROP_PADDING,) * 4, mode="reflect")
+    top = torch.randint(2 * CROP_PADDING + 1, (n, 1), generator=generator).to(x.device)
+    left = torch.randint(2 * CROP_PADDING + 1, (n, 1), generator=generator).to(x.device)
+    rows = (top + torch.arange(height, device=x.device))[:, None, :, None]
+    columns = (left + torch.arange(width, device=x.device))[:, None, None, :]
+    image = torch.arange(n, device=x.device)[:, None, None, None]
+    channel = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
+    return padded[image, channel, rows, columns]
+
+
+def learning_rate_at(recipe: Recipe, progress: float) -> float:
+    """Learning rate after the given share of all steps, in [0, 1): linear warm-up, then cos(7 pi t / 16).
+
+    The cosine is FixMatch's, used by Carlini et al. (S&P 2022); it ends at 0.195 of the peak.
+    """
+    if progress < recipe.warmup:
+        return recipe.learning_rate * progress / recipe.warmup
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    return recipe.learning_rate * math.cos(7 * math.pi * progress / 16)
+
+
+class Trainer:
+    """One model in training: stepping through epochs, and to and from a flat dict of tensors.
+
+    Args:
+        data: The pool, on the device that trains.
+        member: Which pool records this model is trained on.
+        recipe: How to train.
+        seed: This model's own seed: initial weights, batch order, augmentation, dropout.
+    """
+
+    def __init__(self, data: TrainingData, member: Bool[np.ndarray, " pool"], recipe: Recipe, seed: int) -> None:
+        self.data, self.recipe, self.seed, self.epoch = data, recipe, seed, 0
+        self.device = data.x.device
+        self._ids = torch.from_numpy(np.flatnonzero(member))
+        self._other_ids = torch.from_numpy(np.flatnonzero(~member))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(seed, "weights"))
+            self.model = build_model(recipe.model, tuple(data.x.shape[1:]), data.num_classes).to(self.device)
+        self.optimizer = _make_optimizer(self.model, recipe)
+        self._ema = None
+        if recipe.ema is not None:
+            self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+
+    def train_epoch(self) -> float:
+        """Run one epoch over the members in a fresh order; returns the mean training loss."""
+        order_seed = seed_for(self.seed, "epoch", self.epoch)
+        generator = torch.Generator().manual_seed(order_seed)
+        batches = math.ceil(len(self._ids) / self.recipe.batch_size)
+        order = self._ids[torch.randperm(len(self._ids), generator=generator)].to(self.device)
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(order_seed)
+            # Near-equal batches: a last batch of one record would break batch normalisation.
+            for step, ids in enumerate(order.tensor_split(batches)):
+                progress = (self.epoch * batches + step) / (self.recipe.epochs * batches)
+                total += self._step(ids, progress, generator) * len(ids)
+        self.epoch += 1
+        return float(total) / len(self._ids)
+
+    def _step(self, ids: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+        x = augment_batch(normalise(self.data.x[ids]), self.recipe.augment, generator)
+        bf16 = self.recipe.precision == "bf16" and self.device.type == "cuda"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(self.model(x).float(), self.data.y[ids])
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.recipe, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        if self._ema is not None:
+            self._ema.update_parameters(self.model)
+        return loss.detach()
+
+    @property
+    def final_model(self) -> nn.Module:
+        """The model to keep: the moving average where the recipe asks for one."""
+        return self.model if self._ema is None else self._ema.module
+
+    @torch.no_grad()
+    def evaluate(self, ids: Tensor) -> tuple[float, float]:
+        """Accuracy and mean cross-entropy of the final model on some pool records."""
+        model = self.final_model.eval()
+        correct, loss = 0, 0.0
+        for part in ids.to(self.device).split(1024):
+            logits = model(normalise(self.data.x[part])).float()
+            correct += int((logits.argmax(1) == self.data.y[part]).sum())
+            loss += float(F.cross_entropy(logits, self.data.y[part], reduction="sum"))
+        return correct / len(ids), loss / len(ids)
+
+    def finish(self, seconds: float) -> Fitted:
+        """Evaluate both halves and hand over the model."""
+        train_accuracy, train_loss = self.evaluate(self._ids)
+        test_accuracy, test_loss = self.evaluate(self._other_ids)
+        return Fitted(self.final_model, train_accuracy, test_accuracy, train_loss, test_loss, seconds)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs, as named tensors: weights, optimizer, average, epoch."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
+        if self._ema is not None:
+            tensors |= {f"ema.{name}": value for name, value in self._ema.state_dict().items()}
+        tensors["epoch"] = torch.tensor(self.epoch)
+        return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned; raises KeyError or RuntimeError where it does not fit."""
+        self.model.load_state_dict(_with_prefix(tensors, "model."))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _with_prefix(tensors, "optimizer.").items():
+            index, slot = name.split(".", 1)
+            slots.setdefault(int(index), {})[slot] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        if self._ema is not None:
+            self._ema.load_state_dict(_with_prefix(tensors, "ema."))
+        self.epoch = int(tensors["epoch"])
+
+
+def fit(trainer: Trainer, after_epoch: Callable[[Trainer], None]) -> Fitted:
+    """Train from wherever the trainer stands to its last epoch; `after_epoch` may save and report."""
+    start = time.perf_counter()
+    while trainer.epoch < trainer.recipe.epochs:
+        trainer.train_epoch()
+        after_epoch(trainer)
+    return trainer.finish(time.perf_counter() - start)
+
+
+def _make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    match recipe.optimizer:
+        case "SGD":
+            return torch.optim.SGD(
+                model.parameters(), recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            )
+        case "Adam":
+            return torch.optim.Adam(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        case "AdamW":
+            return torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

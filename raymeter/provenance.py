@@ -1,0 +1,55 @@
+"""Where a result came from: what a run directory is an audit of, and what produced a report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import torch
+
+import raymeter
+from raymeter.config import AuditConfig
+from raymeter.schema import Dataset, ModelRecord, fingerprint_arrays
+
+STORE_VERSION = 1
+
+
+def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
+    """What decides every trained model; models of two audits may be mixed only if these are equal."""
+    return {
+        "store_version": STORE_VERSION,
+        "run": {"random_seed": config.run.random_seed},
+        "train": asdict(config.train.recipe()),
+        "data": {
+            "dataset": config.data.dataset,
+            "records": len(dataset.y),
+            "sha256": fingerprint_arrays(dataset.x, dataset.y),
+        },
+    }
+
+
+def provenance(
+    config: AuditConfig, dataset: Dataset, models: Sequence[ModelRecord], cluster: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Configuration, versions, seeds, hashes and retries of one audit."""
+    return {
+        "raymeter": raymeter.__version__,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "cluster": dict(cluster),
+        "config": config.resolved(),
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.fingerprint,
+            "pool": len(dataset.y),
+            "population": len(dataset.population_y),
+            "classes": dataset.num_classes,
+        },
+        "models": [asdict(model) for model in models],
+    }

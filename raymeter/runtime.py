@@ -1,0 +1,122 @@
+"""Connect to Ray, count slots, quiet the console, stop cleanly."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import ray
+import ray.data
+
+from raymeter.config import ClusterSection
+from raymeter.errors import RunError
+
+# Read by Ray when it starts its processes; a value that the user has set wins.
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+}
+# Ray Train polls its workers every 2 s by default, which costs small audits many seconds a run.
+# A slot may wait long for a node that is being started: its placement must not time out meanwhile.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
+}
+
+
+@contextmanager
+def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
+    """Use the cluster at `cluster.address` or RAY_ADDRESS, else start an embedded Ray and stop it at the end.
+
+    A Ray that this process already uses is taken as it is and left running.
+
+    Raises:
+        RunError: No cluster answers at the given address.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    for name, value in {**ENVIRONMENT, **({} if verbose else QUIET)}.items():
+        os.environ.setdefault(name, value)
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
+    if address is None:
+        options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
+    try:
+        ray.init(address=address or "local", **options)
+    except ConnectionError as error:
+        raise RunError(f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS") from None
+    _quiet_libraries(verbose)
+    with _stop_on_sigterm():
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _quiet_libraries(verbose: bool) -> None:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = verbose
+    context.print_on_execution_start = verbose
+    # An autoscaling cluster may need long to bring the first node; waiting is not a failure.
+    context.execution_options.verbose_progress = False
+    context.execution_no_progress_timeout_s = -1
+    if not verbose:
+        for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that Ray is shut down; must come after ray.init, which sets its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def model_resources(asked: Mapping[str, float] | None) -> dict[str, float]:
+    """Ray resources of one model: as configured, else one CPU, and one GPU where the cluster has any."""
+    if asked:
+        return dict(asked)
+    return {"CPU": 1.0, "GPU": 1.0} if ray.cluster_resources().get("GPU") else {"CPU": 1.0}
+
+
+def count_slots(resources: Mapping[str, float], models: int, max_slots: int | None = None) -> int:
+    """How many models fit on the cluster at once, at least one, at most as many as there are models."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fits = sum(
+        min((math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in resources.items()), default=1)
+        for node in nodes
+    )
+    return max(1, min(fits, models, max_slots or models))
+
+
+def describe_cluster() -> dict[str, Any]:
+    """Nodes, CPUs and GPUs, for the report's provenance."""
+    resources = ray.cluster_resources()
+    return {
+        "nodes": sum(node["Alive"] for node in ray.nodes()),
+        "cpus": resources.get("CPU", 0.0),
+        "gpus": resources.get("GPU", 0.0),
+        "ray": ray.__version__,
+    }

@@ -1,0 +1,265 @@
+"""The values that flow between stages, with their invariants.
+
+Axes have names, the same everywhere: *pool* (records that may train a model), *examples* (audited
+records), *models*, *targets*, *queries* (views of a record, at least one, always present) and
+*population* (records that no model trained on).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64
+
+from raymeter.errors import DataError, SignalError, SplitError
+
+SignalKind = Literal["log_prob", "logit_gap"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Records and labels: a pool that may train models and a population that never does.
+
+    Images are uint8 `[n, channels, height, width]` and stay so until they are on the device;
+    everything else is float32 `[n, features]`.
+    """
+
+    name: str
+    x: np.ndarray
+    y: Int64[np.ndarray, " pool"]
+    population_x: np.ndarray
+    population_y: Int64[np.ndarray, " population"]
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        for part, x, y in (("pool", self.x, self.y), ("population", self.population_x, self.population_y)):
+            if len(x) != len(y):
+                raise DataError(f"{self.name}: the {part} has {len(x)} records but {len(y)} labels")
+            if y.dtype != np.int64:
+                raise DataError(f"{self.name}: {part} labels must be int64, got {y.dtype}")
+            if len(y) and (y.min() < 0 or y.max() >= self.num_classes):
+                raise DataError(
+                    f"{self.name}: {part} labels must lie in 0..{self.num_classes - 1}, got {y.min()}..{y.max()}"
+                )
+        if self.x.shape[1:] != self.population_x.shape[1:] or self.x.dtype != self.population_x.dtype:
+            raise DataError(
+                f"{self.name}: pool records are {self.x.dtype}{list(self.x.shape[1:])}, "
+                f"population records {self.population_x.dtype}{list(self.population_x.shape[1:])}"
+            )
+
+    @property
+    def is_image(self) -> bool:
+        """Whether records are images, so that mirroring and cropping make sense."""
+        return self.x.dtype == np.uint8 and self.x.ndim == 4
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, shapes and bytes of every array; equal exactly when the data are."""
+        return fingerprint_arrays(self.x, self.y, self.population_x, self.population_y)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which record trains which model, and which models may judge which target.
+
+    `reference[t, m]` says that model m may serve as a reference when target t is attacked. It is
+    False for the target itself and for its complement, the model trained on exactly the other half:
+    both reveal the target's membership.
+    """
+
+    member: Bool[np.ndarray, "pool models"]
+    reference: Bool[np.ndarray, "targets models"]
+    targets: Int64[np.ndarray, " targets"]
+    audit_ids: Int64[np.ndarray, " examples"]
+    population_ids: Int64[np.ndarray, " population"]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.reference.shape != (len(self.targets), self.member.shape[1]):
+            raise SplitError(
+                f"reference must have shape (targets, models) = ({len(self.targets)}, {self.member.shape[1]}), "
+                f"got {self.reference.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What is known about one finished model; written last, so its existence means done."""
+
+    index: int
+    seed: int
+    weights: str
+    sha256: str
+    recipe: str
+    train_accuracy: float
+    test_accuracy: float
+    train_loss: float
+    test_loss: float
+    seconds: float
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class SignalMatrix:
+    """One signal of every audited record under every model.
+
+    Args:
+        kind: `log_prob` (log of the true-class probability, <= 0) or `logit_gap`
+            (true-class logit minus logsumexp of the others); higher means better fitted.
+        values: Finite signals.
+        member: Whether each model was trained on each record; all False for a population.
+        reference: Which models may judge which target. By default every model is a target whose
+            references are all models but itself and any model with exactly the opposite members.
+        ids: Record numbers, for error messages and reports; by default 0, 1, 2, ...
+        labels: Class of each record, or None when unknown.
+        targets: Model column of each target; by default target t is column t.
+
+    Raises:
+        SignalError: Shapes disagree, a value is not finite, or a target is its own reference.
+    """
+
+    kind: str
+    values: Float32[np.ndarray, "examples models queries"]
+    member: Bool[np.ndarray, "examples models"]
+    reference: Bool[np.ndarray, "targets models"] = None  # type: ignore[assignment]
+    ids: Int64[np.ndarray, " examples"] = None  # type: ignore[assignment]
+    labels: Int64[np.ndarray, " examples"] | None = None
+    targets: Int64[np.ndarray, " targets"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3:
+            raise SignalError(f"values must be [examples, models, queries], got shape {self.values.shape}")
+        examples, models, _ = self.values.shape
+        if self.member.shape != (examples, models) or self.member.dtype != np.bool_:
+            raise SignalError(
+                f"member must be bool with shape {(examples, models)}, got {self.member.dtype} {self.member.shape}"
+            )
+        if self.reference is None:
+            object.__setattr__(self, "reference", default_reference(self.member))
+        if self.ids is None:
+            object.__setattr__(self, "ids", np.arange(examples, dtype=np.int64))
+        if self.targets is None:
+            object.__setattr__(self, "targets", np.arange(len(self.reference), dtype=np.int64))
+        if self.reference.shape != (len(self.targets), models):
+            raise SignalError(
+                f"reference must have shape {(len(self.targets), models)}, got {self.reference.shape}"
+            )
+        if self.reference[np.arange(len(self.targets)), self.targets].any():
+            raise SignalError("a target may not be its own reference; set reference[t, targets[t]] to False")
+        if len(self.ids) != examples:
+            raise SignalError(f"ids must have {examples} entries, got {len(self.ids)}")
+        bad = ~np.isfinite(self.values).all(axis=(1, 2))
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            raise SignalError(
+                f"{int(bad.sum())} of {examples} records have a signal that is not finite; first is record "
+                f"{self.ids[first]}"
+            )
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Everything an attack may read: each signal kind on the audited records and on the population."""
+
+    audit: Mapping[str, SignalMatrix]
+    population: Mapping[str, SignalMatrix]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Membership scores of one attack; **higher means member, always**."""
+
+    attack: str
+    values: Float[np.ndarray, "examples targets"]
+    member: Bool[np.ndarray, "examples targets"]
+    ids: Int64[np.ndarray, " examples"]
+    targets: Int64[np.ndarray, " targets"]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval, low <= estimate <= high."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """Mean over targets, its confidence interval and the standard deviation between targets."""
+
+    estimate: float
+    low: float
+    high: float
+    sd: float
+    targets: int
+
+
+@dataclass(frozen=True)
+class TprEstimate:
+    """True-positive rate at a false-positive rate, with the false positives that were achieved.
+
+    `resolvable` is False where fewer than one false positive is allowed (fpr * non-members < 1)
+    and the asked-for rate is not zero: the number is then an upper limit of what was asked.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    false_positives: int
+    resolvable: bool
+
+
+@dataclass(frozen=True)
+class TargetMetrics:
+    """How well one attack separates members from non-members of one target model."""
+
+    target: int
+    members: int
+    non_members: int
+    auc: Interval
+    tpr_at_fpr: Mapping[str, TprEstimate]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """One attack: its scores, its metrics per target and their means over targets."""
+
+    name: str
+    scores: Scores
+    targets: tuple[TargetMetrics, ...]
+    auc: MeanInterval
+    tpr_at_fpr: Mapping[str, MeanInterval]
+    resolvable: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit found: metrics per attack, one table row per record, where it came from."""
+
+    attacks: tuple[AttackResult, ...]
+    records: Mapping[str, np.ndarray]
+    timings: Mapping[str, float]
+    provenance: Mapping[str, Any]
+
+
+def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:
+    """Every model may judge every other, but not itself nor a model with exactly the opposite members."""
+    opposite = (member[:, :, None] != member[:, None, :]).all(axis=0) if len(member) else False
+    return ~(np.eye(member.shape[1], dtype=bool) | opposite)
+
+
+def fingerprint_arrays(*arrays: np.ndarray) -> str:
+    """SHA-256 over dtype, shape and bytes of arrays, in order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    return digest.hexdigest()

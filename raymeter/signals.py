@@ -1,0 +1,78 @@
+"""Logits -> per-record signals: plain torch, models in eval mode, float32.
+
+`logit_gap` is z_y - logsumexp of the other logits (LiRA's stable form of log(p / (1 - p)));
+`log_prob` is log p_y = log sigmoid(logit_gap), which loses nothing where p_y is close to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raymeter.errors import SignalError
+from raymeter.fit import as_tensor, normalise
+
+View = Literal["identity", "mirror"]
+KINDS = ("log_prob", "logit_gap")
+SIGNAL_VERSION = 1  # part of every column's key: raise it when the numbers change
+
+
+def default_views(is_image: bool) -> tuple[View, ...]:
+    """Identity and mirror image for images, identity alone otherwise (LiRA's best value for its cost)."""
+    return ("identity", "mirror") if is_image else ("identity",)
+
+
+def make_views(x: Tensor, views: Sequence[View]) -> list[Tensor]:
+    """Normalised versions of a batch, one per view."""
+    plain = normalise(x)
+    return [plain if view == "identity" else plain.flip(-1) for view in views]
+
+
+def logit_gap(
+    logits: Float[Tensor, "records classes"], labels: Int64[Tensor, " records"]
+) -> Float[Tensor, " records"]:
+    """True-class logit minus logsumexp of the other logits; higher means better fitted.
+
+    References:
+        Carlini et al., Membership Inference Attacks From First Principles, S&P 2022, section VI-A.
+    """
+    true = logits.gather(1, labels[:, None]).squeeze(1)
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return true - torch.logsumexp(others, dim=1)
+
+
+@torch.inference_mode()
+def compute_signals(
+    models: Iterable[nn.Module],
+    x: np.ndarray,
+    y: Int64[np.ndarray, " records"],
+    views: Sequence[View],
+    device: torch.device,
+) -> Float[np.ndarray, "kinds records models queries"]:
+    """Both signals (in the order of KINDS) of one batch of records under every model.
+
+    The batch goes to the device once; models may come from an iterator that loads them one by one.
+
+    Raises:
+        SignalError: A logit is not finite; the model's position and the record's row are named.
+    """
+    batch = make_views(as_tensor(x).to(device), views)
+    labels = as_tensor(y).to(device)
+    gaps = [
+        torch.stack([logit_gap(model.eval()(view).float(), labels) for view in batch], dim=1) for model in models
+    ]
+    values = torch.stack(gaps, dim=1)
+    bad = torch.nonzero(~torch.isfinite(values))
+    if len(bad):
+        row, position, _ = bad[0].tolist()
+        raise SignalError(
+            f"the model at position {position} gives a signal that is not finite for row {row} of its batch; "
+            "it has diverged: lower train.learning_rate"
+        )
+    return torch.stack([F.logsigmoid(values), values]).cpu().numpy()

@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -227,9 +226,7 @@ def _scatter(
     seen[rows] = True
 
 
-def _assemble(
-    records: Records, columns: Sequence[np.ndarray | None], split: Split
-) -> dict[str, SignalMatrix]:
+def _assemble(records: Records, columns: Sequence[np.ndarray | None], split: Split) -> dict[str, SignalMatrix]:
     """Stored columns -> one SignalMatrix per kind."""
     present = [column for column in columns if column is not None]
     stacked = np.stack(present, axis=2)  # [kinds, records, models, queries]

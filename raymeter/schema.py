@@ -146,9 +146,7 @@ class SignalMatrix:
         if self.targets is None:
             object.__setattr__(self, "targets", np.arange(len(self.reference), dtype=np.int64))
         if self.reference.shape != (len(self.targets), models):
-            raise SignalError(
-                f"reference must have shape {(len(self.targets), models)}, got {self.reference.shape}"
-            )
+            raise SignalError(f"reference must have shape {(len(self.targets), models)}, got {self.reference.shape}")
         if self.reference[np.arange(len(self.targets)), self.targets].any():
             raise SignalError("a target may not be its own reference; set reference[t, targets[t]] to False")
         if len(self.ids) != examples:

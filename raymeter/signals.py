@@ -34,9 +34,7 @@ def make_views(x: Tensor, views: Sequence[View]) -> list[Tensor]:
     return [plain if view == "identity" else plain.flip(-1) for view in views]
 
 
-def logit_gap(
-    logits: Float[Tensor, "records classes"], labels: Int64[Tensor, " records"]
-) -> Float[Tensor, " records"]:
+def logit_gap(logits: Float[Tensor, "records classes"], labels: Int64[Tensor, " records"]) -> Float[Tensor, " records"]:
     """True-class logit minus logsumexp of the other logits; higher means better fitted.
 
     References:
@@ -64,9 +62,7 @@ def compute_signals(
     """
     batch = make_views(as_tensor(x).to(device), views)
     labels = as_tensor(y).to(device)
-    gaps = [
-        torch.stack([logit_gap(model.eval()(view).float(), labels) for view in batch], dim=1) for model in models
-    ]
+    gaps = [torch.stack([logit_gap(model.eval()(view).float(), labels) for view in batch], dim=1) for model in models]
     values = torch.stack(gaps, dim=1)
     bad = torch.nonzero(~torch.isfinite(values))
     if len(bad):

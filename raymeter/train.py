@@ -207,9 +207,7 @@ def _slot_worker(config: dict[str, Any]) -> None:
             ray.get(queue.fail.remote(slot, index, reason))
 
 
-def _train_one(
-    index: int, attempt: int, data: TrainingData, member: np.ndarray, config: dict[str, Any]
-) -> ModelRecord:
+def _train_one(index: int, attempt: int, data: TrainingData, member: np.ndarray, config: dict[str, Any]) -> ModelRecord:
     store: RunStore = config["store"]
     recipe: Recipe = config["recipe"]
     trainer = Trainer(data, member, recipe, seed_for(config["seed"], "model", index))
@@ -244,9 +242,7 @@ def _train_one(
     return store.save_model(record, weights)
 
 
-def _watch(
-    runs: list[Future[None]], queue: Any, todo: list[int], epochs: int, reporter: Reporter
-) -> dict[int, str]:
+def _watch(runs: list[Future[None]], queue: Any, todo: list[int], epochs: int, reporter: Reporter) -> dict[int, str]:
     """Pass progress and events on until every slot has ended; returns the failed models with their reasons."""
     pending = set(runs)
     seen = 0
@@ -262,9 +258,7 @@ def _watch(
     return failed
 
 
-def _write_privacy_meter_files(
-    records: list[ModelRecord], split: Split, train: TrainSection, store: RunStore
-) -> None:
+def _write_privacy_meter_files(records: list[ModelRecord], split: Split, train: TrainSection, store: RunStore) -> None:
     """memberships.npy (models, pool) and models_metadata.json, which Privacy Meter's users read."""
     store.save_array("models/memberships.npy", np.ascontiguousarray(split.member.T))
     store.write_json(

@@ -1,0 +1,86 @@
+"""Architectures by name: MODELS, one file per family, and `module:function` for the user's own."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from raymeter.errors import ConfigError
+from raymeter.models.alexnet import alexnet
+from raymeter.models.cnn import cnn
+from raymeter.models.mlp import mlp
+from raymeter.models.resnet import resnet18
+from raymeter.models.vgg import vgg16
+from raymeter.models.wide_resnet import wide_resnet28
+
+Builder = Callable[[tuple[int, ...], int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a model, and the smallest image side it takes (None: records of any shape)."""
+
+    build: Builder
+    min_side: int | None
+
+
+MODELS: dict[str, Architecture] = {
+    "mlp": Architecture(mlp, None),
+    "cnn": Architecture(cnn, 4),
+    "alexnet": Architecture(alexnet, 8),
+    "vgg16": Architecture(vgg16, 8),
+    "resnet18": Architecture(resnet18, 8),
+    "wrn28-1": Architecture(partial(wide_resnet28, 1), 4),
+    "wrn28-2": Architecture(partial(wide_resnet28, 2), 4),
+    "wrn28-10": Architecture(partial(wide_resnet28, 10), 4),
+}
+
+
+def build_model(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """A freshly initialised model; weights come from torch's global generator, which the caller seeds.
+
+    Args:
+        name: A name from MODELS (upper case is accepted), or `module:function`, which is called with
+            (input_shape, num_classes) and returns a torch module.
+        input_shape: Shape of one record: (channels, height, width) for images, (features,) otherwise.
+        num_classes: Number of logits.
+
+    Raises:
+        ConfigError: The name is unknown, the function cannot be used, or the records do not fit.
+    """
+    if ":" in name:
+        return _build_custom(name, input_shape, num_classes)
+    architecture = MODELS.get(name.lower())
+    if architecture is None:
+        close = difflib.get_close_matches(name.lower(), MODELS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(MODELS)}, or module:function"
+        raise ConfigError(f"train.model_name: unknown model {name!r}; {hint}")
+    if architecture.min_side is not None:
+        if len(input_shape) != 3:
+            raise ConfigError(
+                f"train.model_name: {name} needs images, and records have shape {tuple(input_shape)}; use mlp"
+            )
+        if min(input_shape[1:]) < architecture.min_side:
+            side = architecture.min_side
+            raise ConfigError(
+                f"train.model_name: {name} needs images of at least {side}x{side}, "
+                f"got {input_shape[1]}x{input_shape[2]}; use cnn or mlp"
+            )
+    return architecture.build(tuple(input_shape), num_classes)
+
+
+def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    module, _, function = name.partition(":")
+    try:
+        builder = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"train.model_name: cannot load {name!r} ({error}); write module:function") from error
+    model = builder(tuple(input_shape), num_classes)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"train.model_name: {name} returned {type(model).__name__}; return a torch.nn.Module")
+    return model

@@ -1,0 +1,30 @@
+"""torchvision's VGG-16 with batch normalisation, with a head for small images."""
+
+from __future__ import annotations
+
+import math
+
+import torchvision
+from torch import nn
+
+
+def vgg16(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """VGG-16 with batch norm (Simonyan and Zisserman, ICLR 2015).
+
+    The classifier is one hidden layer of 512 units on globally averaged features, as is usual for
+    32x32 images; torchvision's three layers of 4096 units are made for 224x224. Below 32x32 the last
+    poolings, which would leave nothing, are dropped.
+    """
+    layers = list(torchvision.models.vgg16_bn(num_classes=1).features)
+    if input_shape[0] != 3:
+        layers[0] = nn.Conv2d(input_shape[0], 64, 3, padding=1)
+    poolings = int(math.log2(min(input_shape[1:])))
+    features = nn.Sequential()
+    for layer in layers:
+        if isinstance(layer, nn.MaxPool2d):
+            poolings -= 1
+            if poolings < 0:
+                continue
+        features.append(layer)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Dropout()]
+    return nn.Sequential(features, *head, nn.Linear(512, num_classes))

@@ -1,0 +1,170 @@
+"""The run directory: atomic, hashed, and never silently mixed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from raymeter.errors import StoreError
+from raymeter.schema import ModelRecord
+from raymeter.store import RunStore, sha256, weights_path
+
+WEIGHTS = safetensors.torch.save({"w": torch.arange(4.0)})
+RECORD = ModelRecord(
+    index=0,
+    seed=1,
+    weights=weights_path(0),
+    sha256=sha256(WEIGHTS),
+    recipe="abc",
+    train_accuracy=1.0,
+    test_accuracy=0.5,
+    train_loss=0.1,
+    test_loss=1.0,
+    seconds=2.0,
+)
+IDENTITY = {"run": {"random_seed": 0}, "train": {"learning_rate": 0.1}, "data": {"sha256": "a" * 64}}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore.at(str(tmp_path / "run"))
+
+
+def test_write_replaces_whole_files_and_leaves_no_temporary(store, tmp_path):
+    """A second write shows the new content, and only the file itself is left."""
+    store.write("a/b.txt", b"one")
+    store.write("a/b.txt", b"two")
+    assert store.read("a/b.txt") == b"two"
+    assert [path.name for path in (tmp_path / "run" / "a").iterdir()] == ["b.txt"]
+
+
+def test_read_missing_is_none(store):
+    """A missing file reads as None, not as an error."""
+    assert store.read("nothing") is None
+    assert store.read_json("nothing.json") is None
+
+
+def test_file_uri_and_local_path_are_the_same_place(tmp_path):
+    """The URI code path (used for s3:// and gs://) reads what the local one wrote, and the other way round."""
+    local, uri = RunStore.at(str(tmp_path)), RunStore.at(f"file://{tmp_path}")
+    local.write("x", b"1")
+    assert uri.read("x") == b"1"
+    uri.write("y", b"2")
+    assert local.read("y") == b"2"
+    uri.delete("y")
+    uri.delete("y")
+    assert local.read("y") is None
+
+
+def test_claim_refuses_another_recipe_naming_the_change(store):
+    """A changed learning rate in the same directory is refused with both values and a way out."""
+    store.claim(IDENTITY)
+    store.claim(IDENTITY)
+    changed = {**IDENTITY, "train": {"learning_rate": 0.2}}
+    with pytest.raises(StoreError) as error:
+        store.claim(changed)
+    assert "train.learning_rate was 0.1, now 0.2" in str(error.value)
+    assert "Choose another run.log_dir" in str(error.value)
+
+
+def test_load_model_returns_what_was_saved(store):
+    """A finished model comes back with its record, and its weights with their hash checked."""
+    store.save_model(RECORD, WEIGHTS)
+    assert store.load_model(0, "abc") == (RECORD, "")
+    torch.testing.assert_close(store.read_weights(RECORD)["w"], torch.arange(4.0))
+
+
+def test_load_model_unknown_has_no_reason(store):
+    """A model that was never trained is not worth a line."""
+    assert store.load_model(5, "abc") == (None, "")
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: data[:-1] + b"\x01", lambda data: b""])
+def test_load_model_detects_altered_weights(store, damage):
+    """Truncated and altered weights are found by their hash and named."""
+    store.save_model(RECORD, WEIGHTS)
+    store.write(RECORD.weights, damage(WEIGHTS))
+    record, reason = store.load_model(0, "abc")
+    assert record is None
+    assert reason == "model 0: models/model_0.safetensors was truncated or altered (its hash is wrong)"
+    with pytest.raises(StoreError, match="missing or altered"):
+        store.read_weights(RECORD)
+
+
+@pytest.mark.parametrize("marker", [b"", b"{", b"[]", b'{"index": 0}'])
+def test_load_model_survives_a_damaged_marker(store, marker):
+    """A marker that cannot be read means that the model is trained again, with a reason."""
+    store.save_model(RECORD, WEIGHTS)
+    store.write("models/model_0.json", marker)
+    record, reason = store.load_model(0, "abc")
+    assert record is None
+    assert "its marker" in reason
+
+
+def test_load_model_refuses_another_recipe(store):
+    """A marker of another recipe is never taken."""
+    store.save_model(replace(RECORD, recipe="old"), WEIGHTS)
+    assert store.load_model(0, "abc") == (None, "model 0: it was trained with another recipe (old, now abc)")
+
+
+def test_checkpoint_round_trip_and_refusals(store):
+    """A checkpoint comes back for its recipe only, and a truncated one counts as none."""
+    store.save_checkpoint(2, {"epoch": torch.tensor(3)}, "abc")
+    loaded = store.load_checkpoint(2, "abc")
+    assert loaded is not None
+    assert int(loaded["epoch"]) == 3
+    assert store.load_checkpoint(2, "other") is None
+    data = store.read("models/model_2.checkpoint.safetensors")
+    store.write("models/model_2.checkpoint.safetensors", data[:-1])
+    assert store.load_checkpoint(2, "abc") is None
+    store.write("models/model_2.checkpoint.safetensors", b"junk")
+    assert store.load_checkpoint(2, "abc") is None
+    assert store.load_checkpoint(3, "abc") is None
+
+
+def test_save_model_drops_the_checkpoint(store):
+    """When a model is done its checkpoint is gone."""
+    store.save_checkpoint(0, {"epoch": torch.tensor(3)}, "abc")
+    store.save_model(RECORD, WEIGHTS)
+    assert store.load_checkpoint(0, "abc") is None
+
+
+def test_column_round_trip_and_damage(store):
+    """Signals come back bit for bit; without a manifest, or altered, they count as missing."""
+    values = np.random.default_rng(0).normal(size=(2, 5, 2)).astype(np.float32)
+    store.save_column("c", values, {"model": 1})
+    np.testing.assert_array_equal(store.load_column("c"), values)
+    data = store.read("signals/c.npy")
+    store.write("signals/c.npy", data[:-4] + b"abcd")
+    assert store.load_column("c") is None
+    store.write("signals/c.npy", data)
+    store.write("signals/c.json", b"{")
+    assert store.load_column("c") is None
+    store.delete("signals/c.json")
+    assert store.load_column("c") is None
+
+
+def test_manifest_is_written_last(store, monkeypatch):
+    """A crash between the data and the marker leaves a model that is not done."""
+    written = []
+    original = RunStore.write
+
+    def spy(self, path, data):
+        written.append(path)
+        original(self, path, data)
+
+    monkeypatch.setattr(RunStore, "write", spy)
+    store.save_model(RECORD, WEIGHTS)
+    store.save_column("c", np.zeros((1, 1, 1), np.float32), {})
+    assert written == ["models/model_0.safetensors", "models/model_0.json", "signals/c.npy", "signals/c.json"]
+
+
+def test_json_files_are_plain(store):
+    """Markers are JSON that any tool reads."""
+    store.save_model(RECORD, WEIGHTS)
+    assert json.loads(store.read("models/model_0.json"))["sha256"] == sha256(WEIGHTS)

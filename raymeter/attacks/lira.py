@@ -9,7 +9,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import gammaln
 
-from raymeter.attacks.moments import Moments, blocks, moments, require_kind, require_references, target_members
+from raymeter.attacks.moments import (
+    Moments,
+    blocks,
+    moments,
+    require_choice,
+    require_kind,
+    require_references,
+    target_members,
+)
 from raymeter.schema import Scores, SignalMatrix, Signals
 
 Mode = Literal["online", "offline"]
@@ -27,6 +35,10 @@ class Lira:
     variance: Variance = "nig"
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        require_choice("mode", self.mode, Mode)
+        require_choice("variance", self.variance, Variance)
 
     def __call__(self, signals: Signals) -> Scores:
         return lira_scores(signals.audit["logit_gap"], mode=self.mode, variance=self.variance)
@@ -57,8 +69,9 @@ class _Law:
         if isinstance(self.freedom, float):
             return deviate
         nu = self.freedom
-        size: np.ndarray = np.sqrt(nu * np.log1p(deviate**2 / nu)) * (8 * nu + 1) / (8 * nu + 3)
-        return np.copysign(size, deviate)
+        size = np.sqrt(nu * np.log1p(deviate**2 / nu)) * (8 * nu + 1) / (8 * nu + 3)
+        signed: np.ndarray = np.copysign(size, deviate)
+        return signed
 
 
 def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Variance = Lira.variance) -> Scores:
@@ -78,6 +91,7 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
 
     Raises:
         SignalError: A record lacks references on a side (it is named), or another kind of signal.
+        ValueError: An unknown mode or variance.
 
     Notes:
         Where the IN variance is the smaller one, the online score falls again for very confident
@@ -90,6 +104,7 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
         arXiv:2603.11799; conjugate update as in Murphy (2007), with this project's prior values. Wallace's
         normal deviate: Annals of Mathematical Statistics 30 (1959).
     """
+    Lira(mode, variance)
     require_kind(signals, "logit_gap", "LiRA")
     least = 2 if variance == "per_sample" else 1
     remedy = "train more models, or use variance: nig" if variance == "per_sample" else "train more models"
@@ -105,7 +120,7 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
             values = signals.values[rows, :, query].astype(np.float64)
             target = values[:, signals.targets]
             out = _law(moments(values, ~signals.member[rows], signals.reference), prior_out, variance)
-            if prior_in is None:
+            if mode == "offline":
                 total[rows] += out.z_score(target) / queries
             else:
                 inside = _law(moments(values, signals.member[rows], signals.reference), prior_in, variance)
@@ -124,23 +139,27 @@ class _Prior:
 
 
 def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> _Prior | None:
-    """Global mean, pooled within-record variance and overall variance of one side, per target."""
+    """Global mean, pooled within-record variance and overall variance of one side, per target.
+
+    Blocks are merged as they come (Chan, Golub, LeVeque 1979), so no moments are kept.
+    """
     if variance == "per_sample":
         return None
-    count = total = within = 0.0
-    spread: Any = 0.0
-    parts: list[Moments] = []
+    targets = len(signals.targets)
+    count, mean, within, overall = (np.zeros(targets) for _ in range(4))
     for rows in blocks(signals):
         mask = _side(signals.member[rows], side)
         part = moments(signals.values[rows, :, query].astype(np.float64), mask, signals.reference)
-        parts.append(Moments(part.count, part.mean, part.squares))
-        count = count + part.count.sum(axis=0)
-        total = total + (part.count * part.mean).sum(axis=0)
-        within = within + part.squares.sum(axis=0)
-    mean = np.asarray(total / count)
-    for part in parts:
-        spread = spread + (part.count * (part.mean - mean) ** 2).sum(axis=0)
-    return _Prior(mean, np.asarray(within / count), np.asarray((within + spread) / count))
+        part_count = part.count.sum(axis=0)
+        part_mean = (part.count * part.mean).sum(axis=0) / part_count
+        part_within = part.squares.sum(axis=0)
+        shift = part_mean - mean
+        overall += part_within + (part.count * (part.mean - part_mean) ** 2).sum(axis=0)
+        overall += shift**2 * count * part_count / (count + part_count)
+        within += part_within
+        mean += shift * part_count / (count + part_count)
+        count += part_count
+    return _Prior(mean, within / count, overall / count)
 
 
 def _side(member: Bool[np.ndarray, "examples models"], side: str) -> Bool[np.ndarray, "examples models"]:

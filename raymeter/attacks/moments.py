@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Float
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix
 
-BLOCK_CELLS = 2_000_000  # examples x models handled at once: bounds the memory beside the signals
+BLOCK_CELLS = 500_000  # examples x models handled at once: bounds the memory beside the signals
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ def require_kind(signals: SignalMatrix, kind: str, attack: str) -> None:
     """
     if signals.kind != kind:
         raise SignalError(f"{attack} needs signals of kind {kind}, got {signals.kind}")
+
+
+def require_choice(name: str, value: object, choices: Any) -> None:
+    """Refuse a value that is not one of a Literal's, so that a misspelt mode never means another one.
+
+    Raises:
+        ValueError: Names the setting, what it may be and what it got.
+    """
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value}")
 
 
 def require_references(

@@ -42,7 +42,8 @@ def auc_interval(
     """AUC with DeLong's interval, taken on the logit scale so that it stays within (0, 1).
 
     A perfect separation has no variance to estimate. Its open end is then (alpha / 2) ** (1 / n) with
-    the smaller group's n: the Clopper-Pearson bound for n successes in n trials.
+    the smaller group's n: the Clopper-Pearson bound for n successes in n trials. Where all scores are
+    tied, the same bound limits the share of pairs that are not, and the interval is 1/2 -+ half of that.
 
     Raises:
         SignalError: A score is NaN, or there are no members or no non-members.
@@ -53,8 +54,11 @@ def auc_interval(
     if area in (0.0, 1.0):
         bound = (alpha / 2) ** (1 / smaller)
         return Interval(area, bound, 1.0) if area == 1.0 else Interval(area, 0.0, 1 - bound)
-    if not variance > 0:  # one record in a group, or nothing but ties
-        return Interval(area, 0.0, 1.0) if smaller < 2 else Interval(area, area, area)
+    if smaller < 2:
+        return Interval(area, 0.0, 1.0)
+    if variance == 0:  # nothing but ties
+        untied = 1 - (alpha / 2) ** (1 / smaller)
+        return Interval(area, area - untied / 2, area + untied / 2)
     half = stats.norm.ppf(1 - alpha / 2) * np.sqrt(variance) / (area * (1 - area))
     centre = special.logit(area)
     return Interval(area, float(special.expit(centre - half)), float(special.expit(centre + half)))

@@ -86,12 +86,15 @@ def risk_rank(
 ) -> Int64[np.ndarray, " examples"]:
     """Rank of records by how much training on them raises their score (mean IN minus mean OUT), 1 first.
 
-    Records that are only IN or only OUT of the targets have no difference and come last; ties keep
-    the order of the records.
+    Records that are only IN or only OUT of the targets have no difference (all records, when one target
+    is attacked). They come after those that have: first the ones only IN, then the ones only OUT, each
+    by mean score. Ties keep the order of the records.
     """
-    gain = np.where(np.isnan(mean_in) | np.isnan(mean_out), -np.inf, mean_in - mean_out)
-    rank = np.empty(len(gain), dtype=np.int64)
-    rank[np.argsort(-gain, kind="stable")] = np.arange(1, len(gain) + 1)
+    only_in, only_out = np.isnan(mean_out), np.isnan(mean_in)
+    tier = np.where(only_out, 2, np.where(only_in, 1, 0))
+    key = np.where(only_out, mean_out, np.where(only_in, mean_in, mean_in - mean_out))
+    rank = np.empty(len(key), dtype=np.int64)
+    rank[np.lexsort((-key, tier))] = np.arange(1, len(key) + 1)
     return rank
 
 
@@ -143,4 +146,5 @@ def _mean_where(
     """Row means over a mask, NaN where the mask is empty."""
     count = mask.sum(axis=1)
     total = np.where(mask, values, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    means: np.ndarray = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return means

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,21 +18,17 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
-import torch
 from jaxtyping import Bool, Float32, Int64
 from ray.data.extensions import ArrowTensorArray
-from torch import nn
 
 from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
-from raymeter.models import build_model
 from raymeter.runtime import count_slots, model_resources
 from raymeter.schema import Dataset, ModelRecord, SignalMatrix, Signals, Split, fingerprint_arrays
-from raymeter.signals import KINDS, SIGNAL_VERSION, View, compute_signals
+from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.store import RunStore
-
-MODEL_MEMORY = 4 * 2**30  # bytes of weights that one actor keeps loaded; the rest is loaded for every block
+from raymeter.workers import SignalActor, SignalWork
 
 
 @dataclass(frozen=True)
@@ -48,51 +44,6 @@ class Records:
     def fingerprint(self) -> str:
         """SHA-256 of the records; part of the key under which their signals are stored."""
         return fingerprint_arrays(self.x, self.y)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What an actor needs besides the records."""
-
-    store: RunStore
-    models: tuple[ModelRecord, ...]
-    architecture: str
-    input_shape: tuple[int, ...]
-    num_classes: int
-    views: tuple[View, ...]
-    threads: int
-
-
-class SignalActor:
-    """Holds models and computes their signals block by block."""
-
-    def __init__(self, work: _Work) -> None:
-        torch.set_num_threads(work.threads)
-        self.work = work
-        self.device = torch.device("cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu")
-        self.loaded: list[nn.Module] = []
-        size = 0
-        for record in work.models:
-            model = self._load(record)
-            size += sum(tensor.nbytes for tensor in model.state_dict().values())
-            if size > MODEL_MEMORY:
-                break
-            self.loaded.append(model)
-
-    def _load(self, record: ModelRecord) -> nn.Module:
-        model = build_model(self.work.architecture, self.work.input_shape, self.work.num_classes)
-        model.load_state_dict(self.work.store.read_weights(record))
-        return model.to(self.device).eval()
-
-    def _models(self) -> Iterator[nn.Module]:
-        yield from self.loaded
-        for record in self.work.models[len(self.loaded) :]:
-            yield self._load(record)
-
-    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        values = compute_signals(self._models(), block["x"], block["y"], self.work.views, self.device)
-        rows = np.moveaxis(values, 0, 1)  # [records, kinds, models, queries]
-        return {"row": block["row"], "signals": np.ascontiguousarray(rows)}
 
 
 def gather_records(dataset: Dataset, split: Split) -> tuple[Records, Records]:
@@ -176,7 +127,7 @@ def _compute(
         for table in _blocks(records, offset, config.audit.batch_size)
     ]
     resources = model_resources(config.train.resources_per_model)
-    work = _Work(
+    work = SignalWork(
         store=store,
         models=tuple(models),
         architecture=config.train.model_name,

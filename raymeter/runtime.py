@@ -53,6 +53,9 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
+        os.environ.setdefault(
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
+        )  # one process a slot; nobody reclaims a laptop
     try:
         ray.init(address=address or "local", **options)
     except ConnectionError as error:

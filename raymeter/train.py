@@ -9,87 +9,25 @@ from the markers, so it holds nothing that could be lost.
 from __future__ import annotations
 
 import shutil
-import time
-import traceback
 import uuid
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import ray
-import ray.train
-import safetensors.torch
-import torch
+from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raymeter.config import ClusterSection, TrainSection
 from raymeter.console import Reporter
 from raymeter.errors import RunError
-from raymeter.fit import Recipe, Trainer, TrainingData, fit
+from raymeter.leases import Leases, train_slot
 from raymeter.runtime import count_slots, model_resources
 from raymeter.schema import Dataset, ModelRecord, Split
-from raymeter.split import seed_for
-from raymeter.store import RunStore, sha256, weights_path
+from raymeter.store import RunStore
 
 POLL_SECONDS = 0.25
-
-
-@dataclass
-class Leases:
-    """Which model is leased to which slot; plain bookkeeping, wrapped in an actor by `train_references`."""
-
-    todo: list[int]
-    max_attempts: int
-    held: dict[str, int] = field(default_factory=dict)
-    attempts: dict[int, int] = field(default_factory=dict)
-    epochs: dict[int, int] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
-    failed: dict[int, str] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-
-    def acquire(self, slot: str) -> tuple[int, int] | None:
-        """Next (model, attempt) for a slot, or None when nothing is left.
-
-        A slot that asks while it still holds a lease has been restarted: its worker died.
-        """
-        if slot in self.held:
-            self.fail(slot, self.held[slot], "its worker died")
-        if not self.todo:
-            return None
-        model = self.todo.pop(0)
-        self.held[slot] = model
-        self.attempts[model] = self.attempts.get(model, 0) + 1
-        return model, self.attempts[model]
-
-    def advance(self, model: int, epoch: int) -> None:
-        """A model has finished an epoch."""
-        self.epochs[model] = epoch
-
-    def complete(self, slot: str, model: int) -> None:
-        """A model is done and stored."""
-        self.held.pop(slot, None)
-        self.done.add(model)
-
-    def fail(self, slot: str, model: int, reason: str) -> None:
-        """An attempt has ended without a model: queue it again, or give it up after `max_attempts`."""
-        self.held.pop(slot, None)
-        tries = self.attempts.get(model, 0)
-        if tries < self.max_attempts:
-            self.todo.insert(0, model)
-            self.events.append(f"retrying model {model} (attempt {tries + 1} of {self.max_attempts}): {reason}")
-        else:
-            self.failed[model] = reason
-            self.events.append(f"giving up model {model} after {tries} attempts: {reason}")
-
-    def release(self, slot: str) -> None:
-        """A slot has ended for good; its lease, if any, goes back."""
-        if slot in self.held:
-            self.fail(slot, self.held[slot], "its slot ended")
-
-    def snapshot(self, events_seen: int) -> tuple[set[int], dict[int, int], dict[int, str], list[str]]:
-        """Done models, epochs of the others, failed models, and the events after the first `events_seen`."""
-        return self.done, self.epochs, self.failed, self.events[events_seen:]
 
 
 def train_references(
@@ -140,9 +78,9 @@ def _train_missing(
         "y": ray.put(dataset.y),
         "member": ray.put(split.member),
         "num_classes": dataset.num_classes,
-        "recipe": train.recipe(),
+        "recipe": asdict(train.recipe()),
         "seed": split.seed,
-        "store": store,
+        "store": store.uri,
         "checkpoint_interval": train.checkpoint_interval,
         "threads": max(1, int(resources.get("CPU", 1))),
     }
@@ -151,7 +89,7 @@ def _train_missing(
         runs = [pool.submit(_run_slot, f"{name}-{slot}", shared, resources) for slot in range(slots)]
         failed = _watch(runs, queue, todo, train.epochs, reporter)
     if store.is_local:
-        shutil.rmtree(_scratch(store), ignore_errors=True)
+        shutil.rmtree(_scratch(store.uri), ignore_errors=True)
     errors = [run.exception() for run in runs if run.exception()]
     done = ray.get(queue.snapshot.remote(0))[0]
     if failed or len(done) < len(todo):
@@ -167,79 +105,23 @@ def _run_slot(slot: str, shared: dict[str, Any], resources: dict[str, float]) ->
     """One Ray Train run of one worker; blocks until its worker finds the queue empty."""
     try:
         DataParallelTrainer(
-            _slot_worker,
+            train_slot,
             train_loop_config={**shared, "slot": slot},
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=1, use_gpu="GPU" in resources, resources_per_worker=resources
-            ),
-            run_config=ray.train.RunConfig(
+            scaling_config=ScalingConfig(num_workers=1, use_gpu="GPU" in resources, resources_per_worker=resources),
+            run_config=RunConfig(
                 name=f"slot-{slot}",
                 storage_path=_scratch(shared["store"]),
-                failure_config=ray.train.FailureConfig(max_failures=-1),  # the queue counts attempts per model
-                logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+                failure_config=FailureConfig(max_failures=-1),  # the queue counts attempts per model
+                logging_config=LoggingConfig(log_level="ERROR"),
             ),
         ).fit()
     finally:
         ray.get(shared["queue"].release.remote(slot))
 
 
-def _scratch(store: RunStore) -> str:
+def _scratch(uri: str) -> str:
     """Ray Train wants a directory that all nodes see, although no slot stores anything through it."""
-    return f"{store.uri}/.ray_train"
-
-
-def _slot_worker(config: dict[str, Any]) -> None:
-    """Runs in the slot's worker process: train leased models until none is left."""
-    torch.set_num_threads(config["threads"])  # the bits must not depend on how many slots there are
-    device = torch.device("cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu")
-    x, y, member = ray.get([config["x"], config["y"], config["member"]])
-    data = TrainingData.on_device(x, y, config["num_classes"], device)
-    queue, slot = config["queue"], config["slot"]
-    while (lease := ray.get(queue.acquire.remote(slot))) is not None:
-        index, attempt = lease
-        try:
-            _train_one(index, attempt, data, np.ascontiguousarray(member[:, index]), config)
-            ray.get(queue.complete.remote(slot, index))
-        except Exception as error:
-            path = f"models/model_{index}.error.txt"
-            config["store"].write(path, traceback.format_exc().encode())
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (see {path})"
-            ray.get(queue.fail.remote(slot, index, reason))
-
-
-def _train_one(index: int, attempt: int, data: TrainingData, member: np.ndarray, config: dict[str, Any]) -> ModelRecord:
-    store: RunStore = config["store"]
-    recipe: Recipe = config["recipe"]
-    trainer = Trainer(data, member, recipe, seed_for(config["seed"], "model", index))
-    saved = store.load_checkpoint(index, recipe.hash)
-    if saved is not None:
-        trainer.load_state(saved)
-    last_save = time.monotonic()
-
-    def after_epoch(trainer: Trainer) -> None:
-        nonlocal last_save
-        config["queue"].advance.remote(index, trainer.epoch)
-        if trainer.epoch < recipe.epochs and time.monotonic() - last_save >= config["checkpoint_interval"]:
-            store.save_checkpoint(index, trainer.state(), recipe.hash)
-            last_save = time.monotonic()
-
-    fitted = fit(trainer, after_epoch)
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in fitted.model.state_dict().items()}
-    weights = safetensors.torch.save(tensors)
-    record = ModelRecord(
-        index=index,
-        seed=trainer.seed,
-        weights=weights_path(index),
-        sha256=sha256(weights),
-        recipe=recipe.hash,
-        train_accuracy=fitted.train_accuracy,
-        test_accuracy=fitted.test_accuracy,
-        train_loss=fitted.train_loss,
-        test_loss=fitted.test_loss,
-        seconds=fitted.seconds,
-        attempts=attempt,
-    )
-    return store.save_model(record, weights)
+    return f"{uri}/.ray_train"
 
 
 def _watch(runs: list[Future[None]], queue: Any, todo: list[int], epochs: int, reporter: Reporter) -> dict[int, str]:

@@ -20,4 +20,4 @@ def cnn(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     width = 32 * (input_shape[1] // 4) * (input_shape[2] // 4)
     head = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, num_classes))
     model = nn.Sequential(features, head)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(memory_format=torch.channels_last)

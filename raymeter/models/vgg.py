@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torchvision
 from torch import nn
 
 
@@ -15,6 +14,8 @@ def vgg16(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     32x32 images; torchvision's three layers of 4096 units are made for 224x224. Below 32x32 the last
     poolings, which would leave nothing, are dropped.
     """
+    import torchvision  # slow to load, and few models need it
+
     layers = list(torchvision.models.vgg16_bn(num_classes=1).features)
     if input_shape[0] != 3:
         layers[0] = nn.Conv2d(input_shape[0], 64, 3, padding=1)

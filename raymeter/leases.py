@@ -1,0 +1,74 @@
+"""Which model is leased to which slot: plain bookkeeping, without Ray and quick to import.
+
+The queue's actor and Ray Train's controllers load this module; what needs torch is in `workers.py`
+and is imported only where a model is really trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Leases:
+    """Hands out models to slots, counts attempts, remembers what was done; `train.py` runs it as an actor."""
+
+    todo: list[int]
+    max_attempts: int
+    held: dict[str, int] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+
+    def acquire(self, slot: str) -> tuple[int, int] | None:
+        """Next (model, attempt) for a slot, or None when nothing is left.
+
+        A slot that asks while it still holds a lease has been restarted: its worker died.
+        """
+        if slot in self.held:
+            self.fail(slot, self.held[slot], "its worker died")
+        if not self.todo:
+            return None
+        model = self.todo.pop(0)
+        self.held[slot] = model
+        self.attempts[model] = self.attempts.get(model, 0) + 1
+        return model, self.attempts[model]
+
+    def advance(self, model: int, epoch: int) -> None:
+        """A model has finished an epoch."""
+        self.epochs[model] = epoch
+
+    def complete(self, slot: str, model: int) -> None:
+        """A model is done and stored."""
+        self.held.pop(slot, None)
+        self.done.add(model)
+
+    def fail(self, slot: str, model: int, reason: str) -> None:
+        """An attempt has ended without a model: queue it again, or give it up after `max_attempts`."""
+        self.held.pop(slot, None)
+        tries = self.attempts.get(model, 0)
+        if tries < self.max_attempts:
+            self.todo.insert(0, model)
+            self.events.append(f"retrying model {model} (attempt {tries + 1} of {self.max_attempts}): {reason}")
+        else:
+            self.failed[model] = reason
+            self.events.append(f"giving up model {model} after {tries} attempts: {reason}")
+
+    def release(self, slot: str) -> None:
+        """A slot has ended for good; its lease, if any, goes back."""
+        if slot in self.held:
+            self.fail(slot, self.held[slot], "its slot ended")
+
+    def snapshot(self, events_seen: int) -> tuple[set[int], dict[int, int], dict[int, str], list[str]]:
+        """Done models, epochs of the others, failed models, and the events after the first `events_seen`."""
+        return self.done, self.epochs, self.failed, self.events[events_seen:]
+
+
+def train_slot(config: dict[str, Any]) -> None:
+    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on."""
+    from raymeter.workers import train_leased_models
+
+    train_leased_models(config)

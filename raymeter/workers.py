@@ -1,0 +1,134 @@
+"""What runs in other processes: the training slot and the signal actor.
+
+Every worker pays for these imports when it starts, so they are few.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+import safetensors.torch
+import torch
+from torch import nn
+
+from raymeter.fit import Recipe, Trainer, TrainingData, fit
+from raymeter.models import build_model
+from raymeter.schema import ModelRecord
+from raymeter.signals import View, compute_signals
+from raymeter.split import seed_for
+from raymeter.store import RunStore, sha256, weights_path
+
+MODEL_MEMORY = 4 * 2**30  # bytes of weights that one actor keeps loaded; the rest is loaded for every block
+
+
+def device_of_worker() -> torch.device:
+    """The GPU that Ray gave to this worker, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu")
+
+
+def train_leased_models(config: dict[str, Any]) -> None:
+    """Train leased models until the queue is empty; the arguments come from `train.py`."""
+    torch.set_num_threads(config["threads"])  # the bits must not depend on how many slots there are
+    store, recipe = RunStore(config["store"]), Recipe(**config["recipe"])
+    x, y, member = ray.get([config["x"], config["y"], config["member"]])
+    data = TrainingData.on_device(x, y, config["num_classes"], device_of_worker())
+    queue, slot = config["queue"], config["slot"]
+    while (lease := ray.get(queue.acquire.remote(slot))) is not None:
+        index, attempt = lease
+        try:
+            seed = seed_for(config["seed"], "model", index)
+            trainer = Trainer(data, np.ascontiguousarray(member[:, index]), recipe, seed)
+            _train_one(index, attempt, trainer, store, queue, config["checkpoint_interval"])
+            ray.get(queue.complete.remote(slot, index))
+        except Exception as error:
+            path = f"models/model_{index}.error.txt"
+            store.write(path, traceback.format_exc().encode())
+            first_line = (str(error).splitlines() or [""])[0]
+            ray.get(queue.fail.remote(slot, index, f"{type(error).__name__}: {first_line} (see {path})"))
+
+
+def _train_one(
+    index: int, attempt: int, trainer: Trainer, store: RunStore, queue: Any, checkpoint_interval: float
+) -> None:
+    """Train one model from its last checkpoint, if it has one, and store it with its marker last."""
+    recipe = trainer.recipe
+    saved = store.load_checkpoint(index, recipe.hash)
+    if saved is not None:
+        trainer.load_state(saved)
+    last_save = time.monotonic()
+
+    def after_epoch(trainer: Trainer) -> None:
+        nonlocal last_save
+        queue.advance.remote(index, trainer.epoch)
+        if trainer.epoch < recipe.epochs and time.monotonic() - last_save >= checkpoint_interval:
+            store.save_checkpoint(index, trainer.state(), recipe.hash)
+            last_save = time.monotonic()
+
+    fitted = fit(trainer, after_epoch)
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in fitted.model.state_dict().items()}
+    weights = safetensors.torch.save(tensors)
+    record = ModelRecord(
+        index=index,
+        seed=trainer.seed,
+        weights=weights_path(index),
+        sha256=sha256(weights),
+        recipe=recipe.hash,
+        train_accuracy=fitted.train_accuracy,
+        test_accuracy=fitted.test_accuracy,
+        train_loss=fitted.train_loss,
+        test_loss=fitted.test_loss,
+        seconds=fitted.seconds,
+        attempts=attempt,
+    )
+    store.save_model(record, weights)
+
+
+@dataclass(frozen=True)
+class SignalWork:
+    """What a signal actor needs besides the records."""
+
+    store: RunStore
+    models: tuple[ModelRecord, ...]
+    architecture: str
+    input_shape: tuple[int, ...]
+    num_classes: int
+    views: tuple[View, ...]
+    threads: int
+
+
+class SignalActor:
+    """Holds models and computes their signals block by block."""
+
+    def __init__(self, work: SignalWork) -> None:
+        torch.set_num_threads(work.threads)
+        self.work = work
+        self.device = device_of_worker()
+        self.loaded: list[nn.Module] = []
+        size = 0
+        for record in work.models:
+            model = self._load(record)
+            size += sum(tensor.nbytes for tensor in model.state_dict().values())
+            if size > MODEL_MEMORY:
+                break
+            self.loaded.append(model)
+
+    def _load(self, record: ModelRecord) -> nn.Module:
+        model = build_model(self.work.architecture, self.work.input_shape, self.work.num_classes)
+        model.load_state_dict(self.work.store.read_weights(record))
+        return model.to(self.device).eval()
+
+    def _models(self) -> Iterator[nn.Module]:
+        yield from self.loaded
+        for record in self.work.models[len(self.loaded) :]:
+            yield self._load(record)
+
+    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        values = compute_signals(self._models(), block["x"], block["y"], self.work.views, self.device)
+        rows = np.moveaxis(values, 0, 1)  # [records, kinds, models, queries]
+        return {"row": block["row"], "signals": np.ascontiguousarray(rows)}

@@ -20,7 +20,6 @@ from raymeter.errors import RunError
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
 QUIET = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -53,9 +52,8 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
-        os.environ.setdefault(
-            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
-        )  # one process a slot; nobody reclaims a laptop
+        # One process a slot less; nobody reclaims a laptop.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         ray.init(address=address or "local", **options)
     except ConnectionError as error:

@@ -108,7 +108,7 @@ def _run_slot(slot: str, shared: dict[str, Any], resources: dict[str, float]) ->
             train_slot,
             train_loop_config={**shared, "slot": slot},
             scaling_config=ScalingConfig(num_workers=1, use_gpu="GPU" in resources, resources_per_worker=resources),
-            run_config=RunConfig(
+            run_config=RunConfig(  # type: ignore[arg-type]
                 name=f"slot-{slot}",
                 storage_path=_scratch(shared["store"]),
                 failure_config=FailureConfig(max_failures=-1),  # the queue counts attempts per model

@@ -1,78 +1,120 @@
-"""MNIST and Fashion-MNIST: IDX files, plain or gzipped, found on disk or downloaded.
-
-They are looked for in `data_dir`, in `data_dir/<Name>/raw` where torchvision puts them, and, for
-Fashion-MNIST, where Debian's package dataset-fashion-mnist installs them.
-"""
+"""IDX files (LeCun's format of MNIST), plain or gzipped, found on disk or downloaded."""
 
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torchvision.datasets import MNIST, FashionMNIST
 
-from raymeter.data.files import fetch, find_file, missing
+from raymeter.data.files import checksum, fetch, find_file, first_line, missing
 from raymeter.data.records import DataSpec, Records
 from raymeter.errors import DataError
 
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 PARTS = ("train", "t10k")
-HEADER = {1: b"\x00\x00\x08\x01", 3: b"\x00\x00\x08\x03"}  # unsigned bytes, by number of dimensions
+GZIP = b"\x1f\x8b"
 
 
-def load_mnist(spec: DataSpec) -> Records:
-    """70000 images uint8 [1, 28, 28], the training part before the test part."""
-    return _load(spec, MNIST, [])
+def load_idx(spec: DataSpec, source: Any, also: Sequence[Path] = (), hint: str = "") -> Records:
+    """Read the four files of an MNIST-like dataset, the training part before the test part.
 
+    They are looked for in `data_dir/<Name>/raw` where torchvision puts them, in `data_dir` itself, and
+    in the folders in `also`; what is nowhere is downloaded to the first.
 
-def load_fashion_mnist(spec: DataSpec) -> Records:
-    """70000 images uint8 [1, 28, 28], the training part before the test part."""
-    return _load(spec, FashionMNIST, [DEBIAN_FASHION_MNIST])
+    Args:
+        spec: Where to look, and whether to download.
+        source: torchvision's dataset class, for its name, mirrors and checksums.
+        also: Further folders.
+        hint: One more way to get the files, for the error message.
 
-
-def _load(spec: DataSpec, source: type[MNIST], extra: list[Path]) -> Records:
-    raw = spec.root / source.__name__ / "raw"
-    folders = [spec.root, raw, *extra]
-    images = [read_idx(_file(spec, source, folders, raw, f"{part}-images-idx3-ubyte"), 3) for part in PARTS]
-    labels = [read_idx(_file(spec, source, folders, raw, f"{part}-labels-idx1-ubyte"), 1) for part in PARTS]
-    for part, image, label in zip(PARTS, images, labels, strict=True):
+    Raises:
+        DataError: A file is missing, corrupt, of another dataset, or the files do not belong together.
+    """
+    folders = [spec.root / source.__name__ / "raw", spec.root, *also]
+    images, labels, places = [], [], []
+    for part in PARTS:
+        files = [
+            _find(spec, source, folders, f"{part}-{kind}", hint) for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        ]
+        image, label = read_idx(files[0], 3), read_idx(files[1], 1)
         if len(image) != len(label):
             raise DataError(
-                f"{spec.dataset}: the {part} part has {len(image)} images but {len(label)} labels; "
-                "the files do not belong together, get them again"
+                f"{spec.dataset}: {files[0]} has {len(image)} images but {files[1]} has {len(label)} labels; "
+                "they do not belong together, get both again"
             )
-    return Records(np.concatenate(images)[:, None], np.concatenate(labels).astype(np.int64), 10)
+        images.append(image)
+        labels.append(label)
+        places += [str(file) for file in files]
+    if len({image.shape[1:] for image in images}) > 1:
+        raise DataError(f"{spec.dataset}: training and test images differ in size; get {', '.join(places)} again")
+    y = np.concatenate(labels).astype(np.int64)
+    if len(y) and y.max() > 9:
+        raise DataError(f"{spec.dataset}: labels must lie in 0..9, got {y.max()}; get {', '.join(places)} again")
+    return Records(np.concatenate(images)[:, None], y, 10, ", ".join(places))
 
 
-def _file(spec: DataSpec, source: type[MNIST], folders: list[Path], raw: Path, name: str) -> Path:
+def _find(spec: DataSpec, source: Any, folders: Sequence[Path], name: str, hint: str) -> Path:
     found = find_file([name, f"{name}.gz"], folders)
-    if found is not None:
-        return found
-    if not spec.download:
-        where = " or ".join(str(folder) for folder in folders[1:])
-        raise missing(
-            spec.dataset, [f"{name}.gz"], spec.root, f"nor in {where}; set data.download: true, or put it there"
-        )
-    md5 = dict(source.resources)[f"{name}.gz"]
-    return fetch(spec.dataset, [f"{mirror}{name}.gz" for mirror in source.mirrors], raw, md5)
+    if found is None:
+        urls = [f"{mirror}{name}.gz" for mirror in source.mirrors]
+        if not spec.download:
+            how = f"set data.download: true, or get {urls[0]} and put it there{hint}"
+            raise missing(spec.dataset, [f"{name}.gz"], folders, how)
+        return fetch(spec.dataset, urls, folders[0], dict(source.resources)[f"{name}.gz"])
+    if found.parent == spec.root and found.suffix == ".gz":
+        _refuse_namesake(found, source)
+    return found
+
+
+def _refuse_namesake(path: Path, source: Any) -> None:
+    """MNIST and its replacements share their file names, so one could be taken for another."""
+    from torchvision.datasets import KMNIST, MNIST, FashionMNIST
+
+    md5 = checksum(path, "md5")
+    for other in (MNIST, FashionMNIST, KMNIST):
+        if other.__name__ != source.__name__ and (path.name, md5) in other.resources:
+            raise DataError(
+                f"{path} belongs to {other.__name__}, not {source.__name__}; "
+                f"move it to {path.parent / other.__name__ / 'raw'}"
+            )
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An IDX file of unsigned bytes (LeCun's format), plain or gzipped by its name.
+    """An IDX file of unsigned bytes, plain or gzipped (told by its first bytes), as an array.
 
     Raises:
         DataError: It is truncated, longer than its header says, or not of this kind.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is corrupt ({error}); delete it and get it again") from None
-    if data[:4] != HEADER[dimensions] or len(data) < 4 + 4 * dimensions:
-        raise DataError(f"{path} is not an IDX file of bytes with {dimensions} dimensions; get it again")
-    shape = tuple(np.frombuffer(data, ">u4", dimensions, offset=4).astype(int))
-    start, size = 4 + 4 * dimensions, int(np.prod(shape))
-    if len(data) != start + size:
-        raise DataError(f"{path} has {len(data)} bytes, its header says {start + size}; delete it and get it again")
+    data, damage = _read(path)
+    start = 4 + 4 * dimensions
+    if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
+        raise DataError(
+            f"{path} is not an IDX file of bytes with {dimensions} dimensions{damage}; delete it and get it again"
+        )
+    shape = struct.unpack(f">{dimensions}I", data[4:start])
+    expected = start + math.prod(shape)
+    if len(data) != expected or damage:
+        raise DataError(
+            f"{path} is corrupt{damage}: expected {expected} bytes, found {len(data)}; delete it and get it again"
+        )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file after decompression, as far as they can be had, and what is wrong with it if anything."""
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if raw.startswith(GZIP) else raw), ""
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        damage = f" ({first_line(error)})"
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); check its permissions") from error
+    try:
+        return zlib.decompressobj(wbits=31).decompress(raw), damage
+    except zlib.error:
+        return b"", damage

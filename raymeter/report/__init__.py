@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from raymeter.report.console import console_table, verdict
-from raymeter.report.curves import average_lines, draw, target_lines
 from raymeter.report.files import (
     File,
     write_averages,
@@ -14,44 +13,39 @@ from raymeter.report.files import (
     write_targets,
     write_timings,
 )
+from raymeter.report.pictures import write_pictures
 from raymeter.schema import AuditResult
 
 __all__ = ["WRITERS", "console_table", "verdict", "write_report"]
 
-
-def write_pictures(result: AuditResult) -> Iterator[File]:
-    """exp/ROC_<i>.png and ROC_log_<i>.png per target, ROC_average.png and ROC_log_average.png."""
-    first = result.attacks[0]
-    for position, target in enumerate(first.targets):
-        lines = target_lines(result.attacks, position)
-        title = f"Attacks on model {target.target}"
-        yield f"exp/ROC_{position}.png", draw(lines, title, target.non_members, log=False)
-        yield f"exp/ROC_log_{position}.png", draw(lines, title, target.non_members, log=True)
-    lines = average_lines(result.attacks)
-    count = len(first.targets)
-    title = f"Mean over {count} target models, band: ± 1 sd" if count > 1 else f"Model {first.targets[0].target}"
-    non_members = min(target.non_members for target in first.targets)
-    yield "ROC_average.png", draw(lines, title, non_members, log=False)
-    yield "ROC_log_average.png", draw(lines, title, non_members, log=True)
-
-
-# metrics.json comes last: where it is, the report is complete.
-WRITERS: tuple[Callable[[AuditResult], Iterator[File]], ...] = (
-    write_pictures,
-    write_targets,
-    write_records,
-    write_averages,
-    write_timings,
-    write_metrics,
-)
+# In this order. metrics comes last: where metrics.json is, the report is complete.
+WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
+    "pictures": write_pictures,
+    "targets": write_targets,
+    "records": write_records,
+    "averages": write_averages,
+    "timings": write_timings,
+    "metrics": write_metrics,
+}
 
 
 def write_report(
     result: AuditResult,
     write: Callable[[str, bytes], None],
-    writers: tuple[Callable[[AuditResult], Iterator[File]], ...] = WRITERS,
+    writers: Mapping[str, Callable[[AuditResult], Iterator[File]]] = WRITERS,
 ) -> None:
-    """Hand every file of the report, as bytes under its path, to `write`."""
-    for writer in writers:
+    """Hand every file of the report to `write`, one at a time, metrics.json last.
+
+    Args:
+        result: At least one attack; all attacks on the same records and targets.
+        write: Takes a path relative to the report directory, with `/` between its parts, and the bytes.
+            What it raises ends the report.
+        writers: Which files, in which order.
+
+    Raises:
+        TypeError: Provenance or settings hold a value that JSON does not know.
+        SignalError: Scores from which no ROC curve can be made, see `roc_curve`.
+    """
+    for writer in writers.values():
         for path, data in writer(result):
             write(path, data)

@@ -1,29 +1,23 @@
-"""ROC pictures: per target and averaged, linear and log-log; drawn without pyplot, so from any thread."""
+"""Scores -> the curves of a picture: one target's ROC, or the average over targets. No drawing here."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from raymeter.schema import AttackResult
+from raymeter.schema import AttackResult, Interval, MeanInterval
 from raymeter.stats import roc_curve
 
-# Okabe and Ito's palette without its yellow: distinguishable with any colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-STYLES = ("-", "--", "-.", ":")
-KEPT_EXACT, KEPT_REST = 200, 300
+# The lowest achievable false-positive rates are never left out; beyond them as many again suffice for a picture.
+EXACT_FPRS, FURTHER_FPRS = 200, 250
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve of a picture, with an optional band around it."""
+    """One step curve of a picture: TPR holds from its FPR up to the next; optionally with a band around it."""
 
     label: str
     fpr: Float[np.ndarray, " points"]
@@ -33,45 +27,58 @@ class Line:
 
 
 def target_lines(attacks: Sequence[AttackResult], position: int) -> list[Line]:
-    """ROC curves of all attacks on one target."""
+    """ROC curves of all attacks on the target at a position (not its model number), thinned for drawing.
+
+    Raises:
+        SignalError: A score is NaN, or the target has no members or no non-members.
+    """
     lines = []
     for attack in attacks:
-        scores = attack.scores
-        fpr, tpr = thin(*roc_curve(scores.values[:, position], scores.member[:, position])[:2])
-        interval = attack.targets[position].auc
-        lines.append(Line(_label(attack.name, interval.estimate, interval.low, interval.high), fpr, tpr))
+        fpr, tpr, _ = roc_curve(attack.scores.values[:, position], attack.scores.member[:, position])
+        lines.append(Line(auc_label(attack.name, attack.targets[position].auc), *thin(fpr, tpr)))
     return lines
 
 
 def average_lines(attacks: Sequence[AttackResult]) -> list[Line]:
-    """Vertical averages over targets: the mean TPR at every FPR, with a band of one standard deviation."""
+    """Vertical averages over targets: the mean TPR at every FPR of `fpr_grid`.
+
+    The band is one standard deviation between targets (ddof 1, as in the tables) to each side, cut to
+    [0, 1]; with a single target there is none.
+
+    Raises:
+        SignalError: As `target_lines`.
+    """
     lines = []
     for attack in attacks:
-        grid = fpr_grid(min(target.non_members for target in attack.targets))
-        tpr = np.stack(
-            [
-                step_tpr(*roc_curve(attack.scores.values[:, t], attack.scores.member[:, t])[:2], grid)
-                for t in range(len(attack.targets))
-            ]
-        )
-        mean, sd = tpr.mean(axis=0), tpr.std(axis=0)
-        label = _label(attack.name, attack.auc.estimate, attack.auc.low, attack.auc.high)
-        band = (mean - sd, mean + sd) if len(tpr) > 1 else (None, None)
-        lines.append(Line(label, grid, mean, *band))
+        member = attack.scores.member
+        grid = fpr_grid(int((~member).sum(axis=0).min()))
+        curves = [roc_curve(attack.scores.values[:, t], member[:, t])[:2] for t in range(member.shape[1])]
+        tpr = np.stack([step_tpr(*curve, grid) for curve in curves])
+        mean, label = tpr.mean(axis=0), auc_label(attack.name, attack.auc)
+        if len(tpr) == 1:
+            lines.append(Line(label, grid, mean))
+        else:
+            sd = tpr.std(axis=0, ddof=1)
+            lines.append(Line(label, grid, mean, np.maximum(mean - sd, 0), np.minimum(mean + sd, 1)))
     return lines
 
 
 def fpr_grid(non_members: int) -> Float[np.ndarray, " points"]:
-    """Every achievable FPR up to a hundred steps, then a few hundred more up to 1."""
-    steps = np.unique(np.geomspace(1, non_members, 400).astype(int))
-    few = np.arange(min(100, non_members) + 1)
-    return np.union1d(few, steps) / non_members
+    """False-positive rates 0, 1/n, 2/n, ... up to EXACT_FPRS steps, then multiples of 1/n dense on both scales."""
+    few = np.arange(min(EXACT_FPRS, non_members) + 1)
+    return np.union1d(few, _spread(EXACT_FPRS, non_members).astype(int)) / non_members
 
 
 def step_tpr(
     fpr: Float[np.ndarray, " points"], tpr: Float[np.ndarray, " points"], grid: Float[np.ndarray, " grid"]
 ) -> Float[np.ndarray, " grid"]:
-    """Highest TPR with an FPR of at most each grid value: the step rule, no interpolation."""
+    """Highest TPR with an FPR of at most each grid value: the step rule, no interpolation.
+
+    Args:
+        fpr, tpr: A curve as from `roc_curve`, ascending, starting at (0, 0).
+        grid: In [0, 1].
+    """
+    # 1 / 3 and 200 / 600 may differ in the last bit
     last = np.searchsorted(fpr, grid * (1 + 1e-12), side="right") - 1
     steps: np.ndarray = tpr[last]
     return steps
@@ -80,58 +87,26 @@ def step_tpr(
 def thin(
     fpr: Float[np.ndarray, " points"], tpr: Float[np.ndarray, " points"]
 ) -> tuple[Float[np.ndarray, " kept"], Float[np.ndarray, " kept"]]:
-    """Leave out vertices that no picture can show; the first ones, at the lowest FPR, all stay."""
-    if len(fpr) <= KEPT_EXACT + KEPT_REST:
+    """Vertices of a step curve that a picture needs: a few hundred, each one of the given vertices.
+
+    Of the vertices at one FPR only the highest shows, so leaving out the rest changes nothing. The
+    EXACT_FPRS lowest distinct rates all stay; of the others those nearest below a grid that is dense on
+    a linear and on a logarithmic axis, and the end (1, 1).
+    """
+    highest = np.append(fpr[1:] != fpr[:-1], True)
+    fpr, tpr = fpr[highest], tpr[highest]
+    if len(fpr) <= EXACT_FPRS + 2 * FURTHER_FPRS:
         return fpr, tpr
-    rest = np.linspace(KEPT_EXACT, len(fpr) - 1, KEPT_REST).astype(int)
-    kept = np.concatenate([np.arange(KEPT_EXACT), rest])
+    rest = np.searchsorted(fpr, _spread(fpr[EXACT_FPRS], 1.0), side="right") - 1
+    kept = np.union1d(np.arange(EXACT_FPRS), np.append(rest, len(fpr) - 1))
     return fpr[kept], tpr[kept]
 
 
-def draw(lines: Sequence[Line], title: str, non_members: int, log: bool) -> bytes:
-    """One picture as PNG bytes.
-
-    Args:
-        lines: Curves with FPR and TPR in [0, 1].
-        title: Stands above the picture.
-        non_members: Sets the smallest resolvable FPR, 1 / non_members, below which the log picture is grey.
-        log: Both axes logarithmic, starting at half of that.
-    """
-    figure = Figure(figsize=(6.4, 5.6), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    smallest = 0.5 / non_members
-    for index, line in enumerate(lines):
-        _draw_line(axes, line, COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)], smallest if log else 0.0)
-    chance = np.geomspace(smallest, 1, 50) if log else np.array([0.0, 1.0])
-    axes.plot(chance, chance, color="#999999", linewidth=1, linestyle=(0, (1, 2)), label="chance")
-    if log:
-        axes.set(xscale="log", yscale="log", xlim=(smallest, 1), ylim=(smallest, 1.05))
-        axes.axvspan(smallest, 1 / non_members, color="#eeeeee", linewidth=0, zorder=0)
-        axes.text(
-            1.15 / non_members, 1.3 * smallest, "grey: FPR not resolvable", color="#777777", fontsize=8, va="bottom"
-        )
-    else:
-        axes.set(xlim=(0, 1), ylim=(0, 1.0))
-    axes.set_xlabel("False-positive rate")
-    axes.set_ylabel("True-positive rate")
-    axes.set_title(title, fontsize=11)
-    axes.grid(True, color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper left" if log else "lower right", fontsize=8, framealpha=0.9, edgecolor="#dddddd")
-    buffer = io.BytesIO()
-    canvas.print_png(buffer)
-    return buffer.getvalue()
+def auc_label(name: str, auc: Interval | MeanInterval) -> str:
+    """What a legend says about a curve."""
+    return f"{name}: AUC {auc.estimate:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
 
 
-def _draw_line(axes: Axes, line: Line, colour: str, style: str, floor: float) -> None:
-    fpr, tpr = np.maximum(line.fpr, floor), np.maximum(line.tpr, floor)
-    axes.plot(fpr, tpr, color=colour, linestyle=style, linewidth=1.6, label=line.label, drawstyle="steps-post")
-    if line.low is not None and line.high is not None:
-        low, high = np.maximum(line.low, floor), np.clip(line.high, floor, 1)
-        axes.fill_between(fpr, low, high, color=colour, alpha=0.12, linewidth=0, step="post")
-
-
-def _label(name: str, estimate: float, low: float, high: float) -> str:
-    return f"{name}: AUC {estimate:.3f} [{low:.3f}, {high:.3f}]"
+def _spread(low: float, high: float) -> Float[np.ndarray, " points"]:
+    low = min(low, high)
+    return np.union1d(np.geomspace(low, high, FURTHER_FPRS), np.linspace(low, high, FURTHER_FPRS))

@@ -7,17 +7,14 @@ population that never trains a model and a pool that may.
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable
 
 import numpy as np
 
-from raymeter.data.arrays import as_records, load_arrays
-from raymeter.data.cifar import load_cifar10, load_cifar100
-from raymeter.data.digits import load_digits
-from raymeter.data.idx import load_fashion_mnist, load_mnist
+from raymeter.data import arrays, cifar10, cifar100, digits, fashion_mnist, mnist, purchase100, texas100
+from raymeter.data.custom import load_custom
+from raymeter.data.files import log
 from raymeter.data.records import DataSpec, Records
-from raymeter.data.tabular import load_purchase100, load_texas100
 from raymeter.errors import DataError
 from raymeter.schema import Dataset
 from raymeter.split import seed_for
@@ -25,14 +22,14 @@ from raymeter.split import seed_for
 __all__ = ["DATASETS", "DataSpec", "Records", "load_dataset"]
 
 DATASETS: dict[str, Callable[[DataSpec], Records]] = {
-    "digits": load_digits,
-    "fashion_mnist": load_fashion_mnist,
-    "mnist": load_mnist,
-    "cifar10": load_cifar10,
-    "cifar100": load_cifar100,
-    "purchase100": load_purchase100,
-    "texas100": load_texas100,
-    "arrays": load_arrays,
+    "digits": digits.load,
+    "fashion_mnist": fashion_mnist.load,
+    "mnist": mnist.load,
+    "cifar10": cifar10.load,
+    "cifar100": cifar100.load,
+    "purchase100": purchase100.load,
+    "texas100": texas100.load,
+    "arrays": arrays.load,
 }
 LARGEST_DEFAULT_POPULATION = 10_000
 
@@ -40,22 +37,22 @@ LARGEST_DEFAULT_POPULATION = 10_000
 def load_dataset(spec: DataSpec) -> Dataset:
     """Load records and divide them into pool and population.
 
-    The records are permuted by the seed. The population is taken from the front and the pool from the
-    back, so that changing the size of one leaves the other as it was wherever both fit.
+    All records of a dataset, its training and test part, are permuted by the seed. The population is
+    taken from the front and the pool from the back, so that asking for another size of one leaves the
+    other as it was. By default the population has 10000 records, or a third of all, or what a given pool
+    leaves over, whichever is least; the pool is all the rest, rounded down to even.
+
+    Returns:
+        The dataset; pool and population each keep the order of the files.
 
     Raises:
-        DataError: Files are missing or corrupt, or there are fewer records than asked for.
+        DataError: The name is unknown, files are missing or corrupt, the pool is odd, or there are
+            fewer records than asked for.
     """
     records = _loader(spec.dataset)(spec)
     total = len(records.y)
-    left = total - (spec.pool_size or 0)
-    population = spec.population_size or min(LARGEST_DEFAULT_POPULATION, total // 3, left)
-    pool = spec.pool_size or (total - population) // 2 * 2
-    if pool < 4 or population < 1 or pool + population > total:
-        raise DataError(
-            f"{spec.dataset} has {total} records, too few for a pool of {pool} and a population of {population}; "
-            "lower data.pool_size or audit.population_size"
-        )
+    log.info("%s: %d records from %s", spec.dataset, total, records.source)
+    pool, population = _sizes(spec, total)
     order = np.random.default_rng(seed_for(spec.seed, "population")).permutation(total)
     outside, inside = np.sort(order[:population]), np.sort(order[total - pool :])
     return Dataset(
@@ -68,28 +65,30 @@ def load_dataset(spec: DataSpec) -> Dataset:
     )
 
 
+def _sizes(spec: DataSpec, total: int) -> tuple[int, int]:
+    """How many records go into the pool and into the population."""
+    pool, population = spec.pool_size, spec.population_size
+    if pool is not None and pool % 2:
+        raise DataError(f"data.pool_size must be even so that both halves of a pair are equal, got {pool}")
+    if population is None:
+        population = max(1, min(LARGEST_DEFAULT_POPULATION, total // 3, total - (pool or 0)))
+    if pool is None:
+        pool = max(0, total - population) // 2 * 2
+    if pool < 4 or population < 1 or pool + population > total:
+        raise DataError(
+            f"{spec.dataset} has {total} records, too few for a pool of {pool} (at least 4) and a population of "
+            f"{population} (at least 1); lower data.pool_size or audit.population_size"
+        )
+    return pool, population
+
+
 def _loader(name: str) -> Callable[[DataSpec], Records]:
     if ":" in name:
-        return lambda spec: _load_custom(name, spec)
+        return load_custom
     if name not in DATASETS:
         close = difflib.get_close_matches(name.lower(), DATASETS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(DATASETS)}, or module:function"
-        raise DataError(f"data.dataset: unknown dataset {name!r}; {hint}")
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise DataError(
+            f"data.dataset: unknown dataset {name!r}; {hint}known are {', '.join(DATASETS)}, or module:function"
+        )
     return DATASETS[name]
-
-
-def _load_custom(name: str, spec: DataSpec) -> Records:
-    module, _, function = name.partition(":")
-    try:
-        loader = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DataError(f"data.dataset: cannot load {name!r} ({error}); write module:function") from error
-    try:
-        loaded = loader(spec)
-    except Exception as error:
-        raise DataError(f"data.dataset: {name} raised {type(error).__name__}: {error}") from error
-    if isinstance(loaded, Records):
-        return as_records(loaded.x, loaded.y, name)
-    if not isinstance(loaded, tuple) or len(loaded) != 2:
-        raise DataError(f"data.dataset: {name} returned {type(loaded).__name__}; return (x, y)")
-    return as_records(loaded[0], loaded[1], name)

@@ -1,84 +1,105 @@
-"""CIFAR-10 and CIFAR-100 from the published python archive, or its unpacked folder as torchvision leaves it.
+"""Reads the published python batches of CIFAR without unpickling freely.
 
-The batches inside are pickles. Nothing here unpickles freely: a reader that knows only the few
-types those batches are made of builds them, and refuses everything else by name.
+The batches are pickles, and a pickle can run any code. `_BatchReader` builds NumPy arrays and plain
+containers and refuses every other name in the stream, so a batch from anywhere is safe to read.
+Checksums are a matter of integrity, then: archives are downloaded with torchvision's checksum, and a
+batch with as many records as the published one must have its published checksum too. Batches of
+another size are somebody's own (a subset, a test) and are read as they are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
-import tarfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100
 
-from raymeter.data.files import fetch, find_file, missing
+from raymeter.data.files import fetch, find_file, first_line, log, missing, read_members
 from raymeter.data.records import DataSpec, Records
 from raymeter.errors import DataError
 
-BATCHES = {
-    "cifar10": ([f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"], "labels", 10),
-    "cifar100": (["train", "test"], "fine_labels", 100),
-}
+PIXELS = 3 * 32 * 32
 
 
-def load_cifar10(spec: DataSpec) -> Records:
-    """60000 images uint8 [3, 32, 32] of 10 classes, the training part before the test part."""
-    return _load(spec, "cifar10", CIFAR10)
+def load_cifar(spec: DataSpec, source: str, label_key: str, classes: int) -> Records:
+    """Read all batches, the training part before the test part.
 
+    They are looked for unpacked in `data_dir/<folder>` as torchvision leaves them, then in the published
+    archive in `data_dir`; `data_dir/<dataset>` is searched as well. What is nowhere is downloaded.
 
-def load_cifar100(spec: DataSpec) -> Records:
-    """60000 images uint8 [3, 32, 32] of 100 classes (fine labels), the training part before the test part."""
-    return _load(spec, "cifar100", CIFAR100)
+    Args:
+        spec: Where to look, and whether to download.
+        source: Name of torchvision's dataset class, which knows names, address and checksums.
+        label_key: Key of the labels in a batch.
+        classes: Number of classes.
 
+    Raises:
+        DataError: A batch is missing, corrupt, or not what was published under its name.
+    """
+    import torchvision.datasets  # slow to load
 
-def _load(spec: DataSpec, name: str, source: type[CIFAR10]) -> Records:
-    names, label_key, classes = BATCHES[name]
-    folders = [spec.root / source.base_folder, spec.root / name / source.base_folder]
-    if all(find_file([batch], folders) for batch in names):
-        blobs = {batch: (find_file([batch], folders) or Path()).read_bytes() for batch in names}
-    else:
-        blobs = _read_archive(_archive(spec, name, source), source.base_folder, names)
-    batches = [_parse(blob, batch, label_key, classes) for batch, blob in blobs.items()]
+    published = getattr(torchvision.datasets, source)
+    checksums = dict(published.train_list + published.test_list)
+    blobs, where = _read_batches(spec, published, list(checksums))
+    batches = [_parse(blobs[name], f"{where}/{name}", label_key, classes) for name in checksums]
+    for (name, md5), (_, labels) in zip(checksums.items(), batches, strict=True):
+        _check_published(blobs[name], name, where, md5, len(labels))
     x = np.concatenate([images for images, _ in batches])
-    return Records(x, np.concatenate([labels for _, labels in batches]), classes)
+    return Records(x, np.concatenate([labels for _, labels in batches]), classes, where)
 
 
-def _archive(spec: DataSpec, name: str, source: type[CIFAR10]) -> Path:
-    found = find_file([source.filename], [spec.root, spec.root / name])
-    if found is not None:
-        return found
-    if not spec.download:
-        how = f"set data.download: true, or put {source.filename} or its unpacked folder {source.base_folder} there"
-        raise missing(spec.dataset, [source.filename], spec.root, how)
-    return fetch(spec.dataset, [source.url], spec.root, source.tgz_md5)
+def _read_batches(spec: DataSpec, published: Any, names: list[str]) -> tuple[dict[str, bytes], str]:
+    roots = [spec.root, spec.root / spec.dataset]
+    for folder in [root / published.base_folder for root in roots]:
+        if all((folder / name).is_file() for name in names):
+            try:
+                return {name: (folder / name).read_bytes() for name in names}, str(folder)
+            except OSError as error:
+                raise DataError(f"{spec.dataset}: {error}; check its permissions") from error
+    archive = find_file([published.filename], roots)
+    if archive is None:
+        if not spec.download:
+            how = (
+                f"set data.download: true, or get {published.url} and put it, or all of {', '.join(names)} "
+                f"in a folder {published.base_folder}, there"
+            )
+            raise missing(spec.dataset, [published.filename], roots, how)
+        archive = fetch(spec.dataset, [published.url], spec.root, published.tgz_md5)
+    members = read_members(archive, [f"{published.base_folder}/{name}" for name in names], lambda file, _: file.read())
+    return {name.rsplit("/", 1)[-1]: blob for name, blob in members.items()}, str(archive)
 
 
-def _read_archive(path: Path, folder: str, names: list[str]) -> dict[str, bytes]:
-    try:
-        with tarfile.open(path) as archive:
-            return {name: archive.extractfile(f"{folder}/{name}").read() for name in names}  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, OSError, KeyError) as error:
-        raise DataError(f"{path} is corrupt or incomplete ({error}); delete it and get it again") from None
-
-
-def _parse(blob: bytes, name: str, label_key: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _parse(blob: bytes, where: str, label_key: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         batch = _BatchReader(io.BytesIO(blob), encoding="latin1").load()
         images, labels = np.asarray(batch["data"]), np.asarray(batch[label_key], dtype=np.int64)
     except Exception as error:  # a damaged stream can fail in any way
-        raise DataError(f"CIFAR batch {name} is corrupt ({error}); delete it and get it again") from None
-    if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072 or len(images) != len(labels):
+        raise DataError(f"{where} is corrupt ({first_line(error)}); delete it and get it again") from error
+    if images.dtype != np.uint8 or images.shape != (len(labels), PIXELS) or labels.ndim != 1:
         raise DataError(
-            f"CIFAR batch {name}: expected uint8 [n, 3072] with n labels, got {images.dtype} {list(images.shape)} "
-            f"with {len(labels)} labels; get it again"
+            f"{where}: expected uint8 [n, {PIXELS}] with n labels, got {images.dtype} {list(images.shape)} "
+            f"with labels {list(labels.shape)}; delete it and get it again"
         )
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
-        raise DataError(f"CIFAR batch {name}: labels must lie in 0..{classes - 1}; get it again")
+        raise DataError(
+            f"{where}: labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}; "
+            "delete it and get it again"
+        )
     return images.reshape(-1, 3, 32, 32), labels
+
+
+def _check_published(blob: bytes, name: str, where: str, md5: str, records: int) -> None:
+    found = hashlib.md5(blob, usedforsecurity=False).hexdigest()
+    if found == md5:
+        return
+    if records == (50_000 if name == "train" else 10_000):
+        raise DataError(
+            f"{where}/{name} has md5 {found}, published is {md5}; delete it and get it again, "
+            "or give your own version as data.dataset: arrays"
+        )
+    log.warning("%s/%s has %d records, which is not the published batch; reading it as it is", where, name, records)
 
 
 class _BatchReader(pickle.Unpickler):

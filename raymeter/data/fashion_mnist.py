@@ -19,6 +19,4 @@ def load(spec: DataSpec) -> Records:
     Raises:
         DataError: Files are missing or corrupt.
     """
-    from torchvision.datasets import FashionMNIST  # slow to load
-
-    return load_idx(spec, FashionMNIST, [DEBIAN], ", or on Debian: apt install dataset-fashion-mnist")
+    return load_idx(spec, "FashionMNIST", [DEBIAN], ", or on Debian: apt install dataset-fashion-mnist")

@@ -20,7 +20,7 @@ PARTS = ("train", "t10k")
 GZIP = b"\x1f\x8b"
 
 
-def load_idx(spec: DataSpec, source: Any, also: Sequence[Path] = (), hint: str = "") -> Records:
+def load_idx(spec: DataSpec, source: str, also: Sequence[Path] = (), hint: str = "") -> Records:
     """Read the four files of an MNIST-like dataset, the training part before the test part.
 
     They are looked for in `data_dir/<Name>/raw` where torchvision puts them, in `data_dir` itself, and
@@ -28,14 +28,14 @@ def load_idx(spec: DataSpec, source: Any, also: Sequence[Path] = (), hint: str =
 
     Args:
         spec: Where to look, and whether to download.
-        source: torchvision's dataset class, for its name, mirrors and checksums.
+        source: Name of torchvision's dataset class, which knows mirrors and checksums.
         also: Further folders.
         hint: One more way to get the files, for the error message.
 
     Raises:
         DataError: A file is missing, corrupt, of another dataset, or the files do not belong together.
     """
-    folders = [spec.root / source.__name__ / "raw", spec.root, *also]
+    folders = [spec.root / source / "raw", spec.root, *also]
     images, labels, places = [], [], []
     for part in PARTS:
         files = [
@@ -58,30 +58,33 @@ def load_idx(spec: DataSpec, source: Any, also: Sequence[Path] = (), hint: str =
     return Records(np.concatenate(images)[:, None], y, 10, ", ".join(places))
 
 
-def _find(spec: DataSpec, source: Any, folders: Sequence[Path], name: str, hint: str) -> Path:
+def _find(spec: DataSpec, source: str, folders: Sequence[Path], name: str, hint: str) -> Path:
     found = find_file([name, f"{name}.gz"], folders)
     if found is None:
-        urls = [f"{mirror}{name}.gz" for mirror in source.mirrors]
+        published = _published(source)
+        urls = [f"{mirror}{name}.gz" for mirror in published.mirrors]
         if not spec.download:
             how = f"set data.download: true, or get {urls[0]} and put it there{hint}"
             raise missing(spec.dataset, [f"{name}.gz"], folders, how)
-        return fetch(spec.dataset, urls, folders[0], dict(source.resources)[f"{name}.gz"])
+        return fetch(spec.dataset, urls, folders[0], dict(published.resources)[f"{name}.gz"])
     if found.parent == spec.root and found.suffix == ".gz":
         _refuse_namesake(found, source)
     return found
 
 
-def _refuse_namesake(path: Path, source: Any) -> None:
-    """MNIST and its replacements share their file names, so one could be taken for another."""
-    from torchvision.datasets import KMNIST, MNIST, FashionMNIST
+def _published(source: str) -> Any:
+    """torchvision's dataset class; loaded only here, since that takes seconds and files on disk do not need it."""
+    import torchvision.datasets
 
+    return getattr(torchvision.datasets, source)
+
+
+def _refuse_namesake(path: Path, source: str) -> None:
+    """MNIST and its replacements share their file names, so one could be taken for another."""
     md5 = checksum(path, "md5")
-    for other in (MNIST, FashionMNIST, KMNIST):
-        if other.__name__ != source.__name__ and (path.name, md5) in other.resources:
-            raise DataError(
-                f"{path} belongs to {other.__name__}, not {source.__name__}; "
-                f"move it to {path.parent / other.__name__ / 'raw'}"
-            )
+    for other in {"MNIST", "FashionMNIST", "KMNIST"} - {source}:
+        if (path.name, md5) in _published(other).resources:
+            raise DataError(f"{path} belongs to {other}, not {source}; move it to {path.parent / other / 'raw'}")
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
@@ -93,9 +96,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     data, damage = _read(path)
     start = 4 + 4 * dimensions
     if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
-        raise DataError(
-            f"{path} is not an IDX file of bytes with {dimensions} dimensions{damage}; delete it and get it again"
-        )
+        what = f"corrupt{damage}" if damage else f"not an IDX file of bytes with {dimensions} dimensions"
+        raise DataError(f"{path} is {what}; delete it and get it again")
     shape = struct.unpack(f">{dimensions}I", data[4:start])
     expected = start + math.prod(shape)
     if len(data) != expected or damage:

@@ -15,6 +15,4 @@ def load(spec: DataSpec) -> Records:
     Raises:
         DataError: Files are missing or corrupt.
     """
-    from torchvision.datasets import MNIST  # slow to load
-
-    return load_idx(spec, MNIST)
+    return load_idx(spec, "MNIST")

@@ -1,84 +1,96 @@
-"""Purchase-100 and Texas-100 from the CSV archives that Shokri et al. published (S&P 2017)."""
+"""Shared by Purchase-100 and Texas-100: CSV files without header, alone or in the archives of Shokri et al."""
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from raymeter.data.files import fetch, find_file, missing
+from raymeter.data.files import fetch, find_file, first_line, missing, read_members, report_checksum
 from raymeter.data.records import DataSpec, Records
 from raymeter.errors import DataError
 
-PURCHASE_URL = "https://www.comp.nus.edu.sg/~reza/files/dataset_purchase.tgz"
-TEXAS_URL = "https://www.comp.nus.edu.sg/~reza/files/dataset_texas.tgz"
 CLASSES = 100
+BLOCK_BYTES = 1 << 24
 
 
-def load_purchase100(spec: DataSpec) -> Records:
-    """197324 shopping records: 600 binary features float32, 100 classes."""
-    table = _read(spec, ["dataset_purchase"], PURCHASE_URL)["dataset_purchase"]
-    if table.shape[1] != 601:
-        raise DataError(f"purchase100: expected a label and 600 features in a row, got {table.shape[1]} columns")
-    return _records(spec, table[:, 1:], table[:, 0])
+def read_tables(spec: DataSpec, names: Sequence[str], url: str) -> tuple[dict[str, np.ndarray], str]:
+    """The named CSV files from `data_dir`, else out of the archive there, else out of a downloaded archive.
 
+    `data_dir/<dataset>` is searched as well. No checksum was published; the sha256 of what was read is logged.
 
-def load_texas100(spec: DataSpec) -> Records:
-    """67330 hospital records: 6169 binary features float32, 100 classes."""
-    tables = _read(spec, ["dataset_texas/feats", "dataset_texas/labels"], TEXAS_URL)
-    features, labels = tables["dataset_texas/feats"], tables["dataset_texas/labels"]
-    if features.shape[1] != 6169 or labels.shape[1] != 1 or len(features) != len(labels):
-        raise DataError(
-            f"texas100: expected feats of 6169 columns and labels of 1, equally long, got {list(features.shape)} "
-            f"and {list(labels.shape)}"
-        )
-    return _records(spec, features, labels[:, 0])
+    Returns:
+        A float32 table per name, and where they came from.
 
-
-def _records(spec: DataSpec, x: np.ndarray, labels: np.ndarray) -> Records:
-    y = labels.astype(np.int64) - 1  # published labels count from 1
-    if (y != labels - 1).any() or y.min() < 0 or y.max() >= CLASSES:
-        raise DataError(f"{spec.dataset}: labels must be whole numbers 1..{CLASSES}; get the files again")
-    return Records(np.ascontiguousarray(x), y, CLASSES)
-
-
-def _read(spec: DataSpec, names: Sequence[str], url: str) -> dict[str, np.ndarray]:
-    """The named CSV files from data_dir, else out of the archive there, else out of a downloaded archive."""
-    if all((spec.root / name).is_file() for name in names):
-        return {name: _parse((spec.root / name).read_bytes(), spec.root / name) for name in names}
+    Raises:
+        DataError: Files are missing or corrupt.
+    """
+    roots = [spec.root, spec.root / spec.dataset]
+    for root in roots:
+        paths = [root / name for name in names]
+        if all(path.is_file() for path in paths):
+            for path in paths:
+                report_checksum(spec.dataset, path)
+            return {name: _read_file(path) for name, path in zip(names, paths, strict=True)}, str(root)
     archive_name = url.rsplit("/", 1)[-1]
-    archive = find_file([archive_name], [spec.root])
+    archive = find_file([archive_name], roots)
     if archive is None and not spec.download:
-        raise missing(
-            spec.dataset, names, spec.root, f"set data.download: true, or get {url} and put {archive_name} there"
-        )
+        raise missing(spec.dataset, names, roots, f"set data.download: true, or get {url} and put {archive_name} there")
     archive = archive or fetch(spec.dataset, [url], spec.root, None)
-    return {name: _parse(_member(archive, name), archive / name) for name in names}
+    report_checksum(spec.dataset, archive)
+    return read_members(archive, names, lambda file, name: parse_csv(file, f"{archive}/{name}")), str(archive)
 
 
-def _member(archive: Path, name: str) -> bytes:
+def as_classes(spec: DataSpec, x: np.ndarray, labels: np.ndarray, source: str) -> Records:
+    """Records from features and published labels, which count from 1.
+
+    Raises:
+        DataError: A label is not a whole number in 1..100.
+    """
+    bad = (labels != np.round(labels)) | (labels < 1) | (labels > CLASSES)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{spec.dataset}: labels must be whole numbers 1..{CLASSES}, got {labels[row]:g} in row {row + 1} of "
+            f"{source}; get the files again"
+        )
+    return Records(np.ascontiguousarray(x), labels.astype(np.int64) - 1, CLASSES, source)
+
+
+def parse_csv(file: IO[bytes], where: str) -> np.ndarray:
+    """A CSV file of numbers without header as float32 [rows, columns].
+
+    Rows are parsed in blocks and moved into place one by one, so that the table is in memory only once.
+
+    Raises:
+        DataError: Rows differ in length, or a cell is empty or not a finite number.
+    """
+    options = csv.ReadOptions(autogenerate_column_names=True, block_size=BLOCK_BYTES, use_threads=False)
+    blocks: list[np.ndarray] = []
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.isfile() and (member.name.lstrip("./") == name or member.name.endswith(f"/{name}")):
-                    return tar.extractfile(member).read()  # type: ignore[union-attr]
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{archive} is corrupt ({error}); delete it and get it again") from None
-    raise DataError(f"{archive} has no file {name}; delete it and get it again")
-
-
-def _parse(data: bytes, path: Path) -> np.ndarray:
-    options = csv.ReadOptions(autogenerate_column_names=True)
-    try:
-        table = csv.read_csv(pa.BufferReader(data), read_options=options)
-        columns = [column.to_numpy().astype(np.float32) for column in table.columns]
-    except (pa.ArrowInvalid, ValueError) as error:
-        raise DataError(f"{path} is corrupt ({str(error).splitlines()[0]}); delete it and get it again") from None
-    values = np.stack(columns, axis=1)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path} has empty or non-numeric cells; delete it and get it again")
+        for batch in csv.open_csv(file, read_options=options):
+            columns = [column.to_numpy(zero_copy_only=False).astype(np.float32) for column in batch.columns]
+            blocks.append(np.stack(columns, axis=1))
+    except (pa.ArrowInvalid, ValueError, TypeError) as error:
+        raise DataError(f"{where} is corrupt ({first_line(error)}); delete it and get it again") from error
+    values = np.empty((sum(len(block) for block in blocks), blocks[0].shape[1] if blocks else 0), np.float32)
+    start = 0
+    for index, block in enumerate(blocks):
+        if not np.isfinite(block).all():
+            raise DataError(f"{where} has empty or infinite cells; delete it and get it again")
+        values[start : start + len(block)] = block
+        start += len(block)
+        blocks[index] = block[:0].copy()  # give its memory back before the next one is moved
     return values
+
+
+def _read_file(path: Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            return parse_csv(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); check its permissions") from error

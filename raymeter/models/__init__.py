@@ -58,29 +58,49 @@ def build_model(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn
     architecture = MODELS.get(name.lower())
     if architecture is None:
         close = difflib.get_close_matches(name.lower(), MODELS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(MODELS)}, or module:function"
-        raise ConfigError(f"train.model_name: unknown model {name!r}; {hint}")
-    if architecture.min_side is not None:
-        if len(input_shape) != 3:
-            raise ConfigError(
-                f"train.model_name: {name} needs images, and records have shape {tuple(input_shape)}; use mlp"
-            )
-        if min(input_shape[1:]) < architecture.min_side:
-            side = architecture.min_side
-            raise ConfigError(
-                f"train.model_name: {name} needs images of at least {side}x{side}, "
-                f"got {input_shape[1]}x{input_shape[2]}; use cnn or mlp"
-            )
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ConfigError(
+            f"train.model_name: unknown model {name!r}; {hint}known are {', '.join(MODELS)}, or module:function"
+        )
+    _check_shape(name, architecture.min_side, tuple(input_shape))
     return architecture.build(tuple(input_shape), num_classes)
+
+
+def _check_shape(name: str, min_side: int | None, shape: tuple[int, ...]) -> None:
+    if min_side is None:
+        return
+    if len(shape) != 3:
+        raise ConfigError(f"train.model_name: {name} needs images, and records have shape {shape}; use mlp")
+    if min(shape[1:]) < min_side:
+        other = "cnn, wrn28-2 or mlp" if min(shape[1:]) >= 4 else "mlp"
+        raise ConfigError(
+            f"train.model_name: {name} needs images of at least {min_side}x{min_side}, got {shape[1]}x{shape[2]}; "
+            f"use {other}"
+        )
 
 
 def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     module, _, function = name.partition(":")
     try:
         builder = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"train.model_name: cannot load {name!r} ({error}); write module:function") from error
-    model = builder(tuple(input_shape), num_classes)
+    except Exception as error:  # a user's module can fail in any way
+        raise ConfigError(
+            f"train.model_name: cannot load {name!r} ({_describe(error)}); write module:function, with the module "
+            "importable from here"
+        ) from error
+    if not callable(builder):
+        raise ConfigError(f"train.model_name: {name} is {type(builder).__name__}; give a function that builds a model")
+    try:
+        model = builder(tuple(input_shape), num_classes)
+    except Exception as error:
+        raise ConfigError(
+            f"train.model_name: {name} raised {_describe(error)}; it is called with (input_shape, num_classes) = "
+            f"({tuple(input_shape)}, {num_classes})"
+        ) from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"train.model_name: {name} returned {type(model).__name__}; return a torch.nn.Module")
     return model
+
+
+def _describe(error: Exception) -> str:
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])

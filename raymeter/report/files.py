@@ -7,21 +7,30 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
+from datetime import date
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from raymeter.schema import AttackResult, AuditResult
+from raymeter.schema import AttackResult, AuditResult, MeanInterval
 from raymeter.stats import roc_curve
 
 File = tuple[str, bytes]
 
 
 def write_metrics(result: AuditResult) -> Iterator[File]:
-    """metrics.json: every figure with its interval, timings, provenance; strict JSON, NaN as null."""
+    """metrics.json: every figure with its interval, timings in seconds, provenance.
+
+    Strict JSON: what is not a finite number is null. Keys keep the order of the audit (attacks and
+    stages as they ran), which is the same in every run of one configuration.
+
+    Raises:
+        TypeError: Settings or provenance hold a value that `plain` does not know.
+    """
     content = {
         "attacks": {attack.name: _attack_metrics(attack) for attack in result.attacks},
         "timings": result.timings,
@@ -31,47 +40,65 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
 
 
 def write_records(result: AuditResult) -> Iterator[File]:
-    """records.parquet: one row per audited record."""
+    """records.parquet: one row per audited record, columns as in `result.records`; NaN becomes null.
+
+    Raises:
+        ArrowInvalid: The columns are not equally long.
+    """
+    columns = {name: pa.array(column, from_pandas=True) for name, column in result.records.items()}
     buffer = io.BytesIO()
-    parquet.write_table(pa.table(dict(result.records)), buffer, compression="zstd")
+    parquet.write_table(pa.table(columns), buffer, compression="zstd")
     yield "records.parquet", buffer.getvalue()
 
 
 def write_averages(result: AuditResult) -> Iterator[File]:
-    """attack_result_average.csv: one row per attack."""
+    """attack_result_average.csv: one row per attack, means over targets; what is not finite stays empty.
+
+    Columns: attack; auc and tpr_at_fpr_<rate>, each followed by its _low, _high and _sd, the rates also
+    by _resolvable (True or False); targets.
+    """
     text = io.StringIO()
     rates = list(result.attacks[0].tpr_at_fpr)
-    suffixes = ("", "_low", "_high", "_sd", "_resolvable")
-    header = ["attack", "auc", "auc_low", "auc_high", "auc_sd"]
-    header += [f"tpr_at_fpr_{rate}{suffix}" for rate in rates for suffix in suffixes] + ["targets"]
+    header = ["attack", *_named("auc")]
+    for rate in rates:
+        header += [*_named(f"tpr_at_fpr_{rate}"), f"tpr_at_fpr_{rate}_resolvable"]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([*header, "targets"])
     for attack in result.attacks:
-        row: list[Any] = [attack.name, attack.auc.estimate, attack.auc.low, attack.auc.high, attack.auc.sd]
+        row: list[Any] = [attack.name, *_values(attack.auc)]
         for rate in rates:
-            mean = attack.tpr_at_fpr[rate]
-            row += [mean.estimate, mean.low, mean.high, mean.sd, attack.resolvable[rate]]
-        writer.writerow([*row, attack.auc.targets])
+            row += [*_values(attack.tpr_at_fpr[rate]), attack.resolvable[rate]]
+        writer.writerow(plain([*row, attack.auc.targets]))
     yield "attack_result_average.csv", text.getvalue().encode()
 
 
 def write_targets(result: AuditResult) -> Iterator[File]:
-    """exp/attack_result_<i>.npz: Privacy Meter's keys for the main attack, and every attack under its own name."""
+    """exp/attack_result_<i>.npz for the i-th target, readable with `allow_pickle=False`.
+
+    Privacy Meter's keys hold the main attack, the first that is not called "loss": fpr, tpr [points],
+    auc, one_tenth_fpr (TPR at 0.1 % FPR), zero_fpr (TPR at 0 % FPR), scores and memberships [examples].
+    Every attack, that one too, has the same under `<attack>_<key>`; memberships are common to all.
+    Should an attack's name make a key equal to one of Privacy Meter's, the latter is kept.
+
+    Raises:
+        SignalError: Scores from which no ROC curve can be made.
+    """
     main = next((attack for attack in result.attacks if attack.name != "loss"), result.attacks[0])
     for position in range(len(main.targets)):
-        arrays = _target_arrays(main, position)
+        arrays: dict[str, np.ndarray] = {}
         for attack in result.attacks:
             named = _target_arrays(attack, position)
             arrays |= {f"{attack.name}_{key}": value for key, value in named.items() if key != "memberships"}
+        arrays |= _target_arrays(main, position)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         yield f"exp/attack_result_{position}.npz", buffer.getvalue()
 
 
 def write_timings(result: AuditResult) -> Iterator[File]:
-    """log_time_analysis.log: seconds of every stage."""
-    lines = [f"{stage}: {seconds:.2f} s" for stage, seconds in result.timings.items()]
-    yield "log_time_analysis.log", ("\n".join(lines) + "\n").encode()
+    """log_time_analysis.log: one line `<stage>: <seconds> s` per stage, in the order they ran."""
+    lines = [f"{stage}: {seconds:.2f} s\n" for stage, seconds in result.timings.items()]
+    yield "log_time_analysis.log", "".join(lines).encode()
 
 
 def _attack_metrics(attack: AttackResult) -> dict[str, Any]:
@@ -100,18 +127,30 @@ def _target_arrays(attack: AttackResult, position: int) -> dict[str, np.ndarray]
     }
 
 
+def _named(column: str) -> list[str]:
+    return [column, f"{column}_low", f"{column}_high", f"{column}_sd"]
+
+
+def _values(mean: MeanInterval) -> list[float]:
+    return [mean.estimate, mean.low, mean.high, mean.sd]
+
+
 def plain(value: Any) -> Any:
-    """Values that strict JSON knows: dataclasses as objects, NumPy scalars as numbers, NaN and infinities as null."""
+    """Values that strict JSON knows.
+
+    Dataclasses and mappings become objects, sequences and arrays lists, NumPy scalars numbers, paths
+    and dates text, NaN and infinities None. Anything else is returned as it is.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {key: plain(item) for key, item in asdict(value).items()}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, PurePath | date):
+        return str(value)
     return value

@@ -38,7 +38,7 @@ def write_pictures(result: AuditResult) -> Iterator[File]:
         yield f"exp/ROC_log_{position}.png", log.draw(lines, title, target.non_members)
     lines, title = average_lines(attacks), f"Attacks on model {targets[0].target}"
     if len(targets) > 1:
-        title = f"Mean over {len(targets)} target models (band: ± 1 sd between them)"
+        title = f"Mean over {len(targets)} target models (band: ± one sd between them)"
     non_members = min(target.non_members for target in targets)
     yield "ROC_average.png", linear.draw(lines, title, non_members)
     yield "ROC_log_average.png", log.draw(lines, title, non_members)
@@ -93,17 +93,17 @@ class RocPicture:
         start = 0.5 / non_members if self._log else 0.0
         bands = []
         for artist, line in zip(self._lines, lines, strict=True):
-            artist.set_data(*self._visible(start, line.fpr, line.tpr))
+            artist.set_data(*_visible(start, line.fpr, line.tpr))
             if line.low is not None and line.high is not None:
-                fpr, low, high = self._visible(start, line.fpr, line.low, line.high)
+                fpr, low, high = _visible(start, line.fpr, line.low, line.high)
                 bands.append(self._band(fpr, low, high, str(artist.get_color())))
         self._chance.set_data([start, 1], [start, 1])
         self._axes.set(xlim=(start, 1), ylim=(start, 1))
         if self._log:
             self._blind.set_bounds(start, 0, 1 / non_members - start, 1)
             self._blind_text.set_x(start * np.sqrt(2))
-            self._blind_text.set_text(f"not resolvable: FPR < 1/{non_members}")
-        self._axes.set_title(title, parse_math=False)
+            self._blind_text.set_text(f"FPR < 1/{non_members}\nnot resolvable")
+        self._axes.title.set_text(title)
         for text, line in zip(self._legend.get_texts(), lines, strict=False):
             text.set_text(line.label)
         buffer = io.BytesIO()
@@ -112,25 +112,32 @@ class RocPicture:
             band.remove()
         return buffer.getvalue()
 
-    def _visible(self, start: float, *curves: np.ndarray) -> list[np.ndarray]:
-        """On a log axis zero stands left of, or below, everything that shows."""
-        return [np.maximum(curve, start / 2) for curve in curves]
-
     def _band(self, fpr: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> PolyCollection:
-        return self._axes.fill_between(
-            fpr, low, high, step="post", color=colour, alpha=0.15, linewidth=0, zorder=1, clip_on=True
-        )
+        return self._axes.fill_between(fpr, low, high, step="post", color=colour, alpha=0.15, linewidth=0, zorder=1)
 
     def _make_legend(self) -> Legend:
         handles = [*self._lines, self._chance]
         labels = ["attack"] * len(self._lines) + ["chance"]
         size = 8.5 if len(handles) < 10 else 7.0
         legend = self._axes.legend(
-            handles, labels, loc="lower right", fontsize=size, framealpha=0.92, edgecolor=FAINT, borderaxespad=0.8
+            handles,
+            labels,
+            title="AUC [95 % interval]",
+            loc="lower right",
+            fontsize=size,
+            title_fontsize=size,
+            framealpha=0.92,
+            edgecolor=FAINT,
+            borderaxespad=0.8,
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
         return legend
+
+
+def _visible(start: float, *curves: np.ndarray) -> list[np.ndarray]:
+    """On an axis that starts at `start`, zero stands outside of what shows, where a log axis can have it."""
+    return [np.maximum(curve, start / 2) for curve in curves]
 
 
 def _style(axes: Axes, log: bool) -> None:
@@ -143,7 +150,7 @@ def _style(axes: Axes, log: bool) -> None:
             axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("False-positive rate (share of non-members flagged)", fontsize=10)
     axes.set_ylabel("True-positive rate (share of members found)", fontsize=10)
-    axes.set_title(" ", fontsize=11)
+    axes.set_title("", fontsize=11, parse_math=False)
     axes.grid(True, which="major", color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", color=GREY)

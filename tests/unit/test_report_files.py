@@ -1,0 +1,194 @@
+"""The report's files: their names, order and content, read back with the tools that users have."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyarrow import parquet
+
+from raymeter.report import WRITERS, write_report
+from raymeter.report.files import plain, write_averages, write_metrics, write_records, write_targets, write_timings
+from raymeter.schema import AuditResult, Scores
+from raymeter.split import pair_reference
+from raymeter.stats import roc_curve, summarise
+
+ODD = "_a/../b [red]$x^{"
+
+
+def sample(names: tuple[str, ...] = ("loss", "rmia", "lira"), targets: int = 4, records: int = 120) -> AuditResult:
+    """An audit of complementary pairs; later attacks are stronger, the last record is in no target."""
+    rng = np.random.default_rng(0)
+    half = rng.permuted(np.tile(np.arange(records) % 2 == 0, (targets // 2, 1)), axis=1).T
+    member = np.stack([half, ~half], axis=2).reshape(records, targets)
+    member[-1] = False
+    ids = np.arange(records, dtype=np.int64) + 1000
+    scores = [
+        Scores(
+            name, rng.normal(size=member.shape) + i * member, member, ids, np.arange(targets), {"gamma": np.float32(2)}
+        )
+        for i, name in enumerate(names)
+    ]
+    attacks, table = summarise(scores, pair_reference(targets), np.arange(records) % 10)
+    timings = {"Load Dataset": 1.234, "Load or Train Models": np.float64(60)}
+    return AuditResult(attacks, table, timings, {"seed": np.int64(7), "loss": float("nan"), "date": date(2026, 1, 2)})
+
+
+def written(result: AuditResult) -> dict[str, bytes]:
+    """Path -> bytes, in the order of writing."""
+    files: dict[str, bytes] = {}
+
+    def write(path: str, data: bytes) -> None:
+        assert path not in files
+        files[path] = data
+
+    write_report(result, write)
+    return files
+
+
+def strict(data: bytes) -> dict:
+    """JSON, refusing the NaN and Infinity that Python alone would accept."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    return json.loads(data, parse_constant=refuse)
+
+
+def test_report_holds_the_files_of_privacy_meter_and_metrics_last():
+    """Two targets give this list of files; metrics.json, which says that the report is complete, ends it."""
+    files = list(written(sample(targets=2)))
+    per_target = [f"exp/{name}_{i}" for i in range(2) for name in ("ROC", "ROC_log", "attack_result")]
+    expected = [f"{path}.npz" if "attack" in path else f"{path}.png" for path in per_target]
+    expected += ["ROC_average.png", "ROC_log_average.png", "attack_result_average.csv", "log_time_analysis.log"]
+    assert sorted(files) == sorted([*expected, "records.parquet", "metrics.json"])
+    assert files[-1] == "metrics.json"
+    assert list(WRITERS)[-1] == "metrics"
+
+
+def test_odd_attack_names_never_reach_a_path():
+    """An attack called like a path, markup and a formula gives the same files, with its name inside them."""
+    files = written(sample(("loss", ODD), targets=2))
+    assert set(files) == set(written(sample(targets=2)))
+    assert ODD in strict(files["metrics.json"])["attacks"]
+    assert pd.read_csv(io.BytesIO(files["attack_result_average.csv"]))["attack"].tolist() == ["loss", ODD]
+    with np.load(io.BytesIO(files["exp/attack_result_0.npz"]), allow_pickle=False) as arrays:
+        assert f"{ODD}_fpr" in arrays
+
+
+def test_metrics_json_has_the_documented_keys():
+    """Keys and values are those of design.md, for the mean and for every target."""
+    result = sample()
+    metrics = strict(dict(write_metrics(result))["metrics.json"])
+    assert list(metrics) == ["attacks", "timings", "provenance"]
+    assert list(metrics["attacks"]) == ["loss", "rmia", "lira"]
+    rmia, expected = metrics["attacks"]["rmia"], result.attacks[1]
+    assert set(rmia) == {"auc", "tpr_at_fpr", "targets", "settings"}
+    assert set(rmia["auc"]) == {"estimate", "low", "high", "sd", "targets"}
+    assert rmia["auc"]["estimate"] == expected.auc.estimate
+    assert set(rmia["tpr_at_fpr"]) == {"0.01", "0.001", "0"}
+    assert {"estimate", "low", "high", "sd", "resolvable"} <= set(rmia["tpr_at_fpr"]["0.001"])
+    assert rmia["tpr_at_fpr"]["0.001"]["resolvable"] is False
+    assert rmia["tpr_at_fpr"]["0"]["resolvable"] is True
+    assert len(rmia["targets"]) == 4
+    target = rmia["targets"][3]
+    assert set(target) == {"target", "members", "non_members", "auc", "tpr_at_fpr"}
+    assert (target["target"], target["members"] + target["non_members"]) == (3, 120)
+    assert set(target["auc"]) == {"estimate", "low", "high"}
+    assert set(target["tpr_at_fpr"]["0.01"]) == {"estimate", "low", "high", "false_positives", "resolvable"}
+    assert rmia["settings"] == {"gamma": 2.0}
+    assert metrics["timings"] == {"Load Dataset": 1.234, "Load or Train Models": 60.0}
+
+
+def test_metrics_json_is_strict_and_the_same_every_time():
+    """NaN in the provenance becomes null, NumPy numbers become numbers, and the bytes do not vary."""
+    data = dict(write_metrics(sample()))["metrics.json"]
+    assert strict(data)["provenance"] == {"seed": 7, "loss": None, "date": "2026-01-02"}
+    assert data == dict(write_metrics(sample()))["metrics.json"]
+    assert b'\n  "attacks": {\n' in data
+
+
+def test_plain_converts_what_json_does_not_know():
+    """Dataclasses, arrays, NumPy scalars, paths, dates and numbers that are not finite."""
+
+    @dataclass
+    class Point:
+        x: float
+
+    value = {1: Point(np.inf), "a": np.array([[1.5, np.nan]]), "b": (np.bool_(True), PurePosixPath("m/w"), None)}
+    assert plain(value) == {"1": {"x": None}, "a": [[1.5, None]], "b": [True, "m/w", None]}
+
+
+def test_metrics_json_refuses_what_it_cannot_say():
+    """A value of an unknown type is an error, not a string that looks like data."""
+    result = sample()
+    broken = AuditResult(result.attacks, result.records, {}, {"what": object()})
+    with pytest.raises(TypeError, match="object is not JSON serializable"):
+        list(write_metrics(broken))
+
+
+def test_average_csv_has_one_row_per_attack():
+    """pandas reads names, means, intervals, standard deviations and whether a rate can be resolved."""
+    result = sample()
+    table = pd.read_csv(io.BytesIO(dict(write_averages(result))["attack_result_average.csv"]))
+    rates = [f"tpr_at_fpr_{r}{s}" for r in ("0.01", "0.001", "0") for s in ("", "_low", "_high", "_sd", "_resolvable")]
+    assert table.columns.tolist() == ["attack", "auc", "auc_low", "auc_high", "auc_sd", *rates, "targets"]
+    assert table["attack"].tolist() == ["loss", "rmia", "lira"]
+    assert table["auc"].tolist() == [attack.auc.estimate for attack in result.attacks]
+    assert table["tpr_at_fpr_0_high"].tolist() == [attack.tpr_at_fpr["0"].high for attack in result.attacks]
+    assert table["tpr_at_fpr_0.001_resolvable"].tolist() == [False] * 3
+    assert table["targets"].tolist() == [4] * 3
+
+
+def test_target_npz_holds_the_main_attack_under_privacy_meters_keys():
+    """The first attack that is not the loss attack is the main one; every attack has keys of its own."""
+    result = sample()
+    files = dict(write_targets(result))
+    assert len(files) == 4
+    with np.load(io.BytesIO(files["exp/attack_result_2.npz"]), allow_pickle=False) as arrays:
+        found = dict(arrays)
+    keys = {"fpr", "tpr", "auc", "one_tenth_fpr", "zero_fpr", "scores"}
+    assert set(found) == keys | {"memberships"} | {f"{name}_{key}" for name in ("loss", "rmia", "lira") for key in keys}
+    scores, target = result.attacks[1].scores, result.attacks[1].targets[2]
+    assert all(np.array_equal(found[key], found[f"rmia_{key}"]) for key in keys)
+    assert np.array_equal(found["scores"], scores.values[:, 2])
+    assert np.array_equal(found["memberships"], scores.member[:, 2])
+    assert np.array_equal(found["fpr"], roc_curve(found["scores"], found["memberships"])[0])
+    assert found["auc"] == target.auc.estimate
+    assert (found["one_tenth_fpr"], found["zero_fpr"]) == tuple(target.tpr_at_fpr[r].estimate for r in ("0.001", "0"))
+
+
+def test_target_npz_of_the_loss_attack_alone():
+    """With no other attack the loss attack is the main one; Privacy Meter's keys win against odd names."""
+    files = dict(write_targets(sample(("loss",), targets=2)))
+    with np.load(io.BytesIO(files["exp/attack_result_0.npz"]), allow_pickle=False) as arrays:
+        assert np.array_equal(arrays["scores"], arrays["loss_scores"])
+    files = dict(write_targets(sample(("zero", "rmia"), targets=2)))
+    with np.load(io.BytesIO(files["exp/attack_result_0.npz"]), allow_pickle=False) as arrays:
+        assert arrays["zero_fpr"].shape == ()
+
+
+def test_records_parquet_returns_every_column():
+    """Values come back; a mean over no targets is null, so that SQL leaves it out as pandas does."""
+    result = sample()
+    table = parquet.read_table(io.BytesIO(dict(write_records(result))["records.parquet"]))
+    assert table.column_names == list(result.records)
+    for name, column in result.records.items():
+        np.testing.assert_array_equal(table[name].to_numpy(), column)
+    assert np.isnan(result.records["rmia_mean_in"][-1])
+    assert table["rmia_mean_in"].null_count == 1
+
+
+def test_timing_log_has_one_line_per_stage():
+    """Stages stand in the order they ran, with seconds; no stages, no lines."""
+    result = sample()
+    log = dict(write_timings(result))["log_time_analysis.log"].decode()
+    assert log == "Load Dataset: 1.23 s\nLoad or Train Models: 60.00 s\n"
+    none = AuditResult(result.attacks, {}, {}, {})
+    assert dict(write_timings(none))["log_time_analysis.log"] == b""

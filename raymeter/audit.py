@@ -41,7 +41,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     """Audit from data to report; expects a connected Ray."""
     with console.stage("Load Dataset"):
         dataset = load_dataset(config.data_spec())
-        split = _split(config, dataset)
+        split = make_audit_split(config, dataset)
         _check_fit(config, dataset)
         store.claim(identity(config, dataset))
     with console.stage("Load or Train Models"):
@@ -97,7 +97,8 @@ def _join(parts: Sequence[Scores]) -> Scores:
     )
 
 
-def _split(config: AuditConfig, dataset: Dataset) -> Split:
+def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
+    """The membership design that the configuration asks for."""
     return make_split(
         pool=len(dataset.y),
         population=len(dataset.population_y),
@@ -147,7 +148,7 @@ def dry_run(config: AuditConfig) -> str:
         dataset = load_dataset(spec)
     except DataError as error:
         return "\n".join([*lines, f"data: not here yet ({error})"])
-    split = _split(config, dataset)
+    split = make_audit_split(config, dataset)
     _check_fit(config, dataset)
     store.check_identity(identity(config, dataset))
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))

@@ -6,9 +6,10 @@ import logging
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from raymeter.errors import RunError
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
 QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -55,7 +57,8 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
         # One process a slot less; nobody reclaims a laptop.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        ray.init(address=address or "local", **options)
+        with nullcontext() if verbose else _without_stderr():
+            ray.init(address=address or "local", **options)
     except ConnectionError as error:
         raise RunError(f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS") from None
     _quiet_libraries(verbose)
@@ -64,6 +67,21 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Silence Ray's own processes and C++ code while they start; what fails is raised as an exception anyway."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def _quiet_libraries(verbose: bool) -> None:

@@ -1,0 +1,47 @@
+"""A small audit of real digits, as the tests of the distributed stages run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from raymeter.audit import make_audit_split
+from raymeter.collect import collect_signals, gather_records
+from raymeter.config import AuditConfig, build_config
+from raymeter.console import Silent
+from raymeter.data import load_dataset
+from raymeter.provenance import identity
+from raymeter.schema import Signals
+from raymeter.store import RunStore
+from raymeter.train import train_references
+
+SECTIONS = {
+    "audit": {"num_ref_models": 1, "views": ["identity"], "population_size": 300, "batch_size": 100},
+    "train": {"model_name": "mlp", "epochs": 3, "learning_rate": 0.02, "batch_size": 32, "checkpoint_interval": 0.0},
+    "data": {"dataset": "digits", "pool_size": 400},
+}
+
+
+def small_config(path: Path, **changes: dict) -> AuditConfig:
+    """The small audit, with some keys of some sections changed."""
+    sections = {name: {**values, **changes.pop(name, {})} for name, values in SECTIONS.items()}
+    return build_config({"run": {"log_dir": str(path)}, **sections, **changes})
+
+
+def signals_of(config: AuditConfig) -> tuple[Signals, list[str]]:
+    """Train and collect on the Ray of this process; returns the signals and the lines that were said."""
+    store, said = RunStore.at(config.run.log_dir), Silent()
+    dataset = load_dataset(config.data_spec())
+    split = make_audit_split(config, dataset)
+    store.claim(identity(config, dataset))
+    models = train_references(dataset, split, config.train, config.cluster, store, said)
+    signals = collect_signals(dataset, split, gather_records(dataset, split), models, config, store, said)
+    return signals, said.lines
+
+
+def assert_same_bits(first: Signals, second: Signals) -> None:
+    """Every signal of both parts is equal, bit for bit."""
+    for kind in first.audit:
+        np.testing.assert_array_equal(first.audit[kind].values, second.audit[kind].values)
+        np.testing.assert_array_equal(first.population[kind].values, second.population[kind].values)

@@ -1,0 +1,105 @@
+"""Training and signal collection on a local Ray: the same bits whatever happened on the way."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from audits import assert_same_bits, signals_of, small_config
+
+from raymeter.attacks import Lira, Loss, Rmia
+from raymeter.audit import run_attacks
+from raymeter.config import build_config
+from raymeter.errors import RunError, StoreError
+from raymeter.runtime import connected
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray():
+    """One embedded Ray for the whole module."""
+    with connected(build_config({"run": {"log_dir": "x"}, "cluster": {"num_cpus": 2}}).cluster):
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_slot(tmp_path_factory):
+    """Run directory and signals of an undisturbed audit on one slot."""
+    path = tmp_path_factory.mktemp("audit") / "one_slot"
+    return path, signals_of(small_config(path, cluster={"max_slots": 1}))[0]
+
+
+@pytest.fixture
+def copied(one_slot, tmp_path):
+    """A copy of that run directory, to be damaged or continued."""
+    shutil.copytree(one_slot[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_two_slots_give_the_same_bits_as_one(one_slot, tmp_path):
+    """How many models are trained at once does not change a single signal."""
+    signals, lines = signals_of(small_config(tmp_path / "two_slots"))
+    assert_same_bits(one_slot[1], signals)
+    assert lines == []
+
+
+def test_second_run_reuses_models_and_signals(one_slot, copied):
+    """Nothing is trained or computed again, and the line says so."""
+    before = {path: path.stat().st_mtime_ns for path in copied.glob("models/*.safetensors")}
+    signals, lines = signals_of(small_config(copied))
+    assert_same_bits(one_slot[1], signals)
+    assert before == {path: path.stat().st_mtime_ns for path in copied.glob("models/*.safetensors")}
+    assert lines == [
+        "4 of 4 models are done already and are reused",
+        "signals of 4 of 4 models are stored and are reused",
+    ]
+
+
+def test_more_reference_models_train_only_the_missing(one_slot, copied):
+    """Going from 4 to 6 models keeps the signals of the first four, bit for bit."""
+    signals, lines = signals_of(small_config(copied, audit={"num_ref_models": 2}))
+    assert signals.audit["log_prob"].values.shape[1] == 6
+    for kind in signals.audit:
+        np.testing.assert_array_equal(signals.audit[kind].values[:, :4], one_slot[1].audit[kind].values)
+    assert lines == [
+        "4 of 6 models are done already and are reused",
+        "signals of 4 of 6 models are stored and are reused",
+    ]
+
+
+def test_altered_model_is_trained_again_to_the_same_bits(one_slot, copied):
+    """A truncated weights file is found by its hash, named, and trained anew."""
+    weights = Path(copied, "models/model_2.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-10])
+    signals, lines = signals_of(small_config(copied))
+    assert "training again model 2: models/model_2.safetensors was truncated or altered (its hash is wrong)" in lines
+    assert_same_bits(one_slot[1], signals)
+
+
+def test_another_recipe_in_the_same_directory_is_refused(copied):
+    """A changed learning rate is refused, naming both values."""
+    with pytest.raises(StoreError, match=r"train.learning_rate was 0.02, now 0.03"):
+        signals_of(small_config(copied, train={"learning_rate": 0.03}))
+
+
+def test_model_that_raises_is_given_up_with_its_reason(tmp_path):
+    """A model whose code raises is tried max_attempts times; the error and its traceback are kept."""
+    config = small_config(tmp_path, train={"model_name": "audits:no_such_function", "max_attempts": 2})
+    with pytest.raises(RunError) as error:
+        signals_of(config)
+    assert "could not be trained: ConfigError: train.model_name: cannot load 'audits:no_such_function'" in str(
+        error.value
+    )
+    assert "Traceback" in (tmp_path / "models/model_0.error.txt").read_text()
+
+
+def test_attacks_in_tasks_equal_attacks_in_the_driver(one_slot, monkeypatch):
+    """Spreading targets over Ray tasks changes no score."""
+    attacks = {"loss": Loss(), "rmia": Rmia(), "tuned": Rmia(offline_a=0.5), "lira": Lira(mode="offline")}
+    here = run_attacks(one_slot[1], attacks)
+    monkeypatch.setitem(run_attacks.__globals__, "CELLS_WORTH_A_TASK", 0)
+    there = run_attacks(one_slot[1], attacks)
+    for first, second in zip(here, there, strict=True):
+        np.testing.assert_array_equal(first.values, second.values)
+        assert (first.attack, first.settings) == (second.attack, second.settings)

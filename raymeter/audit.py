@@ -54,6 +54,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         scores = run_attacks(signals, config.attacks)
         attacks, table = summarise(scores, split.reference, records[0].y)
         result = AuditResult(attacks, table, console.timings, provenance(config, dataset, models, describe_cluster()))
+    store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
     write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data))
     return result
 
@@ -132,8 +133,8 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
         result = run(config, store, console)
         console.console.print()
         console.console.print(console_table(result))
-        console.console.print(verdict(result))
-        console.console.print(f"Report: {store.uri}/{config.audit.report_log}")
+        console.console.print(verdict(result), markup=False)
+        console.console.print(f"Report: {store.uri}/{config.audit.report_log}", markup=False)
     return result
 
 

@@ -112,7 +112,11 @@ def test_null_check_on_the_demos_signals(demo, models):
         rmia_scores(log_prob, population),
         rmia_scores(log_prob, population, mode="online"),
         rmia_scores(log_prob, population, form="count"),
-        *(lira_scores(gap, mode=mode, variance=v) for mode in ("online", "offline") for v in ("nig", "pooled", "global")),
+        *(
+            lira_scores(gap, mode=mode, variance=v)
+            for mode in ("online", "offline")
+            for v in ("nig", "pooled", "global")
+        ),
     ]
     if models > 4:
         attacks.append(lira_scores(gap, variance="per_sample"))

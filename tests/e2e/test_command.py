@@ -159,11 +159,11 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     ("overrides", "message"),
     [
         (["train.epoch=3"], "error: train.epoch: unknown; did you mean epochs?"),
-        (["data.pool_size=1796"], "error: "),
+        (["data.pool_size=1798"], "error: digits"),
         (["audit.data_size=802"], "error: audit.data_size: cannot audit 802 of 800 records"),
-        (["data.dataset=arrays"], "error: "),
+        (["data.dataset=arrays"], "error: data.path"),
         (["train.model_name=nope:f"], "error: train.model_name: cannot load 'nope:f'"),
-        (["data.dataset=cifar10", "data.data_dir=/nonexistent", "data.download=false"], "error: "),
+        (["data.dataset=cifar10", "data.data_dir=/nonexistent", "data.download=false"], "error: cifar10"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, overrides, message):

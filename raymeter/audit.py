@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -16,15 +17,14 @@ import ray
 import torch
 import yaml
 
-from raymeter.cli import guarded
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import Attack, AuditConfig, load_config
-from raymeter.console import StageConsole
+from raymeter.console import StageConsole, guarded
 from raymeter.data import load_dataset
 from raymeter.errors import ConfigError, DataError
 from raymeter.models import build_model
 from raymeter.provenance import identity, provenance
-from raymeter.report import console_table, verdict, write_report
+from raymeter.report import WRITERS, console_table, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
 from raymeter.schema import AuditResult, Dataset, Scores, SignalMatrix, Signals, Split
 from raymeter.signals import KINDS
@@ -55,7 +55,8 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         attacks, table = summarise(scores, split.reference, records[0].y)
         result = AuditResult(attacks, table, console.timings, provenance(config, dataset, models, describe_cluster()))
     store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
-    write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data))
+    writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
+    write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data), writers)
     return result
 
 
@@ -124,6 +125,7 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
     if not isinstance(config, AuditConfig):
         config = load_config(config)
     console = StageConsole()
+    _tell(console)
     for line in config.notes():
         console.note(line)
     start = time.perf_counter()
@@ -136,6 +138,19 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
         console.console.print(verdict(result), markup=False)
         console.console.print(f"Report: {store.uri}/{config.audit.report_log}", markup=False)
     return result
+
+
+def _tell(console: StageConsole) -> None:
+    """Show what the library's parts log (checksums of data files, say) as lines under the running stage."""
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.note(record.getMessage())
+
+    logger = logging.getLogger("raymeter")
+    logger.handlers = [Notes()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def dry_run(config: AuditConfig) -> str:

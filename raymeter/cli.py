@@ -1,13 +1,12 @@
-"""The `raymeter` command: one verb per module, exit codes and one-line errors for all of them."""
+"""The `raymeter` command: one verb per module."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from raymeter import __version__
-from raymeter.errors import RaymeterError, RunError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,18 +19,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from raymeter import audit
 
     return int(audit.main(options.arguments))
-
-
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command: 0 done, 2 configuration or input error, 1 anything else; deliberate errors take one line."""
-    try:
-        return command()
-    except RaymeterError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, RunError) else 2
-    except KeyboardInterrupt:
-        print("interrupted; finished models are kept, start the same command again to go on", file=sys.stderr)
-        return 130
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Sections `run`, `audit`, `train` and `data` keep the keys and meanings of Privac
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 
 from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
 from raymeter.data import DataSpec
 from raymeter.errors import ConfigError
+from raymeter.explain import explain, parse_yaml, show, suggest
 from raymeter.fit import Augment, Recipe
 from raymeter.signals import View, default_views
 
@@ -224,9 +222,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
-    values = _parse_yaml(text, str(path))
+    values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected sections run, audit, train, data, got {_show(values)}")
+        raise ConfigError(f"{path}: expected sections run, audit, train, data, got {show(values)}")
     for override in overrides:
         _apply(values, override)
     return build_config(values)
@@ -244,7 +242,7 @@ def build_config(values: Mapping[str, Any]) -> AuditConfig:
     except ValidationError as error:
         details = error.errors()
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise ConfigError(_explain(details[0]) + more) from None
+        raise ConfigError(explain(details[0], _known_keys(details[0]["loc"][:-1])) + more) from None
     config.attacks  # noqa: B018 - checks the list of attacks
     if config.audit.data_size and config.data.pool_size and config.audit.data_size > config.data.pool_size:
         raise ConfigError(
@@ -272,19 +270,19 @@ def _attacks(section: AuditSection) -> dict[str, Attack]:
 def _attack(entry: Any, path: str) -> tuple[str, Attack]:
     settings = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
-        raise ConfigError(f"{path}: expected a name such as rmia or a mapping with a name, got {_show(entry)}")
+        raise ConfigError(f"{path}: expected a name such as rmia or a mapping with a name, got {show(entry)}")
     settings = dict(settings)
     name = settings.pop("name")
     label = settings.pop("label", name)
     if name not in ATTACKS:
-        raise ConfigError(f"{path}.name: unknown attack {name!r}; {_suggest(name, ATTACKS)}")
+        raise ConfigError(f"{path}.name: unknown attack {name!r}; {suggest(name, ATTACKS)}")
     if not isinstance(label, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", label):
-        raise ConfigError(f"{path}.label: got {_show(label)}; use letters, digits, _ and -")
+        raise ConfigError(f"{path}.label: got {show(label)}; use letters, digits, _ and -")
     try:
         attack: Attack = TypeAdapter(ATTACKS[name]).validate_python(settings)
     except ValidationError as error:
         known = {f.name for f in fields(ATTACKS[name])}
-        raise ConfigError(_explain(error.errors()[0], path, known)) from None
+        raise ConfigError(explain(error.errors()[0], known, path)) from None
     return label, attack
 
 
@@ -294,80 +292,18 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not dot or not key:
         raise ConfigError(f"override {override!r}: expected section.key=value, such as train.epochs=10")
     if section not in AuditConfig.model_fields:
-        raise ConfigError(f"{path}: unknown section {section!r}; {_suggest(section, AuditConfig.model_fields)}")
+        raise ConfigError(f"{path}: unknown section {section!r}; {suggest(section, AuditConfig.model_fields)}")
     if not isinstance(values.get(section) or {}, dict):
-        raise ConfigError(f"{section}: expected keys and values, got {_show(values[section])}")
-    values[section] = {**(values.get(section) or {}), key: _parse_yaml(text, f"override {path}")}
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-3 as a number (as YAML 1.2 does) and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
-
-
-REMEDIES = {
-    "missing": "this key is required; add it",
-    "int_type": "expected a whole number",
-    "int_from_float": "expected a whole number",
-    "float_type": "expected a number",
-    "string_type": "expected a text; put it in quotes",
-    "bool_type": "expected true or false",
-    "model_type": "expected keys and values",
-    "dict_type": "expected keys and values",
-    "tuple_type": "expected a list",
-}
-
-
-def _explain(error: ErrorDetails, prefix: str = "", known: set[str] | None = None) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-    full = ".".join(part for part in (prefix, path) if part) or "configuration"
-    kind, value = error["type"], error["input"]
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{full}: unknown; {_suggest(str(error['loc'][-1]), known or _known_keys(error['loc'][:-1]))}"
-    if kind == "missing":
-        return f"{full}: {REMEDIES[kind]}"
-    message = REMEDIES.get(kind) or error["msg"].removeprefix("Value error, ")
-    message = message.removeprefix("Input should be ")
-    if kind in ("literal_error", "greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        message = f"must be {message}"
-    return f"{full}: {message}" if f"got {value}" in message else f"{full}: {message}, got {_show(value)}"
+        raise ConfigError(f"{section}: expected keys and values, got {show(values[section])}")
+    values[section] = {**(values.get(section) or {}), key: parse_yaml(text, f"override {path}")}
 
 
 def _known_keys(location: tuple[int | str, ...]) -> set[str]:
+    """The keys that the section at a location has."""
     model: Any = AuditConfig
     for part in location:
-        model = model.model_fields[part].annotation
-    return set(model.model_fields)
-
-
-def _suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        fields_of_model = getattr(model, "model_fields", {})
+        if part not in fields_of_model:
+            return set()
+        model = fields_of_model[part].annotation
+    return set(getattr(model, "model_fields", {}))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from raymeter.errors import RaymeterError, RunError
 
 
 class Reporter(Protocol):
@@ -75,3 +78,15 @@ class StageConsole:
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command: 0 done, 2 configuration or input error, 1 anything else; deliberate errors take one line."""
+    try:
+        return command()
+    except RaymeterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, RunError) else 2
+    except KeyboardInterrupt:
+        print("interrupted; finished models are kept, start the same command again to go on", file=sys.stderr)
+        return 130

@@ -50,7 +50,7 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
         return
     for name, value in {**ENVIRONMENT, **({} if verbose else QUIET)}.items():
         os.environ.setdefault(name, value)
-    address = config.address or os.environ.get("RAY_ADDRESS")
+    address = None if is_embedded(config) else config.address or os.environ["RAY_ADDRESS"]
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
@@ -122,12 +122,25 @@ def model_resources(asked: Mapping[str, float] | None) -> dict[str, float]:
 
 def count_slots(resources: Mapping[str, float], models: int, max_slots: int | None = None) -> int:
     """How many models fit on the cluster at once, at least one, at most as many as there are models."""
+    return max(1, min(_fitting(resources), models, max_slots or models))
+
+
+def fits_now(resources: Mapping[str, float]) -> bool:
+    """Whether any node that is there at present can hold one model."""
+    return _fitting(resources) > 0
+
+
+def _fitting(resources: Mapping[str, float]) -> int:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = sum(
+    return sum(
         min((math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in resources.items()), default=1)
         for node in nodes
     )
-    return max(1, min(fits, models, max_slots or models))
+
+
+def is_embedded(config: ClusterSection) -> bool:
+    """Whether `connected` starts a Ray of its own, which will never grow."""
+    return config.address is None and "RAY_ADDRESS" not in os.environ
 
 
 def describe_cluster() -> dict[str, Any]:

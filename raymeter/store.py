@@ -60,8 +60,13 @@ class RunStore:
                 stream.write(data)
             return
         target = Path(self.uri, path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        except OSError as error:
+            raise StoreError(
+                f"{target.parent} cannot be written ({error.strerror}); choose another run.log_dir"
+            ) from None
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
@@ -80,6 +85,10 @@ class RunStore:
                 return Path(self.uri, path).read_bytes()
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                raise StoreError(
+                    f"{self.uri}/{path} cannot be read ({error.strerror}); choose another run.log_dir"
+                ) from None
         filesystem, full = self._open(path)
         try:
             with filesystem.open_input_stream(full) as stream:

@@ -21,9 +21,9 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raymeter.config import ClusterSection, TrainSection
 from raymeter.console import Reporter
-from raymeter.errors import RunError
+from raymeter.errors import ConfigError, RunError
 from raymeter.leases import Leases, train_slot
-from raymeter.runtime import count_slots, model_resources
+from raymeter.runtime import count_slots, fits_now, is_embedded, model_resources
 from raymeter.schema import Dataset, ModelRecord, Split
 from raymeter.store import RunStore
 
@@ -70,7 +70,16 @@ def _train_missing(
 ) -> None:
     resources = model_resources(train.resources_per_model)
     slots = count_slots(resources, len(todo), cluster.max_slots)
-    actor: Any = ray.remote(num_cpus=0)(Leases)
+    if not fits_now(resources):
+        wanted = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
+        if is_embedded(cluster):
+            raise ConfigError(
+                f"train.resources_per_model: no model fits on this machine, which lacks {{{wanted}}}; "
+                "ask for less, or set cluster.address"
+            )
+        reporter.note(f"no node has {{{wanted}}} at present; waiting for the cluster to grow")
+    # A restarted queue starts from the whole list again; workers pass over models that are done.
+    actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Leases)
     queue = actor.remote(todo, train.max_attempts)
     shared = {
         "queue": queue,
@@ -85,9 +94,12 @@ def _train_missing(
         "threads": max(1, int(resources.get("CPU", 1))),
     }
     name = uuid.uuid4().hex[:8]
-    with ThreadPoolExecutor(slots) as pool:
+    pool = ThreadPoolExecutor(slots)
+    try:
         runs = [pool.submit(_run_slot, f"{name}-{slot}", shared, resources) for slot in range(slots)]
         failed = _watch(runs, queue, todo, train.epochs, reporter)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # an interrupt must not wait for models to finish
     if store.is_local:
         shutil.rmtree(_scratch(store.uri), ignore_errors=True)
     errors = [run.exception() for run in runs if run.exception()]
@@ -116,7 +128,8 @@ def _run_slot(slot: str, shared: dict[str, Any], resources: dict[str, float]) ->
             ),
         ).fit()
     finally:
-        ray.get(shared["queue"].release.remote(slot))
+        if ray.is_initialized():  # not so after an interrupt
+            ray.get(shared["queue"].release.remote(slot))
 
 
 def _scratch(uri: str) -> str:

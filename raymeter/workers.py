@@ -42,6 +42,9 @@ def train_leased_models(config: dict[str, Any]) -> None:
     while (lease := ray.get(queue.acquire.remote(slot))) is not None:
         index, attempt = lease
         try:
+            if store.load_model(index, recipe.hash)[0] is not None:  # the queue was restarted and has forgotten
+                ray.get(queue.complete.remote(slot, index))
+                continue
             seed = seed_for(config["seed"], "model", index)
             trainer = Trainer(data, np.ascontiguousarray(member[:, index]), recipe, seed)
             _train_one(index, attempt, trainer, store, queue, config["checkpoint_interval"])

@@ -1,0 +1,87 @@
+"""Input texts and their mistakes: YAML to plain values, validation errors to one line each."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic_core import ErrorDetails
+
+from raymeter.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-3 as a number (as YAML 1.2 does) and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """YAML text as plain values.
+
+    Raises:
+        ConfigError: Names the file and line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+
+
+REMEDIES = {
+    "missing": "this key is required; add it",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "string_type": "expected a text; put it in quotes",
+    "bool_type": "expected true or false",
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "tuple_type": "expected a list",
+}
+
+
+def explain(error: ErrorDetails, known: set[str], prefix: str = "") -> str:
+    """One line for a validation error: the key path, what is wrong, the value; `known` are the keys of its section."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    full = ".".join(part for part in (prefix, path) if part) or "configuration"
+    kind, value = error["type"], error["input"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{full}: unknown; {suggest(str(error['loc'][-1]), known)}"
+    if kind == "missing":
+        return f"{full}: {REMEDIES[kind]}"
+    message = REMEDIES.get(kind) or error["msg"].removeprefix("Value error, ")
+    message = message.removeprefix("Input should be ")
+    if kind in ("literal_error", "greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        message = f"must be {message}"
+    return f"{full}: {message}" if f"got {value}" in message else f"{full}: {message}, got {show(value)}"
+
+
+def suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
+    """The closest known name, or all of them."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+
+
+def show(value: Any) -> str:
+    """A value as it may stand in a message: its repr, shortened."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

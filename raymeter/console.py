@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from raymeter.errors import RaymeterError, RunError
 
@@ -51,13 +51,13 @@ class StageConsole:
     def stage(self, name: str) -> Iterator[None]:
         """Show a stage while it runs, and its seconds when it is done."""
         start = time.perf_counter()
-        columns = TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn()
         self._bar = Progress(*columns, console=self.console, transient=True)
-        self._task = None
+        self._task = self._bar.add_task(name, total=None, count="")
         if not self.console.is_terminal:
             self.console.print(f"{name} ...")
         try:
-            with self._bar if self.console.is_terminal else _nothing():
+            with self._bar if self.console.is_terminal else nullcontext():
                 yield
         finally:
             self._bar = None
@@ -65,19 +65,11 @@ class StageConsole:
         self.console.print(f"[bold]{name}[/bold] [dim]{self.timings[name]:.1f} s[/dim]")
 
     def progress(self, done: float, total: float, what: str) -> None:
-        if self._bar is None or not self.console.is_terminal:
-            return
-        if self._task is None:
-            self._task = self._bar.add_task(what, total=total)
-        self._bar.update(self._task, completed=round(done, 1), total=total, description=what)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, count=f"{int(done)} of {int(total)} {what}")
 
     def note(self, line: str) -> None:
         self.console.print(f"  {line}", markup=False)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def guarded(command: Callable[[], int]) -> int:

@@ -1,0 +1,52 @@
+"""What the person at the terminal sees."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from raymeter.console import StageConsole, guarded
+from raymeter.errors import ConfigError, RunError
+
+
+def stage_console(terminal):
+    text = io.StringIO()
+    return StageConsole(Console(file=text, force_terminal=terminal, width=100)), text
+
+
+def test_stage_on_a_terminal_shows_its_name_and_count_while_it_runs():
+    """The running stage is named, with how many of what are done."""
+    console, text = stage_console(True)
+    with console.stage("Load or Train Models"):
+        console.progress(3, 16, "models")
+        console._bar.refresh()
+        running = text.getvalue()
+    assert "Load or Train Models" in running
+    assert "3 of 16 models" in running
+
+
+def test_stage_elsewhere_prints_plain_lines():
+    """Without a terminal there is a line at the start, the notes, and a line with the seconds."""
+    console, text = stage_console(False)
+    with console.stage("Load Dataset"):
+        console.progress(1, 2, "records")
+        console.note("a note with [brackets]")
+    lines = text.getvalue().splitlines()
+    assert lines[:2] == ["Load Dataset ...", "  a note with [brackets]"]
+    assert lines[2].startswith("Load Dataset 0.")
+    assert list(console.timings) == ["Load Dataset"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ConfigError("bad"), 2), (RunError("bad"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_guarded_turns_errors_into_one_line_and_a_code(capsys, error, code):
+    """Deliberate errors and interrupts end with their exit code and one line."""
+
+    def command():
+        raise error
+
+    assert guarded(command) == code
+    assert len(capsys.readouterr().err.splitlines()) == 1

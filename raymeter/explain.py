@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from pydantic_core import ErrorDetails
 
 from raymeter.errors import ConfigError
 
@@ -59,7 +58,7 @@ REMEDIES = {
 }
 
 
-def explain(error: ErrorDetails, known: set[str], prefix: str = "") -> str:
+def explain(error: Mapping[str, Any], known: set[str], prefix: str = "") -> str:
     """One line for a validation error: the key path, what is wrong, the value; `known` are the keys of its section."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     full = ".".join(part for part in (prefix, path) if part) or "configuration"

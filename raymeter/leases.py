@@ -57,6 +57,10 @@ class Leases:
             self.failed[model] = reason
             self.events.append(f"giving up model {model} after {tries} attempts: {reason}")
 
+    def say(self, line: str) -> None:
+        """A line for the person at the terminal."""
+        self.events.append(line)
+
     def release(self, slot: str) -> None:
         """A slot has ended for good; its lease, if any, goes back."""
         if slot in self.held:

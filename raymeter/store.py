@@ -194,22 +194,26 @@ class RunStore:
         return safetensors.torch.load(data)
 
     def save_checkpoint(self, index: int, tensors: Mapping[str, Tensor], recipe: str) -> None:
-        """Keep the state of a model in training, marked with the recipe it belongs to."""
-        data = safetensors.torch.save(dict(tensors), metadata={"recipe": recipe})
-        self.write(_model_path(index, "checkpoint.safetensors"), data)
+        """Keep the state of a model in training, marked with its recipe and the hash of its tensors."""
+        plain = safetensors.torch.save(dict(tensors))
+        about = {"recipe": recipe, "sha256": sha256(_payload(plain))}
+        self.write(_model_path(index, "checkpoint.safetensors"), safetensors.torch.save(dict(tensors), metadata=about))
 
-    def load_checkpoint(self, index: int, recipe: str) -> dict[str, Tensor] | None:
-        """State of an unfinished model, or None where there is none that can be read and fits the recipe."""
-        data = self.read(_model_path(index, "checkpoint.safetensors"))
+    def load_checkpoint(self, index: int, recipe: str) -> tuple[dict[str, Tensor] | None, str]:
+        """State of an unfinished model, or None with the reason why a checkpoint that is there cannot be used."""
+        path = _model_path(index, "checkpoint.safetensors")
+        data = self.read(path)
         if data is None:
-            return None
+            return None, ""
         try:
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            if header["__metadata__"]["recipe"] != recipe:
-                return None
-            return safetensors.torch.load(data)
+            about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+            if about["sha256"] != sha256(_payload(data)):
+                return None, f"model {index}: {path} was truncated or altered (its hash is wrong)"
+            if about["recipe"] != recipe:
+                return None, f"model {index}: {path} belongs to another recipe"
+            return safetensors.torch.load(data), ""
         except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
-            return None
+            return None, f"model {index}: {path} cannot be read"
 
     # --- signals ------------------------------------------------------------------------------
 
@@ -246,6 +250,11 @@ def weights_path(index: int) -> str:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _payload(data: bytes) -> bytes:
+    """The tensors of a safetensors file, without its header."""
+    return data[8 + int.from_bytes(data[:8], "little") :]
 
 
 def _model_path(index: int, suffix: str) -> str:

@@ -61,7 +61,9 @@ def _train_one(
 ) -> None:
     """Train one model from its last checkpoint, if it has one, and store it with its marker last."""
     recipe = trainer.recipe
-    saved = store.load_checkpoint(index, recipe.hash)
+    saved, reason = store.load_checkpoint(index, recipe.hash)
+    if reason:
+        queue.say.remote(f"starting anew {reason}")
     if saved is not None:
         trainer.load_state(saved)
     last_save = time.monotonic()

@@ -39,9 +39,7 @@ def test_stage_elsewhere_prints_plain_lines():
     assert list(console.timings) == ["Load Dataset"]
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(ConfigError("bad"), 2), (RunError("bad"), 1), (KeyboardInterrupt(), 130)]
-)
+@pytest.mark.parametrize(("error", "code"), [(ConfigError("bad"), 2), (RunError("bad"), 1), (KeyboardInterrupt(), 130)])
 def test_guarded_turns_errors_into_one_line_and_a_code(capsys, error, code):
     """Deliberate errors and interrupts end with their exit code and one line."""
 

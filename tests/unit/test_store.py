@@ -113,25 +113,31 @@ def test_load_model_refuses_another_recipe(store):
 
 
 def test_checkpoint_round_trip_and_refusals(store):
-    """A checkpoint comes back for its recipe only, and a truncated one counts as none."""
-    store.save_checkpoint(2, {"epoch": torch.tensor(3)}, "abc")
-    loaded = store.load_checkpoint(2, "abc")
-    assert loaded is not None
-    assert int(loaded["epoch"]) == 3
-    assert store.load_checkpoint(2, "other") is None
-    data = store.read("models/model_2.checkpoint.safetensors")
-    store.write("models/model_2.checkpoint.safetensors", data[:-1])
-    assert store.load_checkpoint(2, "abc") is None
-    store.write("models/model_2.checkpoint.safetensors", b"junk")
-    assert store.load_checkpoint(2, "abc") is None
-    assert store.load_checkpoint(3, "abc") is None
+    """A checkpoint comes back for its recipe only; a damaged one is refused with the reason."""
+    path = "models/model_2.checkpoint.safetensors"
+    store.save_checkpoint(2, {"epoch": torch.tensor(3), "w": torch.arange(9.0)}, "abc")
+    loaded, reason = store.load_checkpoint(2, "abc")
+    assert (int(loaded["epoch"]), reason) == (3, "")
+    torch.testing.assert_close(loaded["w"], torch.arange(9.0))
+    assert store.load_checkpoint(2, "other") == (None, f"model 2: {path} belongs to another recipe")
+    data = store.read(path)
+    for damaged in (data[:-1], data[:-1] + bytes([data[-1] ^ 1])):
+        store.write(path, damaged)
+        assert store.load_checkpoint(2, "abc") == (
+            None,
+            f"model 2: {path} was truncated or altered (its hash is wrong)",
+        )
+    for damaged in (b"junk", b"", data[:20]):
+        store.write(path, damaged)
+        assert store.load_checkpoint(2, "abc") == (None, f"model 2: {path} cannot be read")
+    assert store.load_checkpoint(3, "abc") == (None, "")
 
 
 def test_save_model_drops_the_checkpoint(store):
     """When a model is done its checkpoint is gone."""
     store.save_checkpoint(0, {"epoch": torch.tensor(3)}, "abc")
     store.save_model(RECORD, WEIGHTS)
-    assert store.load_checkpoint(0, "abc") is None
+    assert store.load_checkpoint(0, "abc") == (None, "")
 
 
 def test_column_round_trip_and_damage(store):

@@ -20,7 +20,7 @@ import yaml
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import Attack, AuditConfig, load_config
 from raymeter.console import StageConsole, guarded
-from raymeter.data import load_dataset
+from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import ConfigError, DataError
 from raymeter.models import build_model
 from raymeter.provenance import identity, provenance
@@ -101,7 +101,7 @@ def _join(parts: Sequence[Scores]) -> Scores:
 
 def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
     """The membership design that the configuration asks for."""
-    return make_split(
+    split = make_split(
         pool=len(dataset.y),
         population=len(dataset.population_y),
         models=config.num_models,
@@ -109,6 +109,14 @@ def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
         examples=config.audit.data_size,
         seed=config.run.random_seed,
     )
+    audited = split.member[split.audit_ids][:, split.targets]
+    one_sided = np.flatnonzero(audited.all(axis=0) | ~audited.any(axis=0))
+    if one_sided.size:
+        raise ConfigError(
+            f"audit.data_size: the {len(audited)} audited records are all members, or all non-members, of model "
+            f"{split.targets[one_sided[0]]}; raise it"
+        )
+    return split
 
 
 def _check_fit(config: AuditConfig, dataset: Dataset) -> None:
@@ -163,6 +171,8 @@ def dry_run(config: AuditConfig) -> str:
         spec = replace(config.data_spec(), download=False)
         dataset = load_dataset(spec)
     except DataError as error:
+        if config.data.dataset not in DOWNLOADABLE:
+            raise
         return "\n".join([*lines, f"data: not here yet ({error})"])
     split = make_audit_split(config, dataset)
     _check_fit(config, dataset)

@@ -49,7 +49,10 @@ class RunStore:
         return "://" not in self.uri
 
     def _open(self, path: str) -> tuple[Any, str]:
-        filesystem, root = pafs.FileSystem.from_uri(self.uri)
+        try:
+            filesystem, root = pafs.FileSystem.from_uri(self.uri)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.uri} cannot be opened ({str(error).splitlines()[0]}); check run.log_dir") from None
         return filesystem, f"{root}/{path}"
 
     def write(self, path: str, data: bytes) -> None:

@@ -19,7 +19,7 @@ from raymeter.errors import DataError
 from raymeter.schema import Dataset
 from raymeter.split import seed_for
 
-__all__ = ["DATASETS", "DataSpec", "Records", "load_dataset"]
+__all__ = ["DATASETS", "DOWNLOADABLE", "DataSpec", "Records", "load_dataset"]
 
 DATASETS: dict[str, Callable[[DataSpec], Records]] = {
     "digits": digits.load,
@@ -31,6 +31,7 @@ DATASETS: dict[str, Callable[[DataSpec], Records]] = {
     "texas100": texas100.load,
     "arrays": arrays.load,
 }
+DOWNLOADABLE = frozenset(DATASETS) - {"digits", "arrays"}
 LARGEST_DEFAULT_POPULATION = 10_000
 
 

@@ -158,6 +158,23 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (["data.dataset=arrays", "data.path=/nonexistent.npz"], "error: data.path: /nonexistent.npz"),
+        (["run.log_dir=/dev/null/x"], "error: /dev/null/x/"),
+        (["audit.data_size=2"], "error: audit.data_size: the 2 audited records are all members, or all non-members"),
+        (["run.num_experiments=0"], "error: run.num_experiments: must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_dry_run_finds_mistakes(tmp_path, overrides, message):
+    """What would fail later fails in a dry run, with the same line."""
+    done = command("configs/demo.yaml", f"run.log_dir={tmp_path}/x", *overrides, "--dry-run")
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
         (["train.epoch=3"], "error: train.epoch: unknown; did you mean epochs?"),
         (["data.pool_size=1798"], "error: digits"),
         (["audit.data_size=802"], "error: audit.data_size: cannot audit 802 of 800 records"),

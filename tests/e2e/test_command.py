@@ -189,3 +189,9 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, overrides, message):
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_audit_is_callable_as_a_function():
+    """`from raymeter import audit` gives something to call, without starting Ray."""
+    code = "import ray, raymeter; assert callable(raymeter.audit); assert not ray.is_initialized()"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -28,7 +28,7 @@ from raymeter.report import WRITERS, console_table, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
 from raymeter.schema import AuditResult, Dataset, Scores, SignalMatrix, Signals, Split
 from raymeter.signals import KINDS
-from raymeter.split import make_split
+from raymeter.split import make_split, model_seed
 from raymeter.stats import summarise
 from raymeter.store import RunStore
 from raymeter.train import train_references
@@ -165,7 +165,8 @@ def dry_run(config: AuditConfig) -> str:
     """The resolved configuration and what an audit would do, without doing any of it."""
     lines = [yaml.safe_dump(config.resolved(), sort_keys=False).rstrip(), ""]
     store = RunStore.at(config.run.log_dir)
-    done = [index for index in range(config.num_models) if store.load_model(index, config.train.recipe().hash)[0]]
+    recipe, seed = config.train.recipe().hash, config.run.random_seed
+    done = [index for index in range(config.num_models) if store.load_model(index, recipe, model_seed(seed, index))[0]]
     lines.append(f"models: {config.num_models} in all, {len(done)} reused, {config.num_models - len(done)} to train")
     try:
         spec = replace(config.data_spec(), download=False)

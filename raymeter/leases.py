@@ -1,13 +1,8 @@
-"""Which model is leased to which slot: plain bookkeeping, without Ray and quick to import.
-
-The queue's actor and Ray Train's controllers load this module; what needs torch is in `workers.py`
-and is imported only where a model is really trained.
-"""
+"""Which model is leased to which slot: plain bookkeeping, without Ray; `train.py` runs it as an actor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass
@@ -22,6 +17,20 @@ class Leases:
     done: set[int] = field(default_factory=set)
     failed: dict[int, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+    trouble: str = ""
+
+    def start(self, slot: str) -> bool:
+        """A slot's worker begins to set itself up; False after `max_attempts` such starts that led to no lease."""
+        if slot in self.held:
+            self.fail(slot, self.held[slot], "its worker died")
+        self.starts[slot] = self.starts.get(slot, 0) + 1
+        return self.starts[slot] <= self.max_attempts
+
+    def start_failed(self, slot: str, reason: str) -> None:
+        """A worker could not set itself up: torch is missing on its node, or the pool does not fit on its GPU."""
+        self.trouble = f"a worker could not start: {reason}"
+        self.events.append(f"{self.trouble} (start {self.starts.get(slot, 0)} of {self.max_attempts})")
 
     def acquire(self, slot: str) -> tuple[int, int] | None:
         """Next (model, attempt) for a slot, or None when nothing is left.
@@ -30,6 +39,7 @@ class Leases:
         """
         if slot in self.held:
             self.fail(slot, self.held[slot], "its worker died")
+        self.starts[slot] = 0
         if not self.todo:
             return None
         model = self.todo.pop(0)
@@ -67,12 +77,13 @@ class Leases:
             self.fail(slot, self.held[slot], "its slot ended")
 
     def snapshot(self, events_seen: int) -> tuple[set[int], dict[int, int], dict[int, str], list[str]]:
-        """Done models, epochs of the others, failed models, and the events after the first `events_seen`."""
-        return self.done, self.epochs, self.failed, self.events[events_seen:]
+        """Done models, epochs of the others, failed models, and the events after the first `events_seen`.
 
+        A queue that was restarted has fewer events than were seen; then all it has are new.
+        """
+        new = self.events[events_seen:] if events_seen <= len(self.events) else self.events
+        return self.done, self.epochs, self.failed, new
 
-def train_slot(config: dict[str, Any]) -> None:
-    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on."""
-    from raymeter.workers import train_leased_models
-
-    train_leased_models(config)
+    def why(self) -> str:
+        """The last reason why a worker could not start, if there was one."""
+        return self.trouble

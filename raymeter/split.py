@@ -17,6 +17,11 @@ def seed_for(seed: int, what: str, index: int = 0) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
+def model_seed(seed: int, index: int) -> int:
+    """The seed of one model: its initial weights, batch order, augmentation and dropout."""
+    return seed_for(seed, "model", index)
+
+
 def make_split(
     *,
     pool: int,

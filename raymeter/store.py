@@ -165,7 +165,7 @@ class RunStore:
         self.delete(_model_path(record.index, "checkpoint.safetensors"))
         return record
 
-    def load_model(self, index: int, recipe: str) -> tuple[ModelRecord | None, str]:
+    def load_model(self, index: int, recipe: str, seed: int) -> tuple[ModelRecord | None, str]:
         """A finished model's record, or None with the reason why it has to be trained (again)."""
         try:
             marker = self.read_json(_model_path(index, "json"))
@@ -176,6 +176,10 @@ class RunStore:
         if set(marker) != {f.name for f in fields(ModelRecord)}:
             return None, f"model {index}: its marker has other fields than this version writes"
         record = ModelRecord(**marker)
+        if (record.index, record.weights) != (index, weights_path(index)):
+            return None, f"model {index}: its marker belongs to another model ({record.index}, {record.weights})"
+        if record.seed != seed:
+            return None, f"model {index}: it was trained with another seed ({record.seed}, now {seed})"
         if record.recipe != recipe:
             return None, f"model {index}: it was trained with another recipe ({record.recipe}, now {recipe})"
         weights = self.read(record.weights)

@@ -22,9 +22,11 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from raymeter.config import ClusterSection, TrainSection
 from raymeter.console import Reporter
 from raymeter.errors import ConfigError, RunError
-from raymeter.leases import Leases, train_slot
+from raymeter.leases import Leases
 from raymeter.runtime import count_slots, fits_now, is_embedded, model_resources
 from raymeter.schema import Dataset, ModelRecord, Split
+from raymeter.slot import train_slot
+from raymeter.split import model_seed
 from raymeter.store import RunStore
 
 POLL_SECONDS = 0.25
@@ -40,7 +42,7 @@ def train_references(
     """
     models = split.member.shape[1]
     recipe = train.recipe()
-    found = {index: store.load_model(index, recipe.hash) for index in range(models)}
+    found = {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in range(models)}
     for _, reason in found.values():
         if reason:
             reporter.note(f"training again {reason}")
@@ -51,7 +53,7 @@ def train_references(
         _train_missing(todo, dataset, split, train, cluster, store, reporter)
     records = []
     for index in range(models):
-        record, _ = store.load_model(index, recipe.hash)
+        record, _ = store.load_model(index, recipe.hash, model_seed(split.seed, index))
         if record is None:
             raise RunError(f"model {index} is missing from {store.uri}/models although it was trained; start again")
         records.append(record)
@@ -81,6 +83,7 @@ def _train_missing(
     # A restarted queue starts from the whole list again; workers pass over models that are done.
     actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Leases)
     queue = actor.remote(todo, train.max_attempts)
+    name = uuid.uuid4().hex[:8]
     shared = {
         "queue": queue,
         "x": ray.put(dataset.x),
@@ -90,23 +93,26 @@ def _train_missing(
         "recipe": asdict(train.recipe()),
         "seed": split.seed,
         "store": store.uri,
+        "scratch": f"{store.uri}/.ray_train_{name}",
+        # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
+        "max_failures": train.max_attempts * (len(todo) + 1),
         "checkpoint_interval": train.checkpoint_interval,
         "threads": max(1, int(resources.get("CPU", 1))),
     }
-    name = uuid.uuid4().hex[:8]
     pool = ThreadPoolExecutor(slots)
     try:
         runs = [pool.submit(_run_slot, f"{name}-{slot}", shared, resources) for slot in range(slots)]
         failed = _watch(runs, queue, todo, train.epochs, reporter)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # an interrupt must not wait for models to finish
-    if store.is_local:
-        shutil.rmtree(_scratch(store.uri), ignore_errors=True)
-    errors = [run.exception() for run in runs if run.exception()]
-    done = ray.get(queue.snapshot.remote(0))[0]
-    if failed or len(done) < len(todo):
-        which = ", ".join(str(index) for index in sorted(failed or set(todo) - done))
-        why = next(iter(failed.values()), str(errors[0]).splitlines()[0] if errors else "its slot ended")
+        if store.is_local:
+            shutil.rmtree(shared["scratch"], ignore_errors=True)
+    errors = [str(run.exception()).splitlines()[0] for run in runs if run.exception()]
+    recipe = train.recipe().hash
+    missing = [index for index in todo if store.load_model(index, recipe, model_seed(split.seed, index))[0] is None]
+    if missing:
+        which = ", ".join(str(index) for index in missing)
+        why = next(iter(failed.values()), "") or ray.get(queue.why.remote()) or next(iter(errors), "its slot ended")
         raise RunError(
             f"model {which} could not be trained: {why}. Finished models are kept in {store.uri}/models; "
             "mend the cause and start the same command again."
@@ -122,19 +128,14 @@ def _run_slot(slot: str, shared: dict[str, Any], resources: dict[str, float]) ->
             scaling_config=ScalingConfig(num_workers=1, use_gpu="GPU" in resources, resources_per_worker=resources),
             run_config=RunConfig(  # type: ignore[arg-type]
                 name=f"slot-{slot}",
-                storage_path=_scratch(shared["store"]),
-                failure_config=FailureConfig(max_failures=-1),  # the queue counts attempts per model
+                storage_path=shared["scratch"],  # all nodes must see it, although nothing is stored through it
+                failure_config=FailureConfig(max_failures=shared["max_failures"]),
                 logging_config=LoggingConfig(log_level="ERROR"),
             ),
         ).fit()
     finally:
         if ray.is_initialized():  # not so after an interrupt
             ray.get(shared["queue"].release.remote(slot))
-
-
-def _scratch(uri: str) -> str:
-    """Ray Train wants a directory that all nodes see, although no slot stores anything through it."""
-    return f"{uri}/.ray_train"
 
 
 def _watch(runs: list[Future[None]], queue: Any, todo: list[int], epochs: int, reporter: Reporter) -> dict[int, str]:

@@ -5,9 +5,10 @@ Every worker pays for these imports when it starts, so they are few.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,12 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from raymeter.errors import SignalError
 from raymeter.fit import Recipe, Trainer, TrainingData, fit
 from raymeter.models import build_model
 from raymeter.schema import ModelRecord
 from raymeter.signals import View, compute_signals
-from raymeter.split import seed_for
+from raymeter.split import model_seed
 from raymeter.store import RunStore, sha256, weights_path
 
 MODEL_MEMORY = 4 * 2**30  # bytes of weights that one actor keeps loaded; the rest is loaded for every block
@@ -32,40 +34,68 @@ def device_of_worker() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu")
 
 
-def train_leased_models(config: dict[str, Any]) -> None:
-    """Train leased models until the queue is empty; the arguments come from `train.py`."""
-    torch.set_num_threads(config["threads"])  # the bits must not depend on how many slots there are
-    store, recipe = RunStore(config["store"]), Recipe(**config["recipe"])
-    x, y, member = ray.get([config["x"], config["y"], config["member"]])
-    data = TrainingData.on_device(x, y, config["num_classes"], device_of_worker())
-    queue, slot = config["queue"], config["slot"]
-    while (lease := ray.get(queue.acquire.remote(slot))) is not None:
-        index, attempt = lease
-        try:
-            if store.load_model(index, recipe.hash)[0] is not None:  # the queue was restarted and has forgotten
-                ray.get(queue.complete.remote(slot, index))
-                continue
-            seed = seed_for(config["seed"], "model", index)
-            trainer = Trainer(data, np.ascontiguousarray(member[:, index]), recipe, seed)
-            _train_one(index, attempt, trainer, store, queue, config["checkpoint_interval"])
-            ray.get(queue.complete.remote(slot, index))
-        except Exception as error:
-            path = f"models/model_{index}.error.txt"
-            store.write(path, traceback.format_exc().encode())
-            first_line = (str(error).splitlines() or [""])[0]
-            ray.get(queue.fail.remote(slot, index, f"{type(error).__name__}: {first_line} (see {path})"))
+class TrainingSlot:
+    """A worker with the pool on its device, which trains leased models until the queue is empty.
+
+    The arguments come from `train.py`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        torch.set_num_threads(config["threads"])  # the bits must not depend on how many slots there are
+        self.config, self.queue, self.name = config, config["queue"], config["slot"]
+        self.store, self.recipe = RunStore(config["store"]), Recipe(**config["recipe"])
+        x, y, self.member = ray.get([config["x"], config["y"], config["member"]])
+        self.data = TrainingData.on_device(x, y, config["num_classes"], device_of_worker())
+
+    def train_leased_models(self) -> None:
+        """Train one leased model after the other; what a model raises is told to the queue."""
+        while (lease := ray.get(self.queue.acquire.remote(self.name))) is not None:
+            index, attempt = lease
+            try:
+                self._train(index, attempt)
+                ray.get(self.queue.complete.remote(self.name, index))
+            except Exception as error:
+                path = f"models/model_{index}.error.txt"
+                self.store.write(path, traceback.format_exc().encode())
+                first_line = (str(error).splitlines() or [""])[0]
+                reason = f"{type(error).__name__}: {first_line} (see {path})"
+                ray.get(self.queue.fail.remote(self.name, index, reason))
+
+    def _train(self, index: int, attempt: int) -> None:
+        seed = model_seed(self.config["seed"], index)
+        if self.store.load_model(index, self.recipe.hash, seed)[0] is not None:
+            return  # the queue was restarted and has forgotten that this one is done
+
+        def new_trainer() -> Trainer:
+            return Trainer(self.data, np.ascontiguousarray(self.member[:, index]), self.recipe, seed)
+
+        _train_one(index, attempt, new_trainer, self.store, self.queue, self.config["checkpoint_interval"])
 
 
 def _train_one(
-    index: int, attempt: int, trainer: Trainer, store: RunStore, queue: Any, checkpoint_interval: float
+    index: int,
+    attempt: int,
+    new_trainer: Callable[[], Trainer],
+    store: RunStore,
+    queue: Any,
+    checkpoint_interval: float,
 ) -> None:
-    """Train one model from its last checkpoint, if it has one, and store it with its marker last."""
+    """Train one model from its last checkpoint, if it has one, and store it with its marker last.
+
+    Raises:
+        SignalError: The model has diverged.
+    """
+    trainer = new_trainer()
     recipe = trainer.recipe
     saved, reason = store.load_checkpoint(index, recipe.hash)
+    if saved is not None:
+        try:
+            trainer.load_state(saved)
+        except (KeyError, RuntimeError, ValueError):  # an edited module:function, say
+            trainer = new_trainer()  # the old one may be half loaded
+            reason = f"model {index}: its checkpoint does not fit the model"
     if reason:
         queue.say.remote(f"starting anew {reason}")
-    if saved is not None:
-        trainer.load_state(saved)
     last_save = time.monotonic()
 
     def after_epoch(trainer: Trainer) -> None:
@@ -76,6 +106,8 @@ def _train_one(
             last_save = time.monotonic()
 
     fitted = fit(trainer, after_epoch)
+    if not math.isfinite(fitted.train_loss + fitted.test_loss):
+        raise SignalError("training diverged, its loss is not finite; lower train.learning_rate")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in fitted.model.state_dict().items()}
     weights = safetensors.torch.save(tensors)
     record = ModelRecord(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from audits import assert_same_bits, signals_of, small_config
 
+from raymeter import train as train_module
 from raymeter.attacks import Lira, Loss, Rmia
 from raymeter.audit import run_attacks
 from raymeter.config import build_config
@@ -103,3 +104,26 @@ def test_attacks_in_tasks_equal_attacks_in_the_driver(one_slot, monkeypatch):
     for first, second in zip(here, there, strict=True):
         np.testing.assert_array_equal(first.values, second.values)
         assert (first.attack, first.settings) == (second.attack, second.settings)
+
+
+def test_copied_marker_is_noticed(one_slot, copied):
+    """A marker of another model, copied by hand, once gave a silently wrong audit; now that model is trained anew."""
+    shutil.copy(copied / "models/model_3.json", copied / "models/model_2.json")
+    signals, lines = signals_of(small_config(copied))
+    assert any(line.startswith("training again model 2: its marker belongs to another model (3") for line in lines)
+    assert_same_bits(one_slot[1], signals)
+
+
+def test_worker_that_cannot_start_ends_the_audit(tmp_path, monkeypatch):
+    """A worker that fails before its first lease once restarted for ever; now the audit ends with the reason."""
+    monkeypatch.setattr(train_module, "asdict", lambda recipe: {"no_such_field": 1})
+    with pytest.raises(RunError, match=r"a worker could not start: TypeError: .*no_such_field"):
+        signals_of(small_config(tmp_path, cluster={"max_slots": 1}, train={"max_attempts": 2}))
+
+
+def test_diverged_model_is_an_error_and_not_stored(tmp_path):
+    """A learning rate that breaks every model is named, and no broken model counts as done."""
+    config = small_config(tmp_path, train={"learning_rate": 1e30, "max_attempts": 1}, cluster={"max_slots": 1})
+    with pytest.raises(RunError, match="training diverged, its loss is not finite; lower train.learning_rate"):
+        signals_of(config)
+    assert not list(tmp_path.glob("models/model_?.json"))

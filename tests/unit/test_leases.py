@@ -54,3 +54,28 @@ def test_complete_and_snapshot(leases):
     done, epochs, failed, events = leases.snapshot(0)
     assert (done, epochs, failed, len(events)) == ({4}, {4: 3}, {}, 1)
     assert leases.snapshot(1)[3] == []
+
+
+def test_start_ends_a_slot_that_never_gets_to_a_lease(leases):
+    """Workers that die while they set themselves up once restarted for ever; now their slot ends."""
+    for _ in range(2):
+        assert leases.start("a")
+        leases.start_failed("a", "OutOfMemoryError: pool")
+    assert not leases.start("a")
+    assert leases.why() == "a worker could not start: OutOfMemoryError: pool"
+    assert leases.start("b")
+
+
+def test_acquire_forgives_earlier_starts(leases):
+    """A start that led to a lease does not count."""
+    for _ in range(2):
+        assert leases.start("a")
+        leases.acquire("a")
+        leases.complete("a", 4)
+    assert leases.start("a")
+
+
+def test_snapshot_after_a_restart_of_the_queue(leases):
+    """A restarted queue has fewer events than were seen; all of them are shown."""
+    leases.say("new")
+    assert leases.snapshot(7)[3] == ["new"]

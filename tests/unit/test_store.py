@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -75,13 +75,13 @@ def test_claim_refuses_another_recipe_naming_the_change(store):
 def test_load_model_returns_what_was_saved(store):
     """A finished model comes back with its record, and its weights with their hash checked."""
     store.save_model(RECORD, WEIGHTS)
-    assert store.load_model(0, "abc") == (RECORD, "")
+    assert store.load_model(0, "abc", 1) == (RECORD, "")
     torch.testing.assert_close(store.read_weights(RECORD)["w"], torch.arange(4.0))
 
 
 def test_load_model_unknown_has_no_reason(store):
     """A model that was never trained is not worth a line."""
-    assert store.load_model(5, "abc") == (None, "")
+    assert store.load_model(5, "abc", 1) == (None, "")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: data[:-1] + b"\x01", lambda data: b""])
@@ -89,7 +89,7 @@ def test_load_model_detects_altered_weights(store, damage):
     """Truncated and altered weights are found by their hash and named."""
     store.save_model(RECORD, WEIGHTS)
     store.write(RECORD.weights, damage(WEIGHTS))
-    record, reason = store.load_model(0, "abc")
+    record, reason = store.load_model(0, "abc", 1)
     assert record is None
     assert reason == "model 0: models/model_0.safetensors was truncated or altered (its hash is wrong)"
     with pytest.raises(StoreError, match="missing or altered"):
@@ -101,7 +101,7 @@ def test_load_model_survives_a_damaged_marker(store, marker):
     """A marker that cannot be read means that the model is trained again, with a reason."""
     store.save_model(RECORD, WEIGHTS)
     store.write("models/model_0.json", marker)
-    record, reason = store.load_model(0, "abc")
+    record, reason = store.load_model(0, "abc", 1)
     assert record is None
     assert "its marker" in reason
 
@@ -109,7 +109,26 @@ def test_load_model_survives_a_damaged_marker(store, marker):
 def test_load_model_refuses_another_recipe(store):
     """A marker of another recipe is never taken."""
     store.save_model(replace(RECORD, recipe="old"), WEIGHTS)
-    assert store.load_model(0, "abc") == (None, "model 0: it was trained with another recipe (old, now abc)")
+    assert store.load_model(0, "abc", 1) == (None, "model 0: it was trained with another recipe (old, now abc)")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"index": 3, "weights": weights_path(3)},
+            "its marker belongs to another model (3, models/model_3.safetensors)",
+        ),
+        ({"weights": None}, "its marker belongs to another model (0, None)"),
+        ({"seed": 9}, "it was trained with another seed (9, now 1)"),
+    ],
+)
+def test_load_model_refuses_the_marker_of_another_model(store, change, reason):
+    """A copied marker once gave a silently wrong audit: its weights were scored as another model's."""
+    store.save_model(RECORD, WEIGHTS)
+    store.save_model(replace(RECORD, index=3, weights=weights_path(3)), WEIGHTS)
+    store.write_json("models/model_0.json", {**asdict(RECORD), **change})
+    assert store.load_model(0, "abc", 1) == (None, f"model 0: {reason}")
 
 
 def test_checkpoint_round_trip_and_refusals(store):

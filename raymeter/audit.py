@@ -8,7 +8,8 @@ import os
 import sys
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from raymeter.collect import collect_signals, gather_records
 from raymeter.config import Attack, AuditConfig, load_config
 from raymeter.console import StageConsole, guarded
 from raymeter.data import DOWNLOADABLE, load_dataset
-from raymeter.errors import ConfigError, DataError
+from raymeter.errors import ConfigError, DataError, SignalError
+from raymeter.fit import CROP_PADDING, as_tensor, normalise
 from raymeter.models import build_model
 from raymeter.provenance import identity, provenance
 from raymeter.report import WRITERS, console_table, verdict, write_report
@@ -35,6 +37,7 @@ from raymeter.train import train_references
 
 # Below this many examples x models x targets an attack is quicker than handing it to other processes.
 CELLS_WORTH_A_TASK = 20_000_000
+CHECKED_RECORDS = 500
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -42,7 +45,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     with console.stage("Load Dataset"):
         dataset = load_dataset(config.data_spec())
         split = make_audit_split(config, dataset)
-        _check_fit(config, dataset)
+        _check_fit(config, dataset, split)
         store.claim(identity(config, dataset))
     with console.stage("Load or Train Models"):
         models = train_references(dataset, split, config.train, config.cluster, store, console)
@@ -119,13 +122,53 @@ def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
     return split
 
 
-def _check_fit(config: AuditConfig, dataset: Dataset) -> None:
-    """Find out before any work what would fail after it: model and views that do not suit the data."""
-    with torch.device("meta"):
-        build_model(config.train.model_name, dataset.x.shape[1:], dataset.num_classes)
+def _check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
+    """Find out before any work what would fail after it: a model, views or attacks that do not suit the audit."""
     config.views(dataset.is_image)
     if config.train.augment != "none" and not dataset.is_image:
         raise ConfigError(f"train.augment: {config.train.augment} is for images; use none with {dataset.name}")
+    if config.train.augment == "mirror_crop" and min(dataset.x.shape[2:]) <= CROP_PADDING:
+        side = CROP_PADDING + 1
+        raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
+    _check_model(config.train.model_name, dataset)
+    _check_attacks(config, split)
+
+
+def _check_model(name: str, dataset: Dataset) -> None:
+    """Build the model once, and see that the user's own gives one logit per class."""
+    if ":" not in name:
+        with torch.device("meta"):  # takes no memory
+            build_model(name, dataset.x.shape[1:], dataset.num_classes)
+        return
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        model = build_model(name, dataset.x.shape[1:], dataset.num_classes).eval()
+        try:
+            logits = model(normalise(as_tensor(dataset.x[:2])))
+        except Exception as error:
+            raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
+    if tuple(getattr(logits, "shape", ())) != (2, dataset.num_classes):
+        raise ConfigError(
+            f"train.model_name: {name} gives {tuple(getattr(logits, 'shape', ()))} for two records; "
+            f"it must give (2, {dataset.num_classes}), a logit per class"
+        )
+
+
+def _check_attacks(config: AuditConfig, split: Split) -> None:
+    """Run every attack on a few records with the true masks and made-up signals: too few models show here."""
+    member = split.member[split.audit_ids[:CHECKED_RECORDS]]
+    rng = np.random.default_rng(0)
+
+    def made_up(kind: str, member: np.ndarray) -> SignalMatrix:
+        values = -rng.exponential(size=(*member.shape, 1)).astype(np.float32)
+        return SignalMatrix(kind, values, member, split.reference, targets=split.targets)
+
+    nobody = np.zeros((8, member.shape[1]), dtype=bool)
+    signals = Signals({kind: made_up(kind, member) for kind in KINDS}, {kind: made_up(kind, nobody) for kind in KINDS})
+    for label, attack in config.attacks.items():
+        try:
+            attack(signals)
+        except SignalError as error:
+            raise ConfigError(f"audit.attacks: {label} cannot run with {config.num_models} models ({error})") from None
 
 
 def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
@@ -133,11 +176,10 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
     if not isinstance(config, AuditConfig):
         config = load_config(config)
     console = StageConsole()
-    _tell(console)
     for line in config.notes():
         console.note(line)
     start = time.perf_counter()
-    with connected(config.cluster, verbose):
+    with _told(console), connected(config.cluster, verbose):
         console.timings["Start Ray"] = time.perf_counter() - start
         store = RunStore.at(config.run.log_dir)
         result = run(config, store, console)
@@ -148,7 +190,8 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
     return result
 
 
-def _tell(console: StageConsole) -> None:
+@contextmanager
+def _told(console: StageConsole) -> Iterator[None]:
     """Show what the library's parts log (checksums of data files, say) as lines under the running stage."""
 
     class Notes(logging.Handler):
@@ -156,9 +199,16 @@ def _tell(console: StageConsole) -> None:
             console.note(record.getMessage())
 
     logger = logging.getLogger("raymeter")
-    logger.handlers = [Notes()]
+    before = logger.level, logger.propagate
+    handler = Notes()
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
 
 
 def dry_run(config: AuditConfig) -> str:
@@ -176,7 +226,7 @@ def dry_run(config: AuditConfig) -> str:
             raise
         return "\n".join([*lines, f"data: not here yet ({error})"])
     split = make_audit_split(config, dataset)
-    _check_fit(config, dataset)
+    _check_fit(config, dataset, split)
     store.check_identity(identity(config, dataset))
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
     records = examples + len(split.population_ids)

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
+import ray.exceptions
 from jaxtyping import Bool, Float32, Int64
 from ray.data.extensions import ArrowTensorArray
 
@@ -144,13 +145,17 @@ def _compute(
         batch_format="numpy",
         num_cpus=resources.get("CPU"),
         num_gpus=resources.get("GPU"),
+        resources={name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")} or None,
     )
     total = sum(len(records.y) for records in parts)
     values = np.empty((len(KINDS), total, len(models), len(views)), dtype=np.float32)
     seen = np.zeros(total, dtype=bool)
-    for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-        _scatter(batch["row"], batch["signals"], values, seen)
-        reporter.progress(int(seen.sum()), total, "records")
+    try:
+        for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+            _scatter(batch["row"], batch["signals"], values, seen)
+            reporter.progress(int(seen.sum()), total, "records")
+    except ray.exceptions.RayError as error:
+        raise RunError(f"signals could not be computed: {_root_cause(error)}") from error
     if not seen.all():
         raise RunError(
             f"signals of {int((~seen).sum())} of {total} records did not arrive; first is row "
@@ -158,6 +163,13 @@ def _compute(
         )
     split_at = len(parts[0].y)
     return {parts[0].part: values[:, :split_at], parts[1].part: values[:, split_at:]}
+
+
+def _root_cause(error: BaseException) -> str:
+    """First line of the innermost exception: what a worker raised, without the layers that carried it here."""
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None and inner is not error:
+        error = inner
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _scatter(

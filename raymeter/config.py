@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -33,7 +33,10 @@ NO_LONGER_USED = {
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
 
 
 class RunConfig(_Section):
@@ -42,15 +45,24 @@ class RunConfig(_Section):
     log_dir: str = Field(min_length=1, description="Run directory (path, s3:// or gs://); finished models are reused")
     random_seed: int = Field(0, ge=0, description="Every random choice derives from this number")
     num_experiments: int | None = Field(
-        None, ge=1, description="How many models are attacked and reported; by default all"
+        None, ge=1, le=MOST_MODELS, description="How many models are attacked and reported; by default all"
     )
     time_log: bool = Field(True, description="Write log_time_analysis.log with the seconds of every stage")
+
+    @field_validator("log_dir")
+    @classmethod
+    def _no_null(cls, log_dir: str) -> str:
+        if "\0" in log_dir:
+            raise ValueError("must not contain a null character")
+        return log_dir
 
 
 class AuditSection(_Section):
     """What is asked of the trained models."""
 
-    num_ref_models: int = Field(7, ge=1, description="k reference models per target; 2k + 2 models are trained")
+    num_ref_models: int = Field(
+        7, ge=1, le=MOST_MODELS, description="k reference models per target; 2k + 2 models are trained"
+    )
     privacy_game: Literal["privacy_loss_model"] = Field(
         "privacy_loss_model", description="The only game so far: was this record in the target's training set?"
     )
@@ -72,6 +84,14 @@ class AuditSection(_Section):
     batch_size: int = Field(1000, ge=1, description="Records per block when signals are computed")
     report_log: str = Field("report", min_length=1, description="Directory of the report inside run.log_dir")
     device: str | None = Field(None, description="Accepted from Privacy Meter and not used")
+
+    @field_validator("report_log")
+    @classmethod
+    def _inside(cls, report_log: str) -> str:
+        path = PurePosixPath(report_log)
+        if path.is_absolute() or ".." in path.parts or path.parts[:1] in ((), ("models",), ("signals",)):
+            raise ValueError("must be a directory inside run.log_dir, other than models and signals")
+        return report_log
 
     @field_validator("views")
     @classmethod
@@ -278,6 +298,9 @@ def _attack(entry: Any, path: str) -> tuple[str, Attack]:
         raise ConfigError(f"{path}.name: unknown attack {name!r}; {suggest(name, ATTACKS)}")
     if not isinstance(label, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", label):
         raise ConfigError(f"{path}.label: got {show(label)}; use letters, digits, _ and -")
+    for key, value in settings.items():
+        if isinstance(value, bool):
+            raise ConfigError(f"{path}.{key}: no setting is true or false, got {value}; see configs/README.md")
     try:
         attack: Attack = TypeAdapter(ATTACKS[name]).validate_python(settings)
     except ValidationError as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,13 +26,21 @@ def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
     return {
         "store_version": STORE_VERSION,
         "run": {"random_seed": config.run.random_seed},
-        "train": asdict(config.train.recipe()),
+        "train": {**asdict(config.train.recipe()), **_source(config.train.model_name)},
         "data": {
             "dataset": config.data.dataset,
             "records": len(dataset.y),
             "sha256": fingerprint_arrays(dataset.x, dataset.y),
         },
     }
+
+
+def _source(model_name: str) -> dict[str, str]:
+    """Digest of the file that a module:function model comes from: editing it makes another recipe."""
+    if ":" not in model_name:
+        return {}
+    file = getattr(importlib.import_module(model_name.partition(":")[0]), "__file__", None)
+    return {"model_source": hashlib.sha256(Path(file).read_bytes()).hexdigest()} if file else {}
 
 
 def provenance(

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -139,12 +139,20 @@ class SignalMatrix:
             raise SignalError(
                 f"member must be bool with shape {(examples, models)}, got {self.member.dtype} {self.member.shape}"
             )
+        if self.kind not in get_args(SignalKind):
+            raise SignalError(f"kind must be one of {', '.join(get_args(SignalKind))}, got {self.kind!r}")
         if self.reference is None:
             object.__setattr__(self, "reference", default_reference(self.member))
         if self.ids is None:
             object.__setattr__(self, "ids", np.arange(examples, dtype=np.int64))
         if self.targets is None:
             object.__setattr__(self, "targets", np.arange(len(self.reference), dtype=np.int64))
+        if self.reference.dtype != np.bool_:
+            raise SignalError(f"reference must be bool, got {self.reference.dtype}")
+        if len(self.targets) and not (self.targets.min() >= 0 and self.targets.max() < models):
+            raise SignalError(f"targets must lie in 0..{models - 1}, got {self.targets.min()}..{self.targets.max()}")
+        if self.labels is not None and len(self.labels) != examples:
+            raise SignalError(f"labels must have {examples} entries, got {len(self.labels)}")
         if self.reference.shape != (len(self.targets), models):
             raise SignalError(f"reference must have shape {(len(self.targets), models)}, got {self.reference.shape}")
         if self.reference[np.arange(len(self.targets)), self.targets].any():

@@ -42,7 +42,7 @@ class RunStore:
     @classmethod
     def at(cls, location: str) -> RunStore:
         """Open a local path (made absolute, so that workers mean the same place) or a URI."""
-        return cls(location.rstrip("/") if "://" in location else str(Path(location).absolute()))
+        return cls(location.rstrip("/") if "://" in location else str(Path(location).expanduser().absolute()))
 
     @property
     def is_local(self) -> bool:
@@ -59,8 +59,13 @@ class RunStore:
         """Write a whole file so that readers see the old content or the new, never a part."""
         if not self.is_local:
             filesystem, full = self._open(path)
-            with filesystem.open_output_stream(full) as stream:  # objects become visible when complete
-                stream.write(data)
+            try:
+                if isinstance(filesystem, pafs.LocalFileSystem):
+                    filesystem.create_dir(str(Path(full).parent), recursive=True)
+                with filesystem.open_output_stream(full) as stream:  # objects become visible when complete
+                    stream.write(data)
+            except OSError as error:
+                raise StoreError(f"{self.uri}/{path} cannot be written ({error}); check run.log_dir") from None
             return
         target = Path(self.uri, path)
         try:

@@ -101,7 +101,9 @@ def _prior(signals: SignalMatrix, t: int, query: int, side: str) -> tuple[float,
         groups.append([float(signals.values[record, m, query]) for m in columns])
     everything = [value for group in groups for value in group]
     within = math.fsum((v - math.fsum(group) / len(group)) ** 2 for group in groups for v in group)
-    return float(np.mean(everything)), within / len(everything), float(np.var(everything))
+    overall = float(np.var(everything))
+    pooled = within / len(everything) if any(len(group) > 1 for group in groups) else overall
+    return float(np.mean(everything)), pooled, overall
 
 
 def lira_oracle(signals: SignalMatrix, mode: str, variance: str) -> np.ndarray:

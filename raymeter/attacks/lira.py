@@ -146,7 +146,7 @@ def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> 
     if variance == "per_sample":
         return None
     targets = len(signals.targets)
-    count, mean, within, overall = (np.zeros(targets) for _ in range(4))
+    count, mean, within, overall, freedom = (np.zeros(targets) for _ in range(5))
     for rows in blocks(signals):
         mask = _side(signals.member[rows], side)
         part = moments(signals.values[rows, :, query].astype(np.float64), mask, signals.reference)
@@ -159,7 +159,11 @@ def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> 
         within += part_within
         mean += shift * part_count / (count + part_count)
         count += part_count
-    return _Prior(mean, within / count, overall / count)
+        freedom += np.maximum(part.count - 1, 0).sum(axis=0)
+    # With one reference a record nothing tells how far one record's signals spread; the spread of all
+    # signals of the side is then the honest stand-in, where zero would be a claim of certainty.
+    pooled = np.where(freedom > 0, within / count, overall / count)
+    return _Prior(mean, pooled, overall / count)
 
 
 def _side(member: Bool[np.ndarray, "examples models"], side: str) -> Bool[np.ndarray, "examples models"]:

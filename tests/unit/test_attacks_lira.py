@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracles import lira_oracle
 from scipy import stats
 
 from raymeter.attacks import lira_scores, loss_scores, rmia_scores
 from raymeter.attacks.lira import _Law
 from raymeter.schema import SignalMatrix
+from raymeter.split import make_split
 
 VARIANCES = ("nig", "per_sample", "global", "pooled")
 MODES = ("online", "offline")
@@ -103,3 +105,16 @@ def test_loss_and_rmia_are_finite_on_extreme_signals(case):
         for a in (0.0, 0.3, 1.0, "tuned")
     ):
         assert np.isfinite(rmia_scores(matrix, population, **settings).values).all()
+
+
+@pytest.mark.parametrize("variance", ["pooled", "nig"])
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_one_reference_a_side_gives_scores_of_sane_size(mode, variance):
+    """Two pairs leave no spread within a record; the pooled variance was then 1e-12 and scores were 1e13."""
+    rng = np.random.default_rng(5)
+    split = make_split(pool=40, population=1, models=4, targets=None, examples=None, seed=0)
+    values = rng.normal(size=(40, 4, 1)).astype(np.float32)
+    signals = SignalMatrix("logit_gap", values, split.member, split.reference)
+    scores = lira_scores(signals, mode=mode, variance=variance).values
+    assert np.abs(scores).max() < 100
+    np.testing.assert_allclose(scores, lira_oracle(signals, mode, variance), rtol=1e-8, atol=1e-8)

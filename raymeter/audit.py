@@ -15,29 +15,27 @@ from pathlib import Path
 
 import numpy as np
 import ray
-import torch
 import yaml
 
+from raymeter.attacks import Attack
 from raymeter.collect import collect_signals, gather_records
-from raymeter.config import Attack, AuditConfig, load_config
+from raymeter.config import AuditConfig, load_config
 from raymeter.console import StageConsole, guarded
 from raymeter.data import DOWNLOADABLE, load_dataset
-from raymeter.errors import ConfigError, DataError, SignalError
-from raymeter.fit import CROP_PADDING, as_tensor, normalise
-from raymeter.models import build_model
+from raymeter.errors import DataError
+from raymeter.preflight import check_fit, make_audit_split
 from raymeter.provenance import identity, provenance
 from raymeter.report import WRITERS, console_table, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
-from raymeter.schema import AuditResult, Dataset, Scores, SignalMatrix, Signals, Split
+from raymeter.schema import AuditResult, Scores, SignalMatrix, Signals
 from raymeter.signals import KINDS
-from raymeter.split import make_split, model_seed
+from raymeter.split import model_seed
 from raymeter.stats import summarise
 from raymeter.store import RunStore
 from raymeter.train import train_references
 
 # Below this many examples x models x targets an attack is quicker than handing it to other processes.
 CELLS_WORTH_A_TASK = 20_000_000
-CHECKED_RECORDS = 500
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -45,7 +43,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     with console.stage("Load Dataset"):
         dataset = load_dataset(config.data_spec())
         split = make_audit_split(config, dataset)
-        _check_fit(config, dataset, split)
+        check_fit(config, dataset, split)
         store.claim(identity(config, dataset))
     with console.stage("Load or Train Models"):
         models = train_references(dataset, split, config.train, config.cluster, store, console)
@@ -100,75 +98,6 @@ def _join(parts: Sequence[Scores]) -> Scores:
             for key, value in parts[0].settings.items()
         },
     )
-
-
-def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
-    """The membership design that the configuration asks for."""
-    split = make_split(
-        pool=len(dataset.y),
-        population=len(dataset.population_y),
-        models=config.num_models,
-        targets=config.run.num_experiments,
-        examples=config.audit.data_size,
-        seed=config.run.random_seed,
-    )
-    audited = split.member[split.audit_ids][:, split.targets]
-    one_sided = np.flatnonzero(audited.all(axis=0) | ~audited.any(axis=0))
-    if one_sided.size:
-        raise ConfigError(
-            f"audit.data_size: the {len(audited)} audited records are all members, or all non-members, of model "
-            f"{split.targets[one_sided[0]]}; raise it"
-        )
-    return split
-
-
-def _check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
-    """Find out before any work what would fail after it: a model, views or attacks that do not suit the audit."""
-    config.views(dataset.is_image)
-    if config.train.augment != "none" and not dataset.is_image:
-        raise ConfigError(f"train.augment: {config.train.augment} is for images; use none with {dataset.name}")
-    if config.train.augment == "mirror_crop" and min(dataset.x.shape[2:]) <= CROP_PADDING:
-        side = CROP_PADDING + 1
-        raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
-    _check_model(config.train.model_name, dataset)
-    _check_attacks(config, split)
-
-
-def _check_model(name: str, dataset: Dataset) -> None:
-    """Build the model once, and see that the user's own gives one logit per class."""
-    if ":" not in name:
-        with torch.device("meta"):  # takes no memory
-            build_model(name, dataset.x.shape[1:], dataset.num_classes)
-        return
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        model = build_model(name, dataset.x.shape[1:], dataset.num_classes).eval()
-        try:
-            logits = model(normalise(as_tensor(dataset.x[:2])))
-        except Exception as error:
-            raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
-    if tuple(getattr(logits, "shape", ())) != (2, dataset.num_classes):
-        raise ConfigError(
-            f"train.model_name: {name} gives {tuple(getattr(logits, 'shape', ()))} for two records; "
-            f"it must give (2, {dataset.num_classes}), a logit per class"
-        )
-
-
-def _check_attacks(config: AuditConfig, split: Split) -> None:
-    """Run every attack on a few records with the true masks and made-up signals: too few models show here."""
-    member = split.member[split.audit_ids[:CHECKED_RECORDS]]
-    rng = np.random.default_rng(0)
-
-    def made_up(kind: str, member: np.ndarray) -> SignalMatrix:
-        values = -rng.exponential(size=(*member.shape, 1)).astype(np.float32)
-        return SignalMatrix(kind, values, member, split.reference, targets=split.targets)
-
-    nobody = np.zeros((8, member.shape[1]), dtype=bool)
-    signals = Signals({kind: made_up(kind, member) for kind in KINDS}, {kind: made_up(kind, nobody) for kind in KINDS})
-    for label, attack in config.attacks.items():
-        try:
-            attack(signals)
-        except SignalError as error:
-            raise ConfigError(f"audit.attacks: {label} cannot run with {config.num_models} models ({error})") from None
 
 
 def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
@@ -226,12 +155,13 @@ def dry_run(config: AuditConfig) -> str:
             raise
         return "\n".join([*lines, f"data: not here yet ({error})"])
     split = make_audit_split(config, dataset)
-    _check_fit(config, dataset, split)
+    check_fit(config, dataset, split)
     store.check_identity(identity(config, dataset))
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
     records = examples + len(split.population_ids)
     data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
-    signals_mb = len(KINDS) * 4 * records * config.num_models * queries / 2**20
+    cell = len(KINDS) + (dataset.num_classes if config.keeps_logits else 0)
+    signals_mb = 4 * cell * records * config.num_models * queries / 2**20
     lines += [
         f"data: {dataset.name}, pool {len(dataset.y)}, population {len(dataset.population_y)}, "
         f"{dataset.num_classes} classes",

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,8 @@ from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.store import RunStore
 from raymeter.workers import SignalActor, SignalWork
 
+Content = Literal["signals", "logits"]
+
 
 @dataclass(frozen=True)
 class Records:
@@ -45,6 +48,23 @@ class Records:
     def fingerprint(self) -> str:
         """SHA-256 of the records; part of the key under which their signals are stored."""
         return fingerprint_arrays(self.x, self.y)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What one pass over all parts gave; rows are the positions in their concatenation."""
+
+    offsets: Mapping[str, int]
+    values: Float32[np.ndarray, "kinds rows models queries"]
+    logits: Float32[np.ndarray, "rows models queries classes"] | None
+
+    def column(self, content: Content, records: Records, position: int) -> np.ndarray:
+        """One model's share on one part: [kinds, records, queries] or [records, queries, classes]."""
+        rows = slice(self.offsets[records.part], self.offsets[records.part] + len(records.y))
+        if content == "signals":
+            return np.ascontiguousarray(self.values[:, rows, position])
+        assert self.logits is not None
+        return np.ascontiguousarray(self.logits[rows, position])
 
 
 def gather_records(dataset: Dataset, split: Split) -> tuple[Records, Records]:
@@ -72,33 +92,44 @@ def collect_signals(
         RunError: A cell is missing or came twice; the first record is named.
     """
     views = config.views(dataset.is_image)
+    contents: tuple[Content, ...] = ("signals", "logits") if config.keeps_logits else ("signals",)
     keys = {
-        (records.part, model.index): _column_key(model, records, views, config.audit.batch_size)
+        (content, records.part, model.index): _column_key(content, model, records, views, config.audit.batch_size)
+        for content in contents
         for records in parts
         for model in models
     }
     columns = {cell: store.load_column(key) for cell, key in keys.items()}
-    missing = [model for model in models if any(columns[records.part, model.index] is None for records in parts)]
+    absent = {model for (_, _, model), column in columns.items() if column is None}
+    missing = [model for model in models if model.index in absent]
     if len(missing) < len(models):
         reporter.note(f"signals of {len(models) - len(missing)} of {len(models)} models are stored and are reused")
     if missing:
         computed = _compute(parts, missing, dataset, views, config, store, reporter)
         for position, model in enumerate(missing):
             for records in parts:
-                column = np.ascontiguousarray(computed[records.part][:, :, position])
                 about = {"model": model.index, "weights": model.sha256, "part": records.part, "views": list(views)}
-                store.save_column(keys[records.part, model.index], column, about)
-                columns[records.part, model.index] = column
-    audit, population = (
-        _assemble(records, [columns[records.part, model.index] for model in models], split) for records in parts
-    )
-    return Signals(audit=audit, population=population)
+                for content in contents:
+                    cell = (content, records.part, model.index)
+                    column = columns[cell] = computed.column(content, records, position)
+                    store.save_column(keys[cell], column, about)
+
+    def found(content: Content, records: Records) -> list[np.ndarray]:
+        cells = (columns[content, records.part, model.index] for model in models)
+        return [column for column in cells if column is not None]
+
+    audit, population = (_assemble(records, found("signals", records), split) for records in parts)
+    if not config.keeps_logits:
+        return Signals(audit, population)
+    logits = [np.stack(found("logits", records), axis=1) for records in parts]
+    return Signals(audit, population, audit_logits=logits[0], population_logits=logits[1])
 
 
-def _column_key(model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
+def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
     parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(views), block]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
-    return f"{records.part}_model_{model.index}_{digest}"
+    prefix = "" if content == "signals" else f"{content}_"
+    return f"{prefix}{records.part}_model_{model.index}_{digest}"
 
 
 def _blocks(records: Records, offset: int, block: int) -> list[pa.Table]:
@@ -120,7 +151,7 @@ def _compute(
     config: AuditConfig,
     store: RunStore,
     reporter: Reporter,
-) -> dict[str, Float32[np.ndarray, "kinds records models queries"]]:
+) -> Computed:
     """One pass of all parts through actors that hold the given models."""
     tables = [
         table
@@ -136,6 +167,7 @@ def _compute(
         num_classes=dataset.num_classes,
         views=views,
         threads=max(1, int(resources.get("CPU", 1))),
+        keep_logits=config.keeps_logits,
     )
     stream = ray.data.from_arrow(tables).map_batches(
         SignalActor,
@@ -149,9 +181,13 @@ def _compute(
     )
     total = sum(len(records.y) for records in parts)
     values = np.empty((len(KINDS), total, len(models), len(views)), dtype=np.float32)
+    classes = dataset.num_classes
+    logits = np.empty((total, *values.shape[2:], classes), dtype=np.float32) if config.keeps_logits else None
     seen = np.zeros(total, dtype=bool)
     try:
         for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+            if logits is not None:
+                logits[batch["row"]] = batch["logits"]
             _scatter(batch["row"], batch["signals"], values, seen)
             reporter.progress(int(seen.sum()), total, "records")
     except ray.exceptions.RayError as error:
@@ -161,8 +197,7 @@ def _compute(
             f"signals of {int((~seen).sum())} of {total} records did not arrive; first is row "
             f"{int(np.flatnonzero(~seen)[0])}. Start the same command again; finished models are kept."
         )
-    split_at = len(parts[0].y)
-    return {parts[0].part: values[:, :split_at], parts[1].part: values[:, split_at:]}
+    return Computed({parts[0].part: 0, parts[1].part: len(parts[0].y)}, values, logits)
 
 
 def _root_cause(error: BaseException) -> str:
@@ -189,12 +224,11 @@ def _scatter(
     seen[rows] = True
 
 
-def _assemble(records: Records, columns: Sequence[np.ndarray | None], split: Split) -> dict[str, SignalMatrix]:
+def _assemble(records: Records, columns: Sequence[np.ndarray], split: Split) -> dict[str, SignalMatrix]:
     """Stored columns -> one SignalMatrix per kind."""
-    present = [column for column in columns if column is not None]
-    stacked = np.stack(present, axis=2)  # [kinds, records, models, queries]
+    stacked = np.stack(columns, axis=2)  # [kinds, records, models, queries]
     is_audit = records.part == "audit"
-    member = split.member[records.ids] if is_audit else np.zeros((len(records.ids), len(present)), dtype=bool)
+    member = split.member[records.ids] if is_audit else np.zeros((len(records.ids), len(columns)), dtype=bool)
     return {
         kind: SignalMatrix(
             kind=kind,

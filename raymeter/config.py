@@ -8,20 +8,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
+from raymeter.attacks import ATTACKS, Attack
 from raymeter.data import DataSpec
 from raymeter.errors import ConfigError
 from raymeter.explain import explain, parse_yaml, show, suggest
 from raymeter.fit import Augment, Recipe
 from raymeter.signals import View, default_views
 
-Attack = Loss | Rmia | Lira
 PRIVACY_METER_ATTACKS: dict[str, tuple[str, ...]] = {"RMIA": ("rmia", "loss"), "LOSS": ("loss",)}
 DEFAULT_ATTACKS = ("loss", "rmia", "lira")
 # Accepted so that a Privacy Meter file runs unchanged, and answered with one line.
@@ -80,6 +79,10 @@ class AuditSection(_Section):
     )
     views: tuple[View, ...] | None = Field(
         None, strict=False, min_length=1, description="Views per record; by default identity and mirror for images"
+    )
+    logits: bool = Field(
+        False,
+        description="Keep all logits beside the signals (classes times larger); attacks that need them turn it on",
     )
     batch_size: int = Field(1000, ge=1, description="Records per block when signals are computed")
     report_log: str = Field("report", min_length=1, description="Directory of the report inside run.log_dir")
@@ -186,6 +189,11 @@ class AuditConfig(_Section):
         """The attacks by label, in the order given."""
         return _attacks(self.audit)
 
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether logits are collected: asked for, or needed by an attack."""
+        return self.audit.logits or any(getattr(attack, "needs_logits", False) for attack in self.attacks.values())
+
     def data_spec(self) -> DataSpec:
         """What the dataset loaders are asked for."""
         return DataSpec(
@@ -220,15 +228,18 @@ class AuditConfig(_Section):
     def resolved(self) -> dict[str, Any]:
         """The whole configuration with its defaults, as plain values."""
         values = self.model_dump(mode="json")
-        values["audit"]["attacks"] = [
-            {"label": label, "name": attack_name(attack), **asdict(attack)} for label, attack in self.attacks.items()
-        ]
+        values["audit"]["attacks"] = [{"label": label, **_settings(attack)} for label, attack in self.attacks.items()]
         return values
 
 
-def attack_name(attack: Attack) -> str:
-    """The name of an attack in the attacks table."""
-    return next(name for name, kind in ATTACKS.items() if isinstance(attack, kind))
+def _settings(attack: Attack) -> dict[str, Any]:
+    """The name of an attack in the attacks table and its settings, as YAML would give them."""
+    name = next(name for name, kind in ATTACKS.items() if isinstance(attack, kind))
+    settings = {field.name: getattr(attack, field.name) for field in fields(attack)}
+    return {"name": name} | {
+        key: [_settings(part) for part in value] if name == "stack" and key == "of" else value
+        for key, value in settings.items()
+    }
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
@@ -298,6 +309,11 @@ def _attack(entry: Any, path: str) -> tuple[str, Attack]:
         raise ConfigError(f"{path}.name: unknown attack {name!r}; {suggest(name, ATTACKS)}")
     if not isinstance(label, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", label):
         raise ConfigError(f"{path}.label: got {show(label)}; use letters, digits, _ and -")
+    if name == "stack" and "of" in settings:
+        if not isinstance(settings["of"], list):
+            raise ConfigError(f"{path}.of: expected a list of attacks, got {show(settings['of'])}")
+        parts = [_attack(part, f"{path}.of[{index}]")[1] for index, part in enumerate(settings["of"])]
+        settings["of"] = tuple(parts)
     for key, value in settings.items():
         if isinstance(value, bool):
             raise ConfigError(f"{path}.{key}: no setting is true or false, got {value}; see configs/README.md")

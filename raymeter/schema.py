@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 
 from raymeter.errors import DataError, SignalError, SplitError
 
-SignalKind = Literal["log_prob", "logit_gap"]
+SignalKind = Literal["log_prob", "logit_gap", "hinge", "neg_entropy", "neg_modified_entropy"]
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ class SignalMatrix:
     """One signal of every audited record under every model.
 
     Args:
-        kind: `log_prob` (log of the true-class probability, <= 0) or `logit_gap`
-            (true-class logit minus logsumexp of the others); higher means better fitted.
+        kind: `log_prob` (log of the true-class probability, <= 0), `logit_gap` (true-class logit minus
+            logsumexp of the others), `hinge` (minus the largest other), `neg_entropy` or
+            `neg_modified_entropy`; higher means better fitted.
         values: Finite signals.
         member: Whether each model was trained on each record; all False for a population.
         reference: Which models may judge which target. By default every model is a target whose
@@ -169,11 +170,47 @@ class SignalMatrix:
 
 
 @dataclass(frozen=True)
+class QuantilePrediction:
+    """What a regressor expects a target's signal to be on records that the target was not trained on.
+
+    Args:
+        head: `gaussian`: outputs are mean and log of the standard deviation; `pinball`: quantiles at `levels`.
+        values: One prediction per audited record, target and query.
+        levels: Quantile levels of a pinball head, ascending in (0, 1); empty for gaussian.
+    """
+
+    head: Literal["gaussian", "pinball"]
+    values: Float32[np.ndarray, "examples targets queries outputs"]
+    levels: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Signals:
-    """Everything an attack may read: each signal kind on the audited records and on the population."""
+    """Everything an attack may read: each signal kind on the audited records and on the population.
+
+    Logits are kept only where an attack asks for them: they are as many times larger as there are classes.
+
+    Raises:
+        SignalError: The logits are of other records, models or queries than the signals.
+    """
 
     audit: Mapping[str, SignalMatrix]
     population: Mapping[str, SignalMatrix]
+    audit_logits: Float32[np.ndarray, "examples models queries classes"] | None = None
+    population_logits: Float32[np.ndarray, "population models queries classes"] | None = None
+    predicted: Mapping[str, QuantilePrediction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part, logits, kinds in (
+            ("audit", self.audit_logits, self.audit),
+            ("population", self.population_logits, self.population),
+        ):
+            for matrix in kinds.values():
+                if logits is not None and logits.shape[:3] != matrix.values.shape:
+                    raise SignalError(
+                        f"{part} logits must be [records, models, queries, classes] of the same "
+                        f"{matrix.values.shape} as {matrix.kind}, got {logits.shape}"
+                    )
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -45,6 +46,14 @@ def logit_gap(logits: Float[Tensor, "records classes"], labels: Int64[Tensor, " 
     return true - torch.logsumexp(others, dim=1)
 
 
+@dataclass(frozen=True)
+class SignalBlock:
+    """Signals of one batch of records, in the order of KINDS, and the logits where they were asked for."""
+
+    values: Float32[np.ndarray, "kinds records models queries"]
+    logits: Float32[np.ndarray, "records models queries classes"] | None
+
+
 @torch.inference_mode()
 def compute_signals(
     models: Iterable[nn.Module],
@@ -52,8 +61,9 @@ def compute_signals(
     y: Int64[np.ndarray, " records"],
     views: Sequence[View],
     device: torch.device,
-) -> Float[np.ndarray, "kinds records models queries"]:
-    """Both signals (in the order of KINDS) of one batch of records under every model.
+    keep_logits: bool = False,
+) -> SignalBlock:
+    """Both signals of one batch of records under every model.
 
     The batch goes to the device once; models may come from an iterator that loads them one by one.
 
@@ -62,7 +72,12 @@ def compute_signals(
     """
     batch = make_views(as_tensor(x).to(device), views)
     labels = as_tensor(y).to(device)
-    gaps = [torch.stack([logit_gap(model.eval()(view).float(), labels) for view in batch], dim=1) for model in models]
+    gaps, kept = [], []
+    for model in models:
+        logits = [model.eval()(view).float() for view in batch]
+        gaps.append(torch.stack([logit_gap(found, labels) for found in logits], dim=1))
+        if keep_logits:
+            kept.append(torch.stack(logits, dim=1))
     values = torch.stack(gaps, dim=1)
     bad = torch.nonzero(~torch.isfinite(values))
     if len(bad):
@@ -71,4 +86,7 @@ def compute_signals(
             f"the model at position {position} gives a signal that is not finite for row {row} of its batch; "
             "it has diverged: lower train.learning_rate"
         )
-    return torch.stack([F.logsigmoid(values), values]).cpu().numpy()
+    return SignalBlock(
+        torch.stack([F.logsigmoid(values), values]).cpu().numpy(),
+        torch.stack(kept, dim=1).cpu().numpy() if keep_logits else None,
+    )

@@ -137,6 +137,7 @@ class SignalWork:
     num_classes: int
     views: tuple[View, ...]
     threads: int
+    keep_logits: bool
 
 
 class SignalActor:
@@ -166,6 +167,8 @@ class SignalActor:
             yield self._load(record)
 
     def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        values = compute_signals(self._models(), block["x"], block["y"], self.work.views, self.device)
-        rows = np.moveaxis(values, 0, 1)  # [records, kinds, models, queries]
-        return {"row": block["row"], "signals": np.ascontiguousarray(rows)}
+        work = self.work
+        found = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
+        rows = np.moveaxis(found.values, 0, 1)  # [records, kinds, models, queries]
+        logits = {} if found.logits is None else {"logits": found.logits}
+        return {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}

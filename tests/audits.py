@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from raymeter.audit import make_audit_split
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, build_config
 from raymeter.console import Silent
 from raymeter.data import load_dataset
+from raymeter.preflight import make_audit_split
 from raymeter.provenance import identity
 from raymeter.schema import Signals
 from raymeter.store import RunStore

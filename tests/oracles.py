@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from scipy import stats
@@ -73,7 +74,9 @@ def tuned_oracle(signals: SignalMatrix, population: SignalMatrix, grid: tuple[fl
     """The tuned a of every target, from scratch: a new, smaller matrix per stand-in and full RMIA scores."""
     chosen = []
     for t in range(len(signals.targets)):
+        own = signals.member[:, signals.targets[t]]
         allowed = [m for m in range(signals.values.shape[1]) if signals.reference[t, m]]
+        allowed = [m for m in allowed if (signals.member[:, m] == own).any()]
         allowed = [m for m in allowed if signals.member[:, m].any() and not signals.member[:, m].all()]
         picks = [allowed[int(i)] for i in np.linspace(0, len(allowed) - 1, min(most, len(allowed)))]
         areas = np.zeros((len(grid), len(picks)))
@@ -149,6 +152,87 @@ def _deviate(law, x: float) -> float:
     deviate = (x - centre) / scale
     size = math.sqrt(freedom * math.log1p(deviate**2 / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
     return math.copysign(size, deviate)
+
+
+def population_oracle(signals: SignalMatrix, population: SignalMatrix) -> np.ndarray:
+    """Attack-P by comparing every record with every population point."""
+    queries, size = signals.values.shape[2], len(population.values)
+    result = np.empty((len(signals.values), len(signals.targets)))
+    for record, t, column in cells(signals):
+        total = 0.0
+        for query in range(queries):
+            own = signals.values[record, column, query]
+            total += 1 - (1 + sum(population.values[z, column, query] >= own for z in range(size))) / (size + 1)
+        result[record, t] = total / queries
+    return result
+
+
+def calibrated_oracle(signals: SignalMatrix, form: str) -> np.ndarray:
+    """The target's signal minus the OUT mean, or minus the middle of both means."""
+    queries = signals.values.shape[2]
+    result = np.empty((len(signals.values), len(signals.targets)))
+    for record, t, column in cells(signals):
+        total = 0.0
+        for query in range(queries):
+            mean = {
+                side: np.mean([float(signals.values[record, m, query]) for m in references(signals, record, t, side)])
+                for side in (("out",) if form == "watson" else ("in", "out"))
+            }
+            total += float(signals.values[record, column, query]) - sum(mean.values()) / len(mean)
+        result[record, t] = total / queries
+    return result
+
+
+def empirical_oracle(signals: SignalMatrix) -> np.ndarray:
+    """Share of OUT references below the target, ties one half."""
+    queries = signals.values.shape[2]
+    result = np.empty((len(signals.values), len(signals.targets)))
+    for record, t, column in cells(signals):
+        total = 0.0
+        for query in range(queries):
+            own = signals.values[record, column, query]
+            others = [signals.values[record, m, query] for m in references(signals, record, t, "out")]
+            total += sum(1.0 if other < own else 0.5 if other == own else 0.0 for other in others) / len(others)
+        result[record, t] = total / queries
+    return result
+
+
+def base_oracle(signals: SignalMatrix, mode: str) -> np.ndarray:
+    """log p minus the log of both means' average, or minus 0.33 times the log of the OUT mean."""
+    queries = signals.values.shape[2]
+    result = np.empty((len(signals.values), len(signals.targets)))
+    for record, t, column in cells(signals):
+        total = 0.0
+        for query in range(queries):
+            out = _mean_probability(signals, record, query, references(signals, record, t, "out"))
+            prior = 0.33 * math.log(out)
+            if mode == "online":
+                inside = _mean_probability(signals, record, query, references(signals, record, t, "in"))
+                prior = math.log((out + inside) / 2)
+            total += float(signals.values[record, column, query]) - prior
+        result[record, t] = total / queries
+    return result
+
+
+def log_prob_oracle(logits: list[float], label: int, temperature: float, taylor: int, margin: float) -> float:
+    """Log-probability of the true class from the definition, in exact fractions where the polynomial allows it."""
+    z = [value / temperature - (margin if j == label else 0.0) for j, value in enumerate(logits)]
+    if taylor:
+        weights = [sum(Fraction(v) ** k / math.factorial(k) for k in range(taylor + 1)) for v in z]
+        return math.log(weights[label] / sum(weights))
+    top = max(z)
+    return z[label] - top - math.log(math.fsum(math.exp(v - top) for v in z))
+
+
+def entropy_oracle(logits: list[float], label: int, form: str) -> float:
+    """Minus the entropy, plain or modified, from probabilities."""
+    top = max(logits)
+    weights = [math.exp(v - top) for v in logits]
+    p = [w / math.fsum(weights) for w in weights]
+    if form == "plain":
+        return math.fsum(v * math.log(v) for v in p)
+    others = math.fsum(p[j] * math.log(1 - p[j]) for j in range(len(p)) if j != label)
+    return (1 - p[label]) * math.log(p[label]) + others
 
 
 def auc_oracle(scores: np.ndarray, member: np.ndarray) -> float:

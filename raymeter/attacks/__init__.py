@@ -4,10 +4,56 @@ Every function scores all targets at once, for any membership and reference mask
 means the same: higher = member. ATTACKS maps the names used in YAML to the settings of an attack.
 """
 
+from raymeter.attacks.base import Base, base_scores
+from raymeter.attacks.calibrated import Calibrated, calibrated_scores
+from raymeter.attacks.empirical import Empirical, empirical_scores
+from raymeter.attacks.entropy import Entropy, entropy_scores
 from raymeter.attacks.lira import Lira, lira_scores
 from raymeter.attacks.loss import Loss, loss_scores
-from raymeter.attacks.rmia import Rmia, rmia_scores
+from raymeter.attacks.population import Population, population_scores
+from raymeter.attacks.rmia import Rmia, rmia_grid, rmia_scores
+from raymeter.attacks.stack import Stack, stack_scores
+from raymeter.attacks.tuning import require_blind
+from raymeter.attacks.variants import Softmax, audit_signal, population_signal
 
-__all__ = ["ATTACKS", "Lira", "Loss", "Rmia", "lira_scores", "loss_scores", "rmia_scores"]
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Base",
+    "Calibrated",
+    "Empirical",
+    "Entropy",
+    "Lira",
+    "Loss",
+    "Population",
+    "Rmia",
+    "Softmax",
+    "Stack",
+    "audit_signal",
+    "base_scores",
+    "calibrated_scores",
+    "empirical_scores",
+    "entropy_scores",
+    "lira_scores",
+    "loss_scores",
+    "population_scores",
+    "population_signal",
+    "require_blind",
+    "rmia_grid",
+    "rmia_scores",
+    "stack_scores",
+]
 
-ATTACKS: dict[str, type[Loss] | type[Rmia] | type[Lira]] = {"loss": Loss, "rmia": Rmia, "lira": Lira}
+Attack = Loss | Entropy | Population | Calibrated | Empirical | Lira | Rmia | Base | Stack
+
+ATTACKS: dict[str, type[Attack]] = {
+    "loss": Loss,
+    "entropy": Entropy,
+    "population": Population,
+    "calibrated": Calibrated,
+    "empirical": Empirical,
+    "lira": Lira,
+    "rmia": Rmia,
+    "base": Base,
+    "stack": Stack,
+}

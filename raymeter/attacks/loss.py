@@ -1,31 +1,41 @@
-"""LOSS: the target's own loss, no references."""
+"""LOSS: the target's own loss or confidence, no references."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from raymeter.attacks.moments import require_kind, target_members
+from raymeter.attacks.moments import require_choice, require_kind, target_members
 from raymeter.schema import Scores, SignalMatrix, Signals
+
+Form = Literal["log_prob", "confidence"]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The LOSS attack; it has no settings."""
+    """The LOSS attack and its settings."""
+
+    form: Form = "log_prob"
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
+    def __post_init__(self) -> None:
+        require_choice("form", self.form, Form)
+
     def __call__(self, signals: Signals) -> Scores:
-        return loss_scores(signals.audit["log_prob"])
+        return loss_scores(signals.audit["log_prob"], form=self.form)
 
 
-def loss_scores(signals: SignalMatrix) -> Scores:
-    """Log-probability of the true class under the target, averaged over queries; higher means member.
+def loss_scores(signals: SignalMatrix, *, form: Form = Loss.form) -> Scores:
+    """Log-probability, or probability, of the true class under the target, averaged over queries.
+
+    Higher means member. With one query both forms give the same order.
 
     Raises:
         SignalError: The signals are not of kind log_prob.
+        ValueError: An unknown form.
 
     Notes:
         Easy records score high in every model, so this attack says little about single records; it is
@@ -34,6 +44,8 @@ def loss_scores(signals: SignalMatrix) -> Scores:
     References:
         Yeom, Giacomelli, Fredrikson, Jha. Privacy Risk in Machine Learning. CSF 2018, arXiv:1709.01604.
     """
+    Loss(form)
     require_kind(signals, "log_prob", "LOSS")
-    values = signals.values[:, signals.targets].mean(axis=2, dtype=np.float64)
-    return Scores("loss", values, target_members(signals), signals.ids, signals.targets)
+    own = signals.values[:, signals.targets].astype(np.float64)
+    values = (np.exp(own) if form == "confidence" else own).mean(axis=2)
+    return Scores("loss", values, target_members(signals), signals.ids, signals.targets, {"form": form})

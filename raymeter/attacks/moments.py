@@ -88,6 +88,25 @@ def require_references(
             )
 
 
+def require_population(signals: SignalMatrix, population: SignalMatrix, attack: str) -> None:
+    """Refuse a population of another kind, of other models or queries, empty, or with members in it.
+
+    Raises:
+        SignalError: Names the attack and what is wrong.
+    """
+    require_kind(population, signals.kind, f"{attack} (population)")
+    if population.values.shape[1:] != signals.values.shape[1:] or not len(population.values):
+        raise SignalError(
+            f"{attack} needs a population under the same models and queries, got {population.values.shape} "
+            f"beside {signals.values.shape}"
+        )
+    if population.member.any():
+        raise SignalError(
+            f"{attack} needs a population that no model trained on, but record "
+            f"{population.ids[population.member.any(axis=1)][0]} of it has a member; set its member to False"
+        )
+
+
 def blocks(signals: SignalMatrix) -> Iterator[slice]:
     """Ranges of records small enough to work on at once."""
     examples, models, _ = signals.values.shape

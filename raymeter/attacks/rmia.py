@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from raymeter.attacks.moments import (
     blocks,
-    opposite_models,
     require_choice,
     require_kind,
+    require_population,
     require_references,
     target_members,
 )
+from raymeter.attacks.prior import log_prior, offline_prior
+from raymeter.attacks.tuning import stand_ins
+from raymeter.attacks.variants import Softmax, audit_signal, population_signal
 from raymeter.errors import SignalError
 from raymeter.schema import Scores, SignalMatrix, Signals
 from raymeter.stats.auc import auc
 
 Mode = Literal["offline", "online"]
 Form = Literal["log_ratio", "count"]
-Prior = Literal["offline", "online", "out"]
+Sides = Literal["out", "both"]
 TUNING_GRID = tuple(step / 10 for step in range(11))
-TUNING_STAND_INS = 4  # reference models attacked in place of a target when offline_a is tuned
-TUNING_RECORDS = 10_000  # records, evenly spaced, that the choice is made on: bounds its cost
+TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Rmia:
-    """The RMIA attack and its settings."""
+    """The RMIA attack and its settings; any other softmax than the plain one needs logits."""
 
     mode: Mode = "offline"
     offline_a: float | Literal["tuned"] = 0.3
     gamma: float = 1.0
     form: Form = "log_ratio"
+    temperature: float | Literal["tuned"] = 1.0
+    taylor: int = 0
+    margin: float = 0.0
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -46,16 +52,36 @@ class Rmia:
             raise ValueError(f"offline_a must be in [0, 1] or tuned, got {self.offline_a}")
         if not 1 <= self.gamma < np.inf:
             raise ValueError(f"gamma must be >= 1, got {self.gamma}")
+        if isinstance(self.temperature, str) and self.temperature != "tuned":
+            raise ValueError(f"temperature must be a number or tuned, got {self.temperature}")
+        self._softmaxes()
+
+    @property
+    def needs_logits(self) -> bool:
+        return not all(softmax.is_plain for softmax in self._softmaxes())
+
+    def _softmaxes(self) -> list[Softmax]:
+        temperatures = TEMPERATURES if isinstance(self.temperature, str) else (self.temperature,)
+        return [Softmax(temperature, self.taylor, self.margin) for temperature in temperatures]
 
     def __call__(self, signals: Signals) -> Scores:
-        return rmia_scores(
-            signals.audit["log_prob"],
-            signals.population["log_prob"],
-            mode=self.mode,
-            offline_a=self.offline_a,
-            gamma=self.gamma,
-            form=self.form,
-        )
+        softmaxes = self._softmaxes()
+        audited = [audit_signal(signals, "log_prob", softmax) for softmax in softmaxes]
+        outside = [population_signal(signals, "log_prob", softmax) for softmax in softmaxes]
+        _check(audited[0], outside[0], self.mode)
+        choices = _choices(audited, self.mode, self.offline_a)
+        offline_a = np.array([a for _, a in choices])
+        values = np.empty((len(audited[0].values), len(choices)))
+        for number in {number for number, _ in choices}:
+            mine = np.array([chosen == number for chosen, _ in choices])
+            found = _score(audited[number], outside[number], self.mode, offline_a, self.gamma, self.form)
+            values[:, mine] = found[:, mine]
+        settings = _settings(self, offline_a)
+        if self.needs_logits:
+            temperatures = [softmaxes[number].temperature for number, _ in choices]
+            settings |= {"temperature": temperatures, "taylor": self.taylor, "margin": self.margin}
+        matrix = audited[0]
+        return Scores("rmia", values, target_members(matrix), matrix.ids, matrix.targets, settings)
 
 
 def rmia_scores(
@@ -83,7 +109,7 @@ def rmia_scores(
             are not read: every z is judged by the references of the target, as x is.
         mode: `offline` needs an OUT reference per record and target, `online` an IN reference too.
         offline_a: Offline correction a in [0, 1]: the IN probability is taken as a * OUT + (1 - a).
-            `tuned` chooses it per target (see `tune_offline_a`); not used online.
+            `tuned` chooses it per target from TUNING_GRID (see `tune`); not used online.
         gamma: Dominance threshold, >= 1; moves only the count.
         form: `log_ratio` or `count`.
 
@@ -103,83 +129,110 @@ def rmia_scores(
         Zarifzadeh, Liu, Shokri. Low-Cost High-Power Membership Inference Attacks. ICML 2024,
         arXiv:2312.03262, eq. 4-9. Tao, Shokri. InfoRMIA, arXiv:2510.05582 (log_ratio).
     """
-    Rmia(mode, offline_a, gamma, form)
+    attack = Rmia(mode, offline_a, gamma, form)
+    _check(signals, population, mode)
+    chosen = np.array([a for _, a in _choices([signals], mode, offline_a)])
+    values = _score(signals, population, mode, chosen, gamma, form)
+    return Scores("rmia", values, target_members(signals), signals.ids, signals.targets, _settings(attack, chosen))
+
+
+def rmia_grid(
+    signals: SignalMatrix,
+    population: SignalMatrix,
+    offline_a: Sequence[float],
+    *,
+    gamma: float = Rmia.gamma,
+    form: Form = Rmia.form,
+) -> Float[np.ndarray, "settings examples targets"]:
+    """Offline RMIA scores for many values of a: the means over references are taken once.
+
+    Raises:
+        SignalError, ValueError: As `rmia_scores`.
+    """
+    for a in offline_a:
+        Rmia("offline", a, gamma, form)
+    _check(signals, population, "offline")
+    queries = range(signals.values.shape[2])
+    targets = len(signals.targets)
+    result = np.zeros((len(offline_a), len(signals.values), targets))
+    outside = replace(population, reference=signals.reference, targets=signals.targets)
+    for query in queries:
+        own_x, prior_x = _own_and_prior(signals, query, "out")
+        own_z, prior_z = _own_and_prior(outside, query, "out")
+        for i, a in enumerate(offline_a):
+            log_x, log_z = own_x - offline_prior(prior_x, a), own_z - offline_prior(prior_z, a)
+            result[i] += _compare(log_x, log_z, gamma, form) / len(queries)
+    return result
+
+
+def _check(signals: SignalMatrix, population: SignalMatrix, mode: Mode) -> None:
     require_kind(signals, "log_prob", "RMIA")
-    require_kind(population, "log_prob", "RMIA (population)")
-    if population.values.shape[1:] != signals.values.shape[1:] or not len(population.values):
-        raise SignalError(
-            f"RMIA needs a population under the same models and queries, got {population.values.shape} "
-            f"beside {signals.values.shape}"
-        )
-    if population.member.any():
-        raise SignalError(
-            f"RMIA needs a population that no model trained on, but record "
-            f"{population.ids[population.member.any(axis=1)][0]} of it has a member; set its member to False"
-        )
+    require_population(signals, population, "RMIA")
     require_references(signals, "out", 1, "RMIA")
     if mode == "online":
         require_references(signals, "in", 1, "RMIA online", "train more models or use mode: offline")
-    chosen = np.full(len(signals.targets), np.nan)
-    if mode == "offline":
-        tuned = offline_a == "tuned"
-        chosen = tune_offline_a(signals) if tuned else np.full(len(chosen), float(offline_a))
-    values = _score(signals, population, mode, chosen, gamma, form)
-    settings = {"mode": mode, "form": form, "gamma": gamma}
-    if mode == "offline":
-        settings["offline_a"] = chosen.tolist()
-    return Scores("rmia", values, target_members(signals), signals.ids, signals.targets, settings)
 
 
-def tune_offline_a(signals: SignalMatrix) -> Float[np.ndarray, " targets"]:
-    """For each target the a in TUNING_GRID with the best mean AUC against stand-ins that share nothing with it.
+def _settings(attack: Rmia, offline_a: Float[np.ndarray, " targets"]) -> dict[str, Any]:
+    settings = {"mode": attack.mode, "form": attack.form, "gamma": attack.gamma}
+    return settings if attack.mode == "online" else settings | {"offline_a": offline_a.tolist()}
 
-    Stand-ins are up to TUNING_STAND_INS of the target's references. Each is judged by the target's other
-    references, less those that were trained on exactly the opposite records of the stand-in. So neither
-    the target's column nor its complement's takes part, and the choice cannot depend on the labels that
-    the reported figures are computed with. It is made on at most TUNING_RECORDS evenly spaced records.
-    The population's term is the same for all records of a stand-in and leaves its AUC alone, so it is
-    not computed. Ties go to the smallest a.
+
+def _choices(
+    variants: Sequence[SignalMatrix], mode: Mode, offline_a: float | Literal["tuned"]
+) -> list[tuple[int, float]]:
+    """For each target which variant of the signals is attacked, and with which a (NaN online)."""
+    if mode == "online":
+        grid: tuple[float, ...] = (np.nan,)
+    else:
+        grid = TUNING_GRID if isinstance(offline_a, str) else (float(offline_a),)
+    if len(variants) * len(grid) == 1:
+        return [(0, grid[0])] * len(variants[0].targets)
+    return tune(variants, grid, mode)
+
+
+def tune(variants: Sequence[SignalMatrix], grid: Sequence[float], mode: Mode = "offline") -> list[tuple[int, float]]:
+    """For each target the variant of the signals and the a with the best mean AUC against its stand-ins.
+
+    See `tuning` for what stand-ins are. The population's term is the same for all records of a stand-in and
+    leaves its AUC alone, so it is not computed. Ties go to the first variant and the first a.
+
+    Args:
+        variants: The same records and models under different softmaxes.
+        grid: Values of a; not read online.
 
     Raises:
         SignalError: Too few models are left to judge a stand-in; names the target.
     """
-    opposite = opposite_models(signals.member)
-    examples = len(signals.values)
-    rows = np.arange(examples)
-    if examples > TUNING_RECORDS:
-        rows = np.linspace(0, examples - 1, TUNING_RECORDS).astype(np.int64)
-    few = replace(signals, values=signals.values[rows], member=signals.member[rows], ids=signals.ids[rows], labels=None)
-    both = few.member.any(axis=0) & ~few.member.all(axis=0)
-    chosen = np.empty(len(signals.targets))
-    for t, target in enumerate(signals.targets):
-        allowed = np.flatnonzero(signals.reference[t] & both)
-        stand_ins = allowed[np.linspace(0, len(allowed) - 1, min(TUNING_STAND_INS, len(allowed))).astype(np.int64)]
-        judges = signals.reference[t][None, :] & ~opposite[stand_ins]
-        judges[np.arange(len(stand_ins)), stand_ins] = False
-        inner = replace(few, reference=judges, targets=stand_ins)
+    choices = []
+    for target, plan in zip(variants[0].targets, stand_ins(variants[0]), strict=True):
         try:
-            if not len(stand_ins):
+            if not len(plan.targets):
                 raise SignalError("no reference has both members and non-members")
-            require_references(inner, "out", 1, "RMIA")
+            areas = np.array([_mean_areas(plan.of(variant), grid, mode) for variant in variants])
         except SignalError as error:
+            what, remedy = ("offline_a", "set offline_a: 0.3") if len(variants) == 1 else ("temperature", "set it")
             raise SignalError(
-                f"offline_a cannot be tuned for model {target} ({error}); train more models or set offline_a: 0.3"
+                f"{what} cannot be tuned for model {target} ({error}); train more models or {remedy}"
             ) from None
-        chosen[t] = _best_offline_a(inner)
-    return chosen
+        variant, a = divmod(int(areas.argmax()), len(grid))
+        choices.append((variant, grid[a]))
+    return choices
 
 
-def _best_offline_a(signals: SignalMatrix) -> float:
-    """The a with the best mean AUC over all targets of the signals."""
-    queries = range(signals.values.shape[2])
-    log_prob = signals.values[:, signals.targets].astype(np.float64)
-    out = np.stack([_log_prior(signals, slice(None), query, "out") for query in queries], axis=2)
+def _mean_areas(signals: SignalMatrix, grid: Sequence[float], mode: Mode) -> list[float]:
+    """Mean AUC over all targets of the signals, for each a."""
+    require_references(signals, "out", 1, "RMIA")
+    if mode == "online":
+        require_references(signals, "in", 1, "RMIA online")
+    sides: Sides = "both" if mode == "online" else "out"
+    parts = [_own_and_prior(signals, query, sides) for query in range(signals.values.shape[2])]
     labels = target_members(signals)
     areas = []
-    for a in TUNING_GRID:
-        scores = (log_prob - _offline_prior(out, a)).mean(axis=2)
-        areas.append(np.mean([auc(scores[:, t], labels[:, t]) for t in range(scores.shape[1])]))
-    return TUNING_GRID[int(np.argmax(areas))]
+    for a in grid:
+        scores = sum(own - (prior if mode == "online" else offline_prior(prior, a)) for own, prior in parts)
+        areas.append(float(np.mean([auc(scores[:, t], labels[:, t]) for t in range(labels.shape[1])])))
+    return areas
 
 
 def _score(
@@ -190,72 +243,41 @@ def _score(
     gamma: float,
     form: Form,
 ) -> Float[np.ndarray, "examples targets"]:
-    examples, _, queries = signals.values.shape
-    total = np.zeros((examples, len(signals.targets)))
+    queries = signals.values.shape[2]
+    total = np.zeros((len(signals.values), len(signals.targets)))
     outside = replace(population, reference=signals.reference, targets=signals.targets)
     for query in range(queries):
-        log_z = _log_ratios(outside, query, "out" if mode == "online" else mode, offline_a)
-        log_x = _log_ratios(signals, query, mode, offline_a)
-        if form == "log_ratio":
-            log_x -= log_z.mean(axis=0)
-            total += log_x
-        else:
-            for t, ratios in enumerate(np.sort(log_z, axis=0).T):
-                total[:, t] += np.searchsorted(ratios, log_x[:, t] - np.log(gamma), side="left") / len(ratios)
+        log_x, prior_x = _own_and_prior(signals, query, "both" if mode == "online" else "out")
+        log_z, prior_z = _own_and_prior(outside, query, "out")
+        log_x -= prior_x if mode == "online" else offline_prior(prior_x, offline_a)
+        log_z -= prior_z if mode == "online" else offline_prior(prior_z, offline_a)
+        total += _compare(log_x, log_z, gamma, form)
     total /= queries
     return total
 
 
-def _log_ratios(
-    signals: SignalMatrix, query: int, mode: Prior, offline_a: Float[np.ndarray, " targets"]
+def _compare(
+    log_x: Float[np.ndarray, "examples targets"],
+    log_z: Float[np.ndarray, "population targets"],
+    gamma: float,
+    form: Form,
 ) -> Float[np.ndarray, "examples targets"]:
-    """log p(x | target) - log p(x) of one query."""
-    ratios = np.empty((len(signals.values), len(signals.targets)))
+    """Log-ratios of records against those of the population: the mean difference, or the share dominated."""
+    if form == "log_ratio":
+        difference: np.ndarray = log_x - log_z.mean(axis=0)
+        return difference
+    shares = np.empty(log_x.shape)
+    for t, ratios in enumerate(np.sort(log_z, axis=0).T):
+        shares[:, t] = np.searchsorted(ratios, log_x[:, t] - np.log(gamma), side="left") / len(ratios)
+    return shares
+
+
+def _own_and_prior(
+    signals: SignalMatrix, query: int, sides: Sides
+) -> tuple[Float[np.ndarray, "examples targets"], Float[np.ndarray, "examples targets"]]:
+    """log p(x | target), and log of the OUT mean or of both means' average, for one query."""
+    own = signals.values[:, signals.targets, query].astype(np.float64)
+    prior = np.empty(own.shape)
     for rows in blocks(signals):
-        prior = _log_prior(signals, rows, query, "both" if mode == "online" else "out")
-        if mode == "offline":
-            prior = _offline_prior(prior, offline_a)
-        ratios[rows] = signals.values[rows, :, query][:, signals.targets] - prior
-    return ratios
-
-
-def _log_prior(
-    signals: SignalMatrix, rows: slice, query: int, sides: Literal["out", "both"]
-) -> Float[np.ndarray, "examples targets"]:
-    """Log of the OUT mean probability of one query, or of the average of the IN mean and the OUT mean."""
-    log_prob = signals.values[rows, :, query].astype(np.float64)
-    out = log_mean_prob(log_prob, ~signals.member[rows], signals.reference)
-    if sides == "out":
-        return out
-    both: np.ndarray = np.logaddexp(out, log_mean_prob(log_prob, signals.member[rows], signals.reference)) - np.log(2)
-    return both
-
-
-def _offline_prior(log_out: np.ndarray, offline_a: Float[np.ndarray, " targets"] | float) -> np.ndarray:
-    """log of ((1 + a) * out + (1 - a)) / 2, where the IN mean is taken as a * out + (1 - a)."""
-    with np.errstate(divide="ignore"):  # a = 1 leaves no floor: log 0 is meant
-        prior: np.ndarray = np.logaddexp(np.log1p(offline_a) + log_out, np.log(1 - np.asarray(offline_a))) - np.log(2)
-    return prior
-
-
-def log_mean_prob(
-    log_prob: Float[np.ndarray, "examples models"],
-    side: Bool[np.ndarray, "examples models"],
-    reference: Bool[np.ndarray, "targets models"],
-) -> Float[np.ndarray, "examples targets"]:
-    """Log of the mean probability over the models on one side of each record among each target's references.
-
-    A product with the reference mask does all targets at once; the few cells in which probabilities
-    underflow beside the record's largest are done again in log space.
-    """
-    masked = np.where(side & reference.any(axis=0), log_prob, -np.inf)
-    top = np.max(masked, axis=1, keepdims=True, initial=-1e30)
-    weights = reference.T.astype(np.float64)
-    count = side.astype(np.float64) @ weights
-    total = np.exp(masked - top) @ weights
-    with np.errstate(divide="ignore"):
-        result: np.ndarray = top + np.log(total) - np.log(count)
-    for row, target in np.argwhere((total < 1e-200) & (count > 0)):
-        cell = masked[row, reference[target]]
-        result[row, target] = np.logaddexp.reduce(cell) - np.log(count[row, target])
-    return result
+        prior[rows] = log_prior(signals, rows, query, sides)
+    return own, prior

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import tuned_oracle
 
-from raymeter.attacks import lira_scores, rmia, rmia_scores
+from raymeter.attacks import lira_scores, rmia, rmia_scores, tuning
 from raymeter.attacks.moments import moments
 from raymeter.schema import SignalMatrix
 
@@ -23,7 +23,7 @@ def test_tuned_offline_a_matches_loop_oracle(seed):
     reference = SignalMatrix("log_prob", values, member).reference[keep]
     signals = SignalMatrix("log_prob", values, member, reference, targets=keep)
     population = SignalMatrix("log_prob", values[:3], np.zeros((3, 6), dtype=bool))
-    expected = tuned_oracle(signals, population, rmia.TUNING_GRID, rmia.TUNING_STAND_INS)
+    expected = tuned_oracle(signals, population, rmia.TUNING_GRID, tuning.STAND_INS)
     assert rmia_scores(signals, population, offline_a="tuned").settings["offline_a"] == expected
 
 

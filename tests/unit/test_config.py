@@ -72,7 +72,10 @@ def config(**sections):
         ),
         ({"audit": {"views": []}}, "audit.views: "),
         ({"audit": {"views": ["identity", "identity"]}}, "audit.views: each view may be listed once"),
-        ({"audit": {"attacks": []}}, "audit.attacks: the list is empty; name at least one of loss, rmia, lira"),
+        (
+            {"audit": {"attacks": []}},
+            "audit.attacks: the list is empty; name at least one of loss, entropy, population",
+        ),
         ({"audit": {"attacks": ["rmai"]}}, "audit.attacks[0].name: unknown attack 'rmai'; did you mean rmia?"),
         (
             {"audit": {"attacks": [{"name": "rmia", "gama": 2.0}]}},

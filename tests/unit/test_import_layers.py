@@ -15,7 +15,7 @@ FLOORS = [
     {"split", "attacks", "stats"},
     {"data", "models", "fit", "signals"},
     {"config", "store", "report", "console"},
-    {"provenance"},
+    {"provenance", "preflight"},
     {"workers"},
     {"slot"},
     {"runtime", "train", "collect"},

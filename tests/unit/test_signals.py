@@ -26,7 +26,7 @@ class Fixed(nn.Module):
 
 def signals(logits, label):
     x, y = np.zeros((1, 3), np.float32), np.array([label])
-    return compute_signals([Fixed(logits)], x, y, ["identity"], CPU)[:, 0, 0, 0]
+    return compute_signals([Fixed(logits)], x, y, ["identity"], CPU).values[:, 0, 0, 0]
 
 
 def test_logit_gap_matches_its_formula():
@@ -66,7 +66,10 @@ def test_compute_signals_axes():
     """The result is [kinds, records, models, queries], one column per model and view."""
     x = np.arange(5 * 12, dtype=np.uint8).reshape(5, 1, 3, 4)
     models = [Fixed([1.0, 0.0]), Fixed([0.0, 1.0])]
-    values = compute_signals(models, x, np.zeros(5, np.int64), ["identity", "mirror"], CPU)
+    block = compute_signals(models, x, np.zeros(5, np.int64), ["identity", "mirror"], CPU, keep_logits=True)
+    values = block.values
+    assert block.logits.shape == (5, 2, 2, 2)
+    assert block.logits[3, 1, 0].tolist() == [0.0, 1.0]
     assert values.shape == (2, 5, 2, 2)
     assert values.dtype == np.float32
     assert (values[1, :, 0] == 1.0).all()

@@ -1,0 +1,56 @@
+"""Attack-R: the target's signal as a p-value among the references that did not see the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from raymeter.attacks.moments import blocks, require_references, target_members
+from raymeter.errors import SignalError
+from raymeter.schema import Scores, SignalMatrix, Signals
+
+
+@dataclass(frozen=True)
+class Empirical:
+    """Attack-R; it has no settings."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __call__(self, signals: Signals) -> Scores:
+        return empirical_scores(signals.audit["logit_gap"])
+
+
+def empirical_scores(signals: SignalMatrix) -> Scores:
+    """Share of a record's OUT references whose signal is below the target's, ties one half; higher means member.
+
+    Averaged over queries. With n OUT references there are n + 1 values, so an FPR below 1 / n cannot be
+    asked for: many records tie at 1.
+
+    Args:
+        signals: Kind log_prob or logit_gap; the order of models is the same in both.
+
+    Raises:
+        SignalError: A record has no OUT reference (it is named), or another kind of signals.
+
+    References:
+        Ye et al., Enhanced Membership Inference Attacks against Machine Learning Models, CCS 2022,
+        arXiv:2111.09679, attack R (their code interpolates between losses of 0 and 1000; here steps stay).
+    """
+    if signals.kind not in ("log_prob", "logit_gap"):
+        raise SignalError(f"Attack-R needs signals of kind log_prob or logit_gap, got {signals.kind}")
+    require_references(signals, "out", 1, "Attack-R")
+    queries = signals.values.shape[2]
+    total = np.zeros((len(signals.values), len(signals.targets)))
+    for rows in blocks(signals):
+        outside = ~signals.member[rows]
+        for t, column in enumerate(signals.targets):
+            judges = np.flatnonzero(signals.reference[t])
+            out = outside[:, judges]
+            count = out.sum(axis=1)
+            for query in range(queries):
+                others, own = signals.values[rows, judges, query], signals.values[rows, column, query, None]
+                below = ((others < own) & out).sum(axis=1) + ((others <= own) & out).sum(axis=1)
+                total[rows, t] += below / (2 * count * queries)
+    return Scores("empirical", total, target_members(signals), signals.ids, signals.targets)

@@ -1,0 +1,56 @@
+"""Entropy and modified entropy of the target's prediction, no references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from raymeter.attacks.moments import require_choice, target_members
+from raymeter.attacks.variants import audit_signal
+from raymeter.errors import SignalError
+from raymeter.schema import Scores, SignalMatrix, Signals
+
+Form = Literal["modified", "plain"]
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The entropy attack and its settings; it needs logits."""
+
+    form: Form = "modified"
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        require_choice("form", self.form, Form)
+
+    @property
+    def needs_logits(self) -> bool:
+        return True
+
+    def __call__(self, signals: Signals) -> Scores:
+        return entropy_scores(
+            audit_signal(signals, "neg_modified_entropy" if self.form == "modified" else "neg_entropy")
+        )
+
+
+def entropy_scores(signals: SignalMatrix) -> Scores:
+    """Minus the entropy, plain or modified, of the target's prediction, averaged over queries; higher means member.
+
+    Args:
+        signals: Kind neg_entropy or neg_modified_entropy (see `variants.audit_signal`).
+
+    Raises:
+        SignalError: Another kind of signals.
+
+    References:
+        Shokri et al., S&P 2017 (entropy). Song and Mittal, USENIX Security 2021, arXiv:2003.10595, eq. 9
+        (modified entropy); the thresholds per class of that paper are not used: scores are compared as they are.
+    """
+    if signals.kind not in ("neg_entropy", "neg_modified_entropy"):
+        raise SignalError(f"entropy needs signals of kind neg_entropy or neg_modified_entropy, got {signals.kind}")
+    values = signals.values[:, signals.targets].mean(axis=2, dtype=np.float64)
+    form = "modified" if signals.kind == "neg_modified_entropy" else "plain"
+    return Scores("entropy", values, target_members(signals), signals.ids, signals.targets, {"form": form})

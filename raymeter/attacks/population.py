@@ -1,0 +1,47 @@
+"""Attack-P: the target's signal as a p-value among records that no model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from raymeter.attacks.moments import require_kind, require_population, target_members
+from raymeter.schema import Scores, SignalMatrix, Signals
+
+
+@dataclass(frozen=True)
+class Population:
+    """Attack-P; it has no settings."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __call__(self, signals: Signals) -> Scores:
+        return population_scores(signals.audit["log_prob"], signals.population["log_prob"])
+
+
+def population_scores(signals: SignalMatrix, population: SignalMatrix) -> Scores:
+    """1 - p(x), with p(x) = (1 + number of z whose loss is not above x's) / (population + 1); higher means member.
+
+    Within one target this is the order of LOSS in steps of 1 / (population + 1); between targets the
+    scores mean the same, which losses do not. P-values of several queries are averaged.
+
+    Raises:
+        SignalError: Another kind of signals, or a population of other models or with members.
+
+    References:
+        Ye et al., Enhanced Membership Inference Attacks against Machine Learning Models, CCS 2022,
+        arXiv:2111.09679, attack P.
+    """
+    require_kind(signals, "log_prob", "Attack-P")
+    require_population(signals, population, "Attack-P")
+    size = len(population.values)
+    values = np.zeros((len(signals.values), len(signals.targets)))
+    for t, column in enumerate(signals.targets):
+        for query in range(signals.values.shape[2]):
+            ordered = np.sort(population.values[:, column, query])
+            at_least = size - np.searchsorted(ordered, signals.values[:, column, query], side="left")
+            values[:, t] += 1 - (1 + at_least) / (size + 1)
+    values /= signals.values.shape[2]
+    return Scores("population", values, target_members(signals), signals.ids, signals.targets)

@@ -1,0 +1,108 @@
+"""Several attacks in one score: logistic regression on their scores, fitted on stand-ins of each target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import special, stats
+
+from raymeter.attacks.lira import Lira
+from raymeter.attacks.loss import Loss
+from raymeter.attacks.rmia import Rmia
+from raymeter.attacks.tuning import stand_ins
+from raymeter.errors import SignalError
+from raymeter.schema import Scores, Signals
+
+RIDGE = 1e-3
+NEWTON_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of attacks; `of` lists them."""
+
+    of: tuple[Any, ...] = (Loss(), Rmia(), Lira())
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if len(self.of) < 2:
+            raise ValueError(f"of must list two attacks or more, got {len(self.of)}")
+
+    @property
+    def needs_logits(self) -> bool:
+        return any(getattr(attack, "needs_logits", False) for attack in self.of)
+
+    def __call__(self, signals: Signals) -> Scores:
+        return stack_scores(signals, self.of)
+
+
+def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]]) -> Scores:
+    """Log-odds of membership from several attacks' scores together; higher means member.
+
+    A score enters as the normal deviate of its rank among the target's records, which no label and no
+    outlier moves. Weights are fitted per target, on its stand-ins (see `tuning`): neither the target's
+    labels nor its complement's are read.
+
+    Args:
+        attacks: Two or more; each is run on the targets and on each target's stand-ins.
+
+    Returns:
+        Scores; `settings["weights"]` lists the weights of the attacks for each target.
+
+    Raises:
+        SignalError: An attack cannot run, or too few models are left to judge the stand-ins.
+
+    References:
+        Wolpert, Stacked Generalization, Neural Networks 5 (1992).
+    """
+    own = [attack(signals) for attack in attacks]
+    matrix = next(iter(signals.audit.values()))
+    values = np.empty(own[0].values.shape)
+    weights = []
+    for t, plan in enumerate(stand_ins(matrix)):
+        try:
+            if not len(plan.targets):
+                raise SignalError("no reference has both members and non-members")
+            inner = plan.of_all(signals)
+            found = [attack(inner) for attack in attacks]
+        except SignalError as error:
+            raise SignalError(
+                f"the stack cannot be fitted for model {matrix.targets[t]} ({error}); train more models"
+            ) from None
+        features = np.stack([normal_scores(scores.values) for scores in found], axis=2)
+        fitted = _logistic_weights(features.reshape(-1, len(attacks)), found[0].member.ravel())
+        weights.append(fitted.tolist())
+        values[:, t] = np.stack([normal_scores(scores.values[:, t : t + 1])[:, 0] for scores in own], axis=1) @ fitted
+    settings = {"of": [scores.attack for scores in own], "weights": weights}
+    return Scores("stack", values, own[0].member, own[0].ids, own[0].targets, settings)
+
+
+def normal_scores(values: Float[np.ndarray, "examples targets"]) -> Float[np.ndarray, "examples targets"]:
+    """Normal deviates of the ranks within each target, ties sharing their middle rank."""
+    ranks = stats.rankdata(values, axis=0)
+    deviates: np.ndarray = stats.norm.ppf((ranks - 0.5) / len(values))
+    return deviates
+
+
+def _logistic_weights(
+    features: Float[np.ndarray, "cells attacks"], member: Bool[np.ndarray, " cells"]
+) -> Float[np.ndarray, " attacks"]:
+    """Weights of a logistic regression with a small ridge, by Newton's method; the intercept is dropped."""
+    design = np.column_stack([features, np.ones(len(features))])
+    ridge = np.diag([RIDGE] * features.shape[1] + [0.0]) + 1e-9 * np.eye(design.shape[1])
+    beta = np.zeros(design.shape[1])
+    for _ in range(NEWTON_STEPS):
+        odds = special.expit(design @ beta)
+        slope = design.T @ (odds - member) / len(design) + ridge @ beta
+        curvature = (design * (odds * (1 - odds))[:, None]).T @ design / len(design) + ridge
+        step = np.linalg.solve(curvature, slope)
+        beta -= step
+        if np.abs(step).max() < 1e-10:
+            break
+    weights: np.ndarray = beta[:-1]
+    return weights

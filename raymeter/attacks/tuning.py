@@ -1,0 +1,111 @@
+"""Choosing settings for a target without looking at it: stand-ins are attacked in its place.
+
+A stand-in is one of the target's references. It is judged by the target's other references, less those
+that were trained on exactly its opposite records. The columns of the target, of the models that may not
+judge it and of those with exactly the opposite records are cut out before anything is chosen, so the
+choice cannot depend on the labels that the reported figures are computed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from raymeter.attacks.moments import opposite_models
+from raymeter.errors import SignalError
+from raymeter.schema import Scores, SignalMatrix, Signals
+
+STAND_INS = 4  # reference models attacked in place of a target
+RECORDS = 10_000  # records, evenly spaced, that a choice is made on: bounds its cost
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """Which rows and columns of the signals make the audit of the stand-ins of one target."""
+
+    rows: Int64[np.ndarray, " rows"]
+    columns: Int64[np.ndarray, " columns"]
+    targets: Int64[np.ndarray, " stand_ins"]
+    reference: Bool[np.ndarray, "stand_ins columns"]
+
+    def of(self, matrix: SignalMatrix) -> SignalMatrix:
+        """The signals of the audited records that a choice may see."""
+        every = len(self.rows) == len(matrix.values)
+        rows = slice(None) if every else self.rows
+        return replace(
+            matrix,
+            values=matrix.values[rows][:, self.columns],
+            member=matrix.member[rows][:, self.columns],
+            ids=matrix.ids[rows],
+            labels=None if matrix.labels is None else matrix.labels[rows],
+            reference=self.reference,
+            targets=self.targets,
+        )
+
+    def of_all(self, signals: Signals) -> Signals:
+        """The same for every kind of signals, the population's too."""
+        outside = np.arange(len(next(iter(signals.population.values())).values)) if signals.population else None
+        logits, others = signals.audit_logits, signals.population_logits
+        return Signals(
+            audit={kind: self.of(matrix) for kind, matrix in signals.audit.items()},
+            population={
+                kind: replace(self, rows=outside).of(matrix)
+                for kind, matrix in signals.population.items()
+                if outside is not None
+            },
+            audit_logits=None if logits is None else logits[self.rows][:, self.columns],
+            population_logits=None if others is None else others[:, self.columns],
+        )
+
+
+def stand_ins(signals: SignalMatrix) -> list[StandIns]:
+    """For each target up to STAND_INS of its references, evenly spaced, and who may judge them.
+
+    A list entry has no targets where none of the references has both members and non-members.
+    """
+    opposite: np.ndarray = opposite_models(signals.member)
+    examples = len(signals.values)
+    rows = np.arange(examples)
+    if examples > RECORDS:
+        rows = np.linspace(0, examples - 1, RECORDS).astype(np.int64)
+    few = signals.member[rows]
+    both = np.asarray(few.any(axis=0) & ~few.all(axis=0))
+    plans = []
+    for t, target in enumerate(signals.targets):
+        columns = np.flatnonzero(signals.reference[t] & ~opposite[target])
+        usable = np.flatnonzero(both[columns])
+        chosen = usable[np.linspace(0, len(usable) - 1, min(STAND_INS, len(usable))).astype(np.int64)]
+        judges: np.ndarray = ~opposite[np.ix_(columns[chosen], columns)]
+        judges[np.arange(len(chosen)), chosen] = False
+        plans.append(StandIns(rows, columns, chosen.astype(np.int64), judges))
+    return plans
+
+
+def require_blind(attack: Callable[[Signals], Scores], signals: Signals, position: int = 0) -> None:
+    """Refuse an attack whose scores of one target depend on who was a member of that target.
+
+    The memberships of the target, and of the models that may not judge it, are turned around; scores that
+    change with them (by more than a millionth of their spread) were chosen with the labels they are
+    measured by.
+
+    Raises:
+        SignalError: The scores of the target at `position` changed; the target is named.
+    """
+    matrix = next(iter(signals.audit.values()))
+    hidden = ~matrix.reference[position]
+    turned = replace(
+        signals,
+        audit={
+            kind: replace(found, member=np.where(hidden, ~found.member, found.member))
+            for kind, found in signals.audit.items()
+        },
+    )
+    before, after = (attack(either).values[:, position] for either in (signals, turned))
+    if np.abs(before - after).max(initial=0.0) > 1e-6 * max(float(np.ptp(before)), 1e-12):
+        raise SignalError(
+            f"the scores of model {matrix.targets[position]} depend on its own members: "
+            "something was chosen with the labels that the result is measured by"
+        )

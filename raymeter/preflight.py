@@ -1,0 +1,98 @@
+"""What is found out before any work: data, model, views and attacks that do not suit the audit."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from raymeter.attacks import require_blind
+from raymeter.config import AuditConfig
+from raymeter.errors import ConfigError, SignalError
+from raymeter.fit import CROP_PADDING, as_tensor, normalise
+from raymeter.models import build_model
+from raymeter.schema import Dataset, SignalMatrix, Signals, Split
+from raymeter.signals import KINDS
+from raymeter.split import make_split
+
+CHECKED_RECORDS = 500
+
+
+def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
+    """The membership design that the configuration asks for."""
+    split = make_split(
+        pool=len(dataset.y),
+        population=len(dataset.population_y),
+        models=config.num_models,
+        targets=config.run.num_experiments,
+        examples=config.audit.data_size,
+        seed=config.run.random_seed,
+    )
+    audited = split.member[split.audit_ids][:, split.targets]
+    one_sided = np.flatnonzero(audited.all(axis=0) | ~audited.any(axis=0))
+    if one_sided.size:
+        raise ConfigError(
+            f"audit.data_size: the {len(audited)} audited records are all members, or all non-members, of model "
+            f"{split.targets[one_sided[0]]}; raise it"
+        )
+    return split
+
+
+def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
+    """Find out before any work what would fail after it: a model, views or attacks that do not suit the audit."""
+    config.views(dataset.is_image)
+    if config.train.augment != "none" and not dataset.is_image:
+        raise ConfigError(f"train.augment: {config.train.augment} is for images; use none with {dataset.name}")
+    if config.train.augment == "mirror_crop" and min(dataset.x.shape[2:]) <= CROP_PADDING:
+        side = CROP_PADDING + 1
+        raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
+    _check_model(config.train.model_name, dataset)
+    _check_attacks(config, split, dataset.num_classes)
+
+
+def _check_model(name: str, dataset: Dataset) -> None:
+    """Build the model once, and see that the user's own gives one logit per class."""
+    if ":" not in name:
+        with torch.device("meta"):  # takes no memory
+            build_model(name, dataset.x.shape[1:], dataset.num_classes)
+        return
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        model = build_model(name, dataset.x.shape[1:], dataset.num_classes).eval()
+        try:
+            logits = model(normalise(as_tensor(dataset.x[:2])))
+        except Exception as error:
+            raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
+    if tuple(getattr(logits, "shape", ())) != (2, dataset.num_classes):
+        raise ConfigError(
+            f"train.model_name: {name} gives {tuple(getattr(logits, 'shape', ()))} for two records; "
+            f"it must give (2, {dataset.num_classes}), a logit per class"
+        )
+
+
+def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:
+    """Run every attack on a few records with the true masks and made-up signals.
+
+    Too few models show here, and so does an attack that chooses anything with the labels of its target.
+    """
+    signals = _made_up_signals(split, num_classes if config.keeps_logits else None)
+    for label, attack in config.attacks.items():
+        try:
+            require_blind(attack, signals)
+        except SignalError as error:
+            raise ConfigError(f"audit.attacks: {label} cannot run with {config.num_models} models ({error})") from None
+
+
+def _made_up_signals(split: Split, num_classes: int | None) -> Signals:
+    member = split.member[split.audit_ids[:CHECKED_RECORDS]]
+    nobody = np.zeros((8, member.shape[1]), dtype=bool)
+    rng = np.random.default_rng(0)
+
+    def made_up(kind: str, member: np.ndarray) -> SignalMatrix:
+        values = -rng.exponential(size=(*member.shape, 1)).astype(np.float32)
+        labels = np.zeros(len(member), dtype=np.int64)
+        return SignalMatrix(kind, values, member, split.reference, labels=labels, targets=split.targets)
+
+    audit, population = ({kind: made_up(kind, part) for kind in KINDS} for part in (member, nobody))
+    if num_classes is None:
+        return Signals(audit, population)
+    logits = [rng.normal(size=(*part.shape, 1, num_classes)).astype(np.float32) for part in (member, nobody)]
+    return Signals(audit, population, audit_logits=logits[0], population_logits=logits[1])

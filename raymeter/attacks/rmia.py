@@ -210,10 +210,11 @@ def tune(variants: Sequence[SignalMatrix], grid: Sequence[float], mode: Mode = "
             if not len(plan.targets):
                 raise SignalError("no reference has both members and non-members")
             areas = np.array([_mean_areas(plan.of(variant), grid, mode) for variant in variants])
-        except SignalError as error:
+        except SignalError:
             what, remedy = ("offline_a", "set offline_a: 0.3") if len(variants) == 1 else ("temperature", "set it")
             raise SignalError(
-                f"{what} cannot be tuned for model {target} ({error}); train more models or {remedy}"
+                f"{what} cannot be tuned for model {target} (too few models are left to judge a reference in its "
+                f"place); train more models or {remedy}"
             ) from None
         variant, a = divmod(int(areas.argmax()), len(grid))
         choices.append((variant, grid[a]))

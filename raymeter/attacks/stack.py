@@ -70,9 +70,10 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
                 raise SignalError("no reference has both members and non-members")
             inner = plan.of_all(signals)
             found = [attack(inner) for attack in attacks]
-        except SignalError as error:
+        except SignalError:
             raise SignalError(
-                f"the stack cannot be fitted for model {matrix.targets[t]} ({error}); train more models"
+                f"the stack cannot be fitted for model {matrix.targets[t]} (too few models are left to judge a "
+                "reference in its place); train more models"
             ) from None
         features = np.stack([normal_scores(scores.values) for scores in found], axis=2)
         fitted = _logistic_weights(features.reshape(-1, len(attacks)), found[0].member.ravel())

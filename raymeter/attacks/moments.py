@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix
 
-BLOCK_CELLS = 500_000  # examples x models handled at once: bounds the memory beside the signals
+BLOCK_CELLS = 131_072  # examples x models handled at once: bounds the memory beside the signals
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ def moments(
     return Moments(count, np.where(count > 0, centre + shift, 0.0), squares)
 
 
+def reference_counts(
+    side: Bool[np.ndarray, "examples models"], reference: Bool[np.ndarray, "targets models"]
+) -> Float[np.ndarray, "examples targets"]:
+    """How many of each target's references are on the given side of each record."""
+    counts = side.astype(np.float32) @ reference.T.astype(np.float32)  # exact up to 2**24 models, and quicker
+    return counts.astype(np.float64)
+
+
 def require_kind(signals: SignalMatrix, kind: str, attack: str) -> None:
     """Refuse signals of another kind.
 
@@ -79,7 +87,7 @@ def require_references(
     """
     mask = signals.member if side == "in" else ~signals.member
     for rows in blocks(signals):
-        count = mask[rows].astype(np.float32) @ signals.reference.T.astype(np.float32)
+        count = reference_counts(mask[rows], signals.reference)
         if (count < at_least).any():
             record, target = (int(i) for i in np.argwhere(count < at_least)[0])
             raise SignalError(

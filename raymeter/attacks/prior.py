@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from raymeter.attacks.moments import reference_counts
 from raymeter.schema import SignalMatrix
 
 
@@ -42,17 +43,21 @@ def log_mean_prob(
 ) -> Float[np.ndarray, "examples targets"]:
     """Log of the mean probability over the models on one side of each record among each target's references.
 
-    A product with the reference mask does all targets at once; the few cells in which probabilities
-    underflow beside the record's largest are done again in log space.
+    A product with the reference mask does all targets at once; cells in which probabilities underflow
+    beside the record's largest are done again in log space.
     """
-    masked = np.where(side & reference.any(axis=0), log_prob, -np.inf)
-    top = np.max(masked, axis=1, keepdims=True, initial=-1e30)
-    weights = reference.T.astype(np.float64)
-    count = side.astype(np.float64) @ weights
-    total = np.exp(masked - top) @ weights
+    top = log_prob.max(axis=1, keepdims=True)
+    weight = np.exp(log_prob - top)
+    weight *= side
+    total = weight @ reference.T.astype(np.float64)
+    count = reference_counts(side, reference)
     with np.errstate(divide="ignore"):
-        result: np.ndarray = top + np.log(total) - np.log(count)
-    for row, target in np.argwhere((total < 1e-200) & (count > 0)):
-        cell = masked[row, reference[target]]
-        result[row, target] = np.logaddexp.reduce(cell) - np.log(count[row, target])
+        result: np.ndarray = np.log(total)
+    result += top
+    result -= np.log(np.maximum(count, 1))
+    lost = (total < 1e-200) & (count > 0)
+    for target in np.flatnonzero(lost.any(axis=0)):
+        rows = np.flatnonzero(lost[:, target])
+        cells = np.where(side[rows] & reference[target], log_prob[rows], -np.inf)
+        result[rows, target] = np.logaddexp.reduce(cells, axis=1) - np.log(count[rows, target])
     return result

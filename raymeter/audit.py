@@ -8,16 +8,13 @@ import os
 import sys
 import time
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import ray
 import yaml
 
-from raymeter.attacks import Attack
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, load_config
 from raymeter.console import StageConsole, guarded
@@ -27,15 +24,15 @@ from raymeter.preflight import check_fit, make_audit_split
 from raymeter.provenance import identity, provenance
 from raymeter.report import WRITERS, console_table, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
-from raymeter.schema import AuditResult, Scores, SignalMatrix, Signals
+from raymeter.schema import AuditResult
+from raymeter.scoring import score_all, thresholds_of_all
 from raymeter.signals import KINDS
 from raymeter.split import model_seed
-from raymeter.stats import summarise
+from raymeter.stats import compare_attacks, compare_thresholds, dependent_targets, pooled_auc, summarise
 from raymeter.store import RunStore
 from raymeter.train import train_references
 
-# Below this many examples x models x targets an attack is quicker than handing it to other processes.
-CELLS_WORTH_A_TASK = 20_000_000
+TRANSFERRED_FPRS = (0.01, 0.001)
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -52,52 +49,29 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     with console.stage("Compute Membership Signals"):
         signals = collect_signals(dataset, split, records, models, config, store, console)
     with console.stage("Perform Privacy Audit"):
-        scores = run_attacks(signals, config.attacks)
+        scores = score_all(signals, config.attacks)
         attacks, table = summarise(scores, split.reference, records[0].y)
-        result = AuditResult(attacks, table, console.timings, provenance(config, dataset, models, describe_cluster()))
+        clusters = dependent_targets(split.reference, split.targets)
+        thresholds = thresholds_of_all(signals, config.attacks, TRANSFERRED_FPRS)
+        attacks = tuple(
+            replace(
+                attack,
+                thresholds=compare_thresholds(attack.scores, thresholds[attack.name], TRANSFERRED_FPRS, clusters),
+                pooled_auc=pooled_auc(attack.scores),
+            )
+            for attack in attacks
+        )
+        result = AuditResult(
+            attacks,
+            table,
+            console.timings,
+            provenance(config, dataset, models, describe_cluster()),
+            comparisons=compare_attacks(scores, clusters),
+        )
     store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
     writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
     write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data), writers)
     return result
-
-
-def run_attacks(signals: Signals, attacks: Mapping[str, Attack]) -> list[Scores]:
-    """Every attack on every target; large work is spread over Ray tasks that share the signals without a copy."""
-    matrix = next(iter(signals.audit.values()))
-    targets = len(matrix.targets)
-    if matrix.member.size * targets < CELLS_WORTH_A_TASK:
-        return [replace(attack(signals), attack=label) for label, attack in attacks.items()]
-    shared = ray.put(signals)
-    task = ray.remote(_attack_targets)
-    chunks = np.array_split(np.arange(targets), min(targets, max(1, int(ray.cluster_resources().get("CPU", 1)))))
-    pending = {label: [task.remote(shared, attack, chunk) for chunk in chunks] for label, attack in attacks.items()}
-    return [replace(_join(ray.get(parts)), attack=label) for label, parts in pending.items()]
-
-
-def _attack_targets(signals: Signals, attack: Attack, chunk: np.ndarray) -> Scores:
-    def narrow(matrix: SignalMatrix) -> SignalMatrix:
-        return replace(matrix, reference=matrix.reference[chunk], targets=matrix.targets[chunk])
-
-    return attack(
-        Signals(
-            audit={kind: narrow(matrix) for kind, matrix in signals.audit.items()},
-            population={kind: narrow(matrix) for kind, matrix in signals.population.items()},
-        )
-    )
-
-
-def _join(parts: Sequence[Scores]) -> Scores:
-    """Scores of successive groups of targets -> scores of all."""
-    return replace(
-        parts[0],
-        values=np.concatenate([part.values for part in parts], axis=1),
-        member=np.concatenate([part.member for part in parts], axis=1),
-        targets=np.concatenate([part.targets for part in parts]),
-        settings={
-            key: sum((list(part.settings[key]) for part in parts), []) if isinstance(value, list) else value
-            for key, value in parts[0].settings.items()
-        },
-    )
 
 
 def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:

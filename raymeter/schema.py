@@ -261,6 +261,61 @@ class TprEstimate:
 
 
 @dataclass(frozen=True)
+class ThresholdRates:
+    """What a fixed threshold does to one target: both rates with their intervals, and the counts behind them."""
+
+    threshold: float
+    tpr: Interval
+    fpr: Interval
+    true_positives: int
+    false_positives: int
+
+
+@dataclass(frozen=True)
+class ThresholdSummary:
+    """One way of choosing thresholds at one false-positive rate: what it does, in the mean and per target.
+
+    `ppv` is keyed by the prior, the share of members among the records that are asked about.
+    """
+
+    tpr: MeanInterval
+    fpr: MeanInterval
+    ppv: Mapping[str, MeanInterval]
+    targets: tuple[ThresholdRates, ...]
+
+
+@dataclass(frozen=True)
+class ThresholdComparison:
+    """Thresholds that an attacker can know, beside those that only the members' list gives.
+
+    `transferred` come from stand-ins and are None where there are too few models for any; `oracle` ones are
+    chosen on the very scores they are applied to, so their intervals are too short and their rates optimistic.
+    """
+
+    transferred: ThresholdSummary | None
+    oracle: ThresholdSummary
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second with its confidence interval, low <= estimate <= high, and the two-sided p-value."""
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean over targets of one attack's AUC minus another's, with its interval and two-sided p-value."""
+
+    first: str
+    second: str
+    auc: Difference
+
+
+@dataclass(frozen=True)
 class TargetMetrics:
     """How well one attack separates members from non-members of one target model."""
 
@@ -281,6 +336,8 @@ class AttackResult:
     auc: MeanInterval
     tpr_at_fpr: Mapping[str, MeanInterval]
     resolvable: Mapping[str, bool]
+    thresholds: Mapping[str, ThresholdComparison] = field(default_factory=dict)
+    pooled_auc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -291,6 +348,7 @@ class AuditResult:
     records: Mapping[str, np.ndarray]
     timings: Mapping[str, float]
     provenance: Mapping[str, Any]
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:

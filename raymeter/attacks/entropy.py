@@ -21,6 +21,7 @@ class Entropy:
 
     form: Form = "modified"
 
+    needs_references: ClassVar[bool] = False
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

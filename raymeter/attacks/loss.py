@@ -19,6 +19,7 @@ class Loss:
 
     form: Form = "log_prob"
 
+    needs_references: ClassVar[bool] = False
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

@@ -53,8 +53,9 @@ def reference_counts(
     side: Bool[np.ndarray, "examples models"], reference: Bool[np.ndarray, "targets models"]
 ) -> Float[np.ndarray, "examples targets"]:
     """How many of each target's references are on the given side of each record."""
-    counts = side.astype(np.float32) @ reference.T.astype(np.float32)  # exact up to 2**24 models, and quicker
-    return counts.astype(np.float64)
+    # float32 counts exactly up to 2**24 models, and is quicker
+    counts: np.ndarray = (side.astype(np.float32) @ reference.T.astype(np.float32)).astype(np.float64)
+    return counts
 
 
 def require_kind(signals: SignalMatrix, kind: str, attack: str) -> None:

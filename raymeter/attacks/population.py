@@ -15,6 +15,7 @@ from raymeter.schema import Scores, SignalMatrix, Signals
 class Population:
     """Attack-P; it has no settings."""
 
+    needs_references: ClassVar[bool] = False
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __call__(self, signals: Signals) -> Scores:

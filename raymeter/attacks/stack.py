@@ -79,7 +79,7 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
         fitted = _logistic_weights(features.reshape(-1, len(attacks)), found[0].member.ravel())
         weights.append(fitted.tolist())
         values[:, t] = np.stack([normal_scores(scores.values[:, t : t + 1])[:, 0] for scores in own], axis=1) @ fitted
-    settings = {"of": [scores.attack for scores in own], "weights": weights}
+    settings = {"of": tuple(scores.attack for scores in own), "weights": weights}
     return Scores("stack", values, own[0].member, own[0].ids, own[0].targets, settings)
 
 

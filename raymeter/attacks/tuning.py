@@ -8,15 +8,16 @@ choice cannot depend on the labels that the reported figures are computed with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 
 from raymeter.attacks.moments import opposite_models
 from raymeter.errors import SignalError
 from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.stats.thresholds import transferred_threshold
 
 STAND_INS = 4  # reference models attacked in place of a target
 RECORDS = 10_000  # records, evenly spaced, that a choice is made on: bounds its cost
@@ -82,6 +83,27 @@ def stand_ins(signals: SignalMatrix) -> list[StandIns]:
         judges[np.arange(len(chosen)), chosen] = False
         plans.append(StandIns(rows, columns, chosen.astype(np.int64), judges))
     return plans
+
+
+def stand_in_thresholds(
+    attack: Callable[[Signals], Scores], signals: Signals, fprs: Sequence[float]
+) -> Float[np.ndarray, "targets fprs"]:
+    """For each target the thresholds that its stand-ins suggest: what an attacker who knows no label would use.
+
+    Each is the median over stand-ins of their own threshold at the rate (see `transferred_threshold`). NaN
+    where the attack cannot judge the stand-ins, for want of models.
+    """
+    plans = stand_ins(next(iter(signals.audit.values())))
+    found = np.full((len(plans), len(fprs)), np.nan)
+    for t, plan in enumerate(plans):
+        if not len(plan.targets):
+            continue
+        try:
+            scores = attack(plan.of_all(signals))
+        except SignalError:
+            continue
+        found[t] = [transferred_threshold(scores, fpr) for fpr in fprs]
+    return found
 
 
 def require_blind(attack: Callable[[Signals], Scores], signals: Signals, position: int = 0) -> None:

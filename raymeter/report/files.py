@@ -33,6 +33,7 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
     """
     content = {
         "attacks": {attack.name: _attack_metrics(attack) for attack in result.attacks},
+        "comparisons": result.comparisons,
         "timings": result.timings,
         "provenance": result.provenance,
     }
@@ -107,6 +108,8 @@ def _attack_metrics(attack: AttackResult) -> dict[str, Any]:
         "auc": attack.auc,
         "tpr_at_fpr": rates,
         "targets": attack.targets,
+        "thresholds": attack.thresholds,
+        "pooled_auc_not_calibrated_across_targets": attack.pooled_auc,
         "settings": attack.scores.settings,
     }
 

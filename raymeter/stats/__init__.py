@@ -1,18 +1,21 @@
 """Statistics of a membership audit: pure NumPy and SciPy, no Ray, no torch; higher scores mean member."""
 
-from raymeter.schema import Interval, MeanInterval, TprEstimate
+from raymeter.schema import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean, pooled_auc, pooled_roc
-from raymeter.stats.compare import Difference, auc_difference
+from raymeter.stats.compare import auc_difference, compare_attacks
 from raymeter.stats.roc import roc_curve
 from raymeter.stats.summary import dependent_targets, mean_over_targets, risk_rank, summarise
-from raymeter.stats.thresholds import ThresholdRates, ppv, ppv_interval, rates_at_threshold, transferred_threshold
+from raymeter.stats.thresholds import ppv, ppv_interval, rates_at_threshold, transferred_threshold
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
+from raymeter.stats.transfer import PRIORS, compare_thresholds
 
 __all__ = [
+    "Comparison",
     "Difference",
     "Interval",
     "MeanInterval",
+    "PRIORS",
     "ThresholdRates",
     "TprEstimate",
     "auc",
@@ -21,6 +24,8 @@ __all__ = [
     "auc_interval",
     "bootstrap_tpr",
     "clopper_pearson",
+    "compare_attacks",
+    "compare_thresholds",
     "cluster_bootstrap_mean",
     "dependent_targets",
     "mean_over_targets",

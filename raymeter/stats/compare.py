@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
 from raymeter.errors import SignalError
-from raymeter.stats.auc import placements
+from raymeter.schema import Comparison, Difference, Scores
+from raymeter.stats.auc import auc, placements
 from raymeter.stats.tpr import check_confidence
 
 # Placements are means of at most some millions of halves and ones: differences below this are rounding.
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True)
-class Difference:
-    """First minus second with its confidence interval, low <= estimate <= high, and the two-sided p-value."""
+def compare_attacks(
+    scores: Sequence[Scores], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
+) -> tuple[Comparison, ...]:
+    """Every attack against every later one on the same records: is one better, or do they only look so?
 
-    estimate: float
-    low: float
-    high: float
-    p_value: float
+    Differences are taken per target, where both attacks see the same model, and then averaged over dependent
+    targets; the interval and the p-value are of Student's t over those clusters. With one cluster they are
+    paired DeLong's, averaged over its targets.
+    """
+    found = []
+    for i, first in enumerate(scores):
+        for second in scores[i + 1 :]:
+            pairs = list(zip(first.values.T, second.values.T, first.member.T, strict=True))
+            if len(np.unique(clusters)) < 2:
+                each = [auc_difference(a, b, m, confidence) for a, b, m in pairs]
+                columns = np.array([(d.estimate, d.low, d.high, d.p_value) for d in each])
+                difference = Difference(*(float(value) for value in columns.mean(axis=0)))
+            else:
+                difference = _t_difference(np.array([auc(a, m) - auc(b, m) for a, b, m in pairs]), clusters, confidence)
+            found.append(Comparison(first.attack, second.attack, difference))
+    return tuple(found)
+
+
+def _t_difference(differences: np.ndarray, clusters: np.ndarray, confidence: float) -> Difference:
+    groups = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
+    estimate, error = float(differences.mean()), float(groups.std(ddof=1) / np.sqrt(len(groups)))
+    if error < ROUNDING:  # equal everywhere: no spread to judge by
+        return Difference(estimate, estimate, estimate, 1.0 if abs(estimate) < ROUNDING else 0.0)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(groups) - 1)) * error
+    p_value = float(2 * stats.t.sf(abs(estimate) / error, len(groups) - 1))
+    return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
 
 
 def auc_difference(

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float
 
 from raymeter.errors import SignalError
-from raymeter.schema import Interval, Scores
+from raymeter.schema import Interval, Scores, ThresholdRates
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import check_confidence, check_rate, clopper_pearson, threshold_at_fpr
-
-
-@dataclass(frozen=True)
-class ThresholdRates:
-    """What a fixed threshold does to one target: both rates with their intervals, and the counts behind them."""
-
-    threshold: float
-    tpr: Interval
-    fpr: Interval
-    true_positives: int
-    false_positives: int
 
 
 def transferred_threshold(scores: Scores, fpr: float) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from audits import assert_same_bits, signals_of, small_config
 
+from raymeter import scoring
 from raymeter import train as train_module
 from raymeter.attacks import Lira, Loss, Rmia
-from raymeter.audit import run_attacks
 from raymeter.config import build_config
 from raymeter.errors import RunError, StoreError
 from raymeter.runtime import connected
@@ -98,9 +98,9 @@ def test_model_that_raises_is_given_up_with_its_reason(tmp_path):
 def test_attacks_in_tasks_equal_attacks_in_the_driver(one_slot, monkeypatch):
     """Spreading targets over Ray tasks changes no score."""
     attacks = {"loss": Loss(), "rmia": Rmia(), "tuned": Rmia(offline_a=0.5), "lira": Lira(mode="offline")}
-    here = run_attacks(one_slot[1], attacks)
-    monkeypatch.setitem(run_attacks.__globals__, "CELLS_WORTH_A_TASK", 0)
-    there = run_attacks(one_slot[1], attacks)
+    here = scoring.score_all(one_slot[1], attacks)
+    monkeypatch.setattr(scoring, "CELLS_WORTH_A_TASK", 0)
+    there = scoring.score_all(one_slot[1], attacks)
     for first, second in zip(here, there, strict=True):
         np.testing.assert_array_equal(first.values, second.values)
         assert (first.attack, first.settings) == (second.attack, second.settings)

@@ -18,11 +18,11 @@ FLOORS = [
     {"provenance", "preflight"},
     {"workers"},
     {"slot"},
-    {"runtime", "train", "collect"},
+    {"runtime", "train", "collect", "scoring"},
     {"audit", "sweep"},
     {"cli"},
 ]
-RAY_FILES = {"slot", "workers", "audit", "sweep", "runtime", "train", "collect"}
+RAY_FILES = {"slot", "workers", "audit", "sweep", "runtime", "train", "collect", "scoring"}
 ALLOWED: set[tuple[str, str]] = set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raymeter.attacks import Lira, Loss, Rmia
+from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
 from raymeter.config import AuditConfig, build_config, load_config
 from raymeter.errors import ConfigError
 
@@ -203,4 +203,27 @@ def test_configs_readme_explains_every_key():
         for key, info in field.annotation.model_fields.items():
             default = "required" if info.is_required() else yaml.safe_dump(info.default).splitlines()[0]
             expected[f"{section}.{key}"] = default
+    assert documented == expected
+
+
+def test_configs_readme_explains_every_attack():
+    """The table of attacks has exactly the settings of the attacks table, with their defaults."""
+    text = (CONFIGS / "README.md").read_text()
+    table = text[text.index("| attack | setting |") :].split("\n\n")[0]
+    documented, name = {}, ""
+    for cells in (line.split("|")[1:4] for line in table.splitlines()[2:]):
+        name = cells[0].strip(" `") or name
+        documented.setdefault(name, {})
+        if cells[1].strip():
+            documented[name][cells[1].strip(" `")] = cells[2].strip(" `")
+    expected = {}
+    for name, kind in ATTACKS.items():
+        settings = build_config({"run": {"log_dir": "x"}, "audit": {"attacks": [name]}}).resolved()["audit"]["attacks"][
+            0
+        ]
+        plain = {key: value for key, value in settings.items() if key not in ("label", "name")}
+        if name == "stack":
+            plain["of"] = f"[{', '.join(part['name'] for part in plain['of'])}]"
+        expected[name] = {key: str(value) for key, value in plain.items()}
+        assert kind.__doc__
     assert documented == expected

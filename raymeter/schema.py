@@ -341,6 +341,48 @@ class AttackResult:
 
 
 @dataclass(frozen=True)
+class PowerPoint:
+    """What an attack finds with so many reference units per target (a unit is a complementary pair)."""
+
+    references: int
+    auc: MeanInterval
+    tpr: MeanInterval
+    fpr: float
+    resolvable: bool
+
+
+@dataclass(frozen=True)
+class GroupMetrics:
+    """One attack within one group of records; None where a target has no members or no non-members in it.
+
+    `members` and `non_members` are means over targets. `tpr_common` and `fpr_common` are at the threshold of
+    all records, `tpr_own` at the group's own. p-values are of a randomisation test, NaN with a single group.
+    """
+
+    group: str
+    records: int
+    members: float
+    non_members: float
+    auc: MeanInterval | None
+    tpr_common: MeanInterval | None
+    fpr_common: MeanInterval | None
+    tpr_own: MeanInterval | None
+    own_resolvable: bool
+    p_value: float
+    p_value_holm: float
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """All groups of one grouping under one attack, and the largest gap in TPR between two of them."""
+
+    fpr: float
+    groups: tuple[GroupMetrics, ...]
+    largest_gap: float
+    largest_gap_p_value: float
+
+
+@dataclass(frozen=True)
 class AuditResult:
     """What an audit found: metrics per attack, one table row per record, where it came from."""
 
@@ -349,6 +391,8 @@ class AuditResult:
     timings: Mapping[str, float]
     provenance: Mapping[str, Any]
     comparisons: tuple[Comparison, ...] = ()
+    power: Mapping[str, tuple[PowerPoint, ...]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, GroupTable]] = field(default_factory=dict)
 
 
 def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:

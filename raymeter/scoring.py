@@ -13,7 +13,8 @@ from jaxtyping import Float, Int64
 
 from raymeter.attacks import Attack
 from raymeter.attacks.tuning import stand_in_thresholds
-from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
+from raymeter.power import power_curve
+from raymeter.schema import PowerPoint, QuantilePrediction, Scores, SignalMatrix, Signals
 
 # Below this many examples x models x targets an attack is quicker than handing it to other processes.
 CELLS_WORTH_A_TASK = 20_000_000
@@ -40,6 +41,13 @@ def thresholds_of_all(
     ]
     parts = iter(spread(signals, jobs))
     return {label: np.concatenate([next(parts) for _ in chunks]) for label in attacks}
+
+
+def power_of_all(signals: Signals, attacks: Mapping[str, Attack], seed: int) -> dict[str, tuple[PowerPoint, ...]]:
+    """How many references are enough, for every attack that uses any, see `power_curve`."""
+    asked = {label: attack for label, attack in attacks.items() if getattr(attack, "needs_references", True)}
+    jobs = [partial(_power, attack=attack, seed=seed) for attack in asked.values()]
+    return dict(zip(asked, spread(signals, jobs), strict=True))
 
 
 def spread(signals: Signals, jobs: Sequence[Callable[[Signals], T]]) -> list[T]:
@@ -93,6 +101,10 @@ def _attack_targets(signals: Signals, attack: Attack, chunk: np.ndarray) -> Scor
 def _thresholds_of_targets(signals: Signals, attack: Attack, chunk: np.ndarray, fprs: Sequence[float]) -> np.ndarray:
     found: np.ndarray = stand_in_thresholds(attack, narrow(signals, chunk), fprs)
     return found
+
+
+def _power(signals: Signals, attack: Attack, seed: int) -> tuple[PowerPoint, ...]:
+    return power_curve(attack, signals, seed)
 
 
 def _join(parts: Sequence[Scores]) -> Scores:

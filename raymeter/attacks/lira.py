@@ -45,7 +45,7 @@ class Lira:
 
 
 @dataclass(frozen=True)
-class _Law:
+class Law:
     """Predictive law of a signal: Student's t with `freedom` degrees, or normal where that is infinite."""
 
     centre: Float[np.ndarray, "examples targets"]
@@ -119,18 +119,18 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
         for rows in blocks(signals):
             values = signals.values[rows, :, query].astype(np.float64)
             target = values[:, signals.targets]
-            out = _law(moments(values, ~signals.member[rows], signals.reference), prior_out, variance)
+            out = predictive_law(moments(values, ~signals.member[rows], signals.reference), prior_out, variance)
             if mode == "offline":
                 total[rows] += out.z_score(target) / queries
             else:
-                inside = _law(moments(values, signals.member[rows], signals.reference), prior_in, variance)
+                inside = predictive_law(moments(values, signals.member[rows], signals.reference), prior_in, variance)
                 total[rows] += inside.log_density(target) - out.log_density(target)
     settings = {"mode": mode, "variance": variance}
     return Scores("lira", total, target_members(signals), signals.ids, signals.targets, settings)
 
 
 @dataclass(frozen=True)
-class _Prior:
+class Prior:
     """What all records of one side say together, per target."""
 
     mean: Float[np.ndarray, " targets"]
@@ -138,18 +138,20 @@ class _Prior:
     overall: Float[np.ndarray, " targets"]
 
 
-def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> _Prior | None:
+def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> Prior | None:
+    return None if variance == "per_sample" else shared_prior(signals, signals.values[:, :, query], side)
+
+
+def shared_prior(signals: SignalMatrix, values: Float[np.ndarray, "examples models"], side: str) -> Prior:
     """Global mean, pooled within-record variance and overall variance of one side, per target.
 
     Blocks are merged as they come (Chan, Golub, LeVeque 1979), so no moments are kept.
     """
-    if variance == "per_sample":
-        return None
     targets = len(signals.targets)
     count, mean, within, overall, freedom = (np.zeros(targets) for _ in range(5))
     for rows in blocks(signals):
         mask = _side(signals.member[rows], side)
-        part = moments(signals.values[rows, :, query].astype(np.float64), mask, signals.reference)
+        part = moments(values[rows].astype(np.float64), mask, signals.reference)
         part_count = part.count.sum(axis=0)
         part_mean = (part.count * part.mean).sum(axis=0) / part_count
         part_within = part.squares.sum(axis=0)
@@ -163,23 +165,23 @@ def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> 
     # With one reference a record nothing tells how far one record's signals spread; the spread of all
     # signals of the side is then the honest stand-in, where zero would be a claim of certainty.
     pooled = np.where(freedom > 0, within / count, overall / count)
-    return _Prior(mean, pooled, overall / count)
+    return Prior(mean, pooled, overall / count)
 
 
 def _side(member: Bool[np.ndarray, "examples models"], side: str) -> Bool[np.ndarray, "examples models"]:
     return member if side == "in" else ~member
 
 
-def _law(found: Moments, prior: _Prior | None, variance: Variance) -> _Law:
+def predictive_law(found: Moments, prior: Prior | None, variance: Variance) -> Law:
     """Predictive law of a signal, from a record's own moments and what all records say together."""
     if prior is None:
-        return _Law(found.mean, np.sqrt(found.squares / np.maximum(found.count, 1) + VARIANCE_FLOOR), np.inf)
+        return Law(found.mean, np.sqrt(found.squares / np.maximum(found.count, 1) + VARIANCE_FLOOR), np.inf)
     if variance in ("global", "pooled"):
         shared = prior.overall if variance == "global" else prior.pooled
-        return _Law(found.mean, np.broadcast_to(np.sqrt(shared + VARIANCE_FLOOR), found.mean.shape), np.inf)
+        return Law(found.mean, np.broadcast_to(np.sqrt(shared + VARIANCE_FLOOR), found.mean.shape), np.inf)
     kappa = NIG_KAPPA + found.count
     alpha = NIG_ALPHA + found.count / 2
     centre = (NIG_KAPPA * prior.mean + found.count * found.mean) / kappa
     beta = (NIG_ALPHA - 1) * (prior.pooled + VARIANCE_FLOOR) + 0.5 * found.squares
     beta = beta + 0.5 * NIG_KAPPA * found.count * (found.mean - prior.mean) ** 2 / kappa
-    return _Law(centre, np.sqrt(beta * (kappa + 1) / (alpha * kappa)), 2 * alpha)
+    return Law(centre, np.sqrt(beta * (kappa + 1) / (alpha * kappa)), 2 * alpha)

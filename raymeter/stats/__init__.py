@@ -4,8 +4,18 @@ from raymeter.schema import Comparison, Difference, Interval, MeanInterval, Thre
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean, pooled_auc, pooled_roc
 from raymeter.stats.compare import auc_difference, compare_attacks
+from raymeter.stats.groups import group_metrics, holm
+from raymeter.stats.records import (
+    benjamini_hochberg,
+    caught_counts,
+    coin_flip,
+    flip_rate,
+    rank_intervals,
+    top_overlap,
+)
+from raymeter.stats.risk import risk_rank
 from raymeter.stats.roc import roc_curve
-from raymeter.stats.summary import dependent_targets, mean_over_targets, risk_rank, summarise
+from raymeter.stats.summary import dependent_targets, mean_over_targets, summarise
 from raymeter.stats.thresholds import ppv, ppv_interval, rates_at_threshold, transferred_threshold
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 from raymeter.stats.transfer import PRIORS, compare_thresholds
@@ -22,22 +32,30 @@ __all__ = [
     "auc_and_variance",
     "auc_difference",
     "auc_interval",
+    "benjamini_hochberg",
     "bootstrap_tpr",
+    "caught_counts",
     "clopper_pearson",
+    "cluster_bootstrap_mean",
+    "coin_flip",
     "compare_attacks",
     "compare_thresholds",
-    "cluster_bootstrap_mean",
     "dependent_targets",
+    "flip_rate",
+    "group_metrics",
+    "holm",
     "mean_over_targets",
     "pooled_auc",
     "pooled_roc",
     "ppv",
     "ppv_interval",
+    "rank_intervals",
     "rates_at_threshold",
     "risk_rank",
     "roc_curve",
     "summarise",
     "threshold_at_fpr",
+    "top_overlap",
     "tpr_at_fpr",
     "transferred_threshold",
 ]

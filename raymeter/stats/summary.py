@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
 from raymeter.stats.auc import auc_interval
+from raymeter.stats.risk import mean_where, risk_rank
 from raymeter.stats.tpr import threshold_at_fpr, tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)
@@ -81,23 +82,6 @@ def mean_over_targets(
     return MeanInterval(mean, min(low, mean), max(high, mean), sd, len(estimates))
 
 
-def risk_rank(
-    mean_in: Float[np.ndarray, " examples"], mean_out: Float[np.ndarray, " examples"]
-) -> Int64[np.ndarray, " examples"]:
-    """Rank of records by how much training on them raises their score (mean IN minus mean OUT), 1 first.
-
-    Records that are only IN or only OUT of the targets have no difference (all records, when one target
-    is attacked). They come after those that have: first the ones only IN, then the ones only OUT, each
-    by mean score. Ties keep the order of the records.
-    """
-    only_in, only_out = np.isnan(mean_out), np.isnan(mean_in)
-    tier = np.where(only_out, 2, np.where(only_in, 1, 0))
-    key = np.where(only_out, mean_out, np.where(only_in, mean_in, mean_in - mean_out))
-    rank = np.empty(len(key), dtype=np.int64)
-    rank[np.lexsort((-key, tier))] = np.arange(1, len(key) + 1)
-    return rank
-
-
 def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float]) -> AttackResult:
     names = [f"{fpr:g}" for fpr in fprs]
     targets = tuple(
@@ -130,21 +114,11 @@ def _record_columns(scores: Scores) -> dict[str, np.ndarray]:
     thresholds = np.array(
         [threshold_at_fpr(scores.values[~member[:, t], t], CAUGHT_FPR) for t in range(member.shape[1])]
     )
-    mean_in = _mean_where(scores.values, member)
-    mean_out = _mean_where(scores.values, ~member)
+    mean_in = mean_where(scores.values, member)
+    mean_out = mean_where(scores.values, ~member)
     return {
         "mean_in": mean_in,
         "mean_out": mean_out,
-        "caught_at_1pct": _mean_where((scores.values > thresholds).astype(np.float64), member),
+        "caught_at_1pct": mean_where((scores.values > thresholds).astype(np.float64), member),
         "rank": risk_rank(mean_in, mean_out),
     }
-
-
-def _mean_where(
-    values: Float[np.ndarray, "examples targets"], mask: Bool[np.ndarray, "examples targets"]
-) -> Float[np.ndarray, " examples"]:
-    """Row means over a mask, NaN where the mask is empty."""
-    count = mask.sum(axis=1)
-    total = np.where(mask, values, 0.0).sum(axis=1)
-    means: np.ndarray = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
-    return means

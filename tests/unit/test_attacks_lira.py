@@ -8,7 +8,7 @@ from oracles import lira_oracle
 from scipy import stats
 
 from raymeter.attacks import lira_scores, loss_scores, rmia_scores
-from raymeter.attacks.lira import _Law
+from raymeter.attacks.lira import Law
 from raymeter.schema import SignalMatrix
 from raymeter.split import make_split
 
@@ -37,7 +37,7 @@ def test_lira_queries_are_summed_online_and_averaged_offline():
 def test_t_deviate_is_close_to_the_exact_normal_one(freedom):
     """Wallace's approximation is within 1 % of the deviate with the same tail, out to 8 standard errors."""
     x = np.linspace(-8, 8, 41)[:, None]
-    law = _Law(np.zeros((41, 1)), np.ones((41, 1)), np.full((41, 1), freedom))
+    law = Law(np.zeros((41, 1)), np.ones((41, 1)), np.full((41, 1), freedom))
     exact = np.sign(x) * stats.norm.isf(stats.t.sf(np.abs(x), freedom))
     np.testing.assert_allclose(law.z_score(x), exact, rtol=0.01, atol=0.001)
 
@@ -45,7 +45,7 @@ def test_t_deviate_is_close_to_the_exact_normal_one(freedom):
 def test_t_deviate_does_not_saturate():
     """Scores still grow where the tail probability has underflowed."""
     x = np.array([[1e3], [1e4], [1e5]])
-    z = _Law(np.zeros((3, 1)), np.ones((3, 1)), np.full((3, 1), 400.0)).z_score(x)
+    z = Law(np.zeros((3, 1)), np.ones((3, 1)), np.full((3, 1), 400.0)).z_score(x)
     assert stats.t.sf(x[-1, 0], 400.0) == 0.0
     assert (np.diff(z, axis=0) > 1).all()
 

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
     {"errors", "schema", "leases", "explain"},
     {"split", "attacks", "stats"},
+    {"power", "exposure"},
     {"data", "models", "fit", "signals"},
     {"config", "store", "report", "console"},
     {"provenance", "preflight"},

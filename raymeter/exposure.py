@@ -1,0 +1,113 @@
+"""How exposed each record is, whatever the attack: p-values and d' from its signals under all models."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import special
+
+from raymeter.attacks.lira import Law, predictive_law, shared_prior
+from raymeter.attacks.moments import blocks, moments, require_kind, require_references
+from raymeter.schema import SignalMatrix
+
+NEARLY_EQUAL = 1e-9  # relative difference of two precisions below which the likelihood ratio is linear
+LARGEST_P = 0.999  # a p-value of 1 has an infinite Cauchy deviate and would silence all others
+
+
+def record_p_values(signals: SignalMatrix) -> Float[np.ndarray, "examples targets"]:
+    """Probability that a model which was not trained on a record looks at least as much like one that was.
+
+    LiRA's statistic is, but for a constant, q(s) = A s^2 + B s with A = (1/v_out - 1/v_in) / 2 and
+    B = m_in/v_in - m_out/v_out, so {q(S) >= q(s)} lies outside (A > 0) or inside (A < 0) the two roots s and
+    -B/A - s, and beyond s on one side where A = 0. Its probability is taken under the OUT law that the
+    references predict: Student's t, which stays honest with few references.
+
+    Args:
+        signals: Kind logit_gap. Several queries are averaged first.
+
+    Returns:
+        P-values in [0, 1], uniform for records that the target was not trained on.
+
+    Raises:
+        SignalError: A record lacks an IN or an OUT reference (it is named), or another kind of signal.
+
+    References:
+        The statistic: Carlini et al., S&P 2022, arXiv:2112.03570. Why scores need calibration per record:
+        Jälkö et al., arXiv:2605.25819. The laws are those of `lira_scores` with variance nig.
+    """
+    require_kind(signals, "logit_gap", "p-values")
+    for side in ("in", "out"):
+        require_references(signals, side, 1, "p-values")
+    averaged = signals.values.mean(axis=2, dtype=np.float64)
+    priors = {side: shared_prior(signals, averaged, side) for side in ("in", "out")}
+    found = np.empty((len(averaged), len(signals.targets)))
+    for rows in blocks(signals):
+        sides = {"in": signals.member[rows], "out": ~signals.member[rows]}
+        laws = {
+            side: predictive_law(moments(averaged[rows], mask, signals.reference), priors[side], "nig")
+            for side, mask in sides.items()
+        }
+        found[rows] = _tail(averaged[rows][:, signals.targets], laws["in"], laws["out"])
+    return found
+
+
+def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -> Float[np.ndarray, "examples targets"]:
+    freedom = np.broadcast_to(outside.freedom, s.shape)
+
+    def below(x: np.ndarray) -> np.ndarray:
+        probability: np.ndarray = special.stdtr(freedom, (x - outside.centre) / outside.scale)
+        return probability
+
+    def above(x: np.ndarray) -> np.ndarray:
+        probability: np.ndarray = special.stdtr(freedom, (outside.centre - x) / outside.scale)
+        return probability
+
+    precise_in, precise_out = inside.scale**-2.0, outside.scale**-2.0
+    square = (precise_out - precise_in) / 2
+    linear = inside.centre * precise_in - outside.centre * precise_out
+    is_linear = np.abs(square) <= NEARLY_EQUAL * np.maximum(precise_in, precise_out)
+    other = np.where(is_linear, s, -linear / np.where(is_linear, 1.0, square) - s)
+    low, high = np.minimum(s, other), np.maximum(s, other)
+    between = np.where(below(high) < 0.5, below(high) - below(low), above(low) - above(high))
+    two_roots = np.where(square > 0, below(low) + above(high), between)
+    one_root = np.where(linear > 0, above(s), np.where(linear < 0, below(s), 1.0))
+    return np.clip(np.where(is_linear, one_root, two_roots), 0.0, 1.0)
+
+
+def combined_p_values(
+    p: Float[np.ndarray, "examples targets"], member: Bool[np.ndarray, "examples targets"]
+) -> Float[np.ndarray, " examples"]:
+    """One p-value per record from those of the targets that trained on it; NaN where none did.
+
+    The Cauchy combination, 1/2 - arctan(mean of tan((1/2 - p) pi)) / pi: in its tail right under any
+    dependence between the targets, which share their references.
+
+    References:
+        Liu and Xie, Cauchy Combination Test, JASA 115 (2020). P-values above 0.999 count as that.
+    """
+    capped = np.clip(p, np.finfo(float).tiny, LARGEST_P)
+    # cot keeps the digits of a tiny p, which 1/2 - p would lose
+    deviates = np.where(capped < 1e-8, 1 / (np.pi * capped), 1 / np.tan(np.pi * np.maximum(capped, 1e-8)))
+    count = member.sum(axis=1)
+    total = np.where(member, deviates, 0.0).sum(axis=1)
+    mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    combined: np.ndarray = np.where(
+        mean > 1e8, 1 / (np.pi * np.where(mean > 1e8, mean, 1.0)), 0.5 - np.arctan(mean) / np.pi
+    )
+    return combined
+
+
+def d_prime(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
+    """(IN mean - OUT mean) / sqrt((IN variance + OUT variance) / 2) of a record's signals over all models.
+
+    NaN where a side has fewer than two models, or where nothing varies.
+    """
+    everyone = np.ones((1, signals.values.shape[1]), dtype=bool)
+    averaged = signals.values.mean(axis=2, dtype=np.float64)
+    inside, outside = (moments(averaged, side, everyone) for side in (signals.member, ~signals.member))
+    enough = (inside.count > 1) & (outside.count > 1)
+    variance = inside.squares / np.maximum(inside.count - 1, 1) + outside.squares / np.maximum(outside.count - 1, 1)
+    defined = enough & (variance > 0)
+    gap = inside.mean - outside.mean
+    found: np.ndarray = np.where(defined, gap / np.sqrt(np.where(defined, variance, 2.0) / 2), np.nan)[:, 0]
+    return found

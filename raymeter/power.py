@@ -1,0 +1,97 @@
+"""How many reference models are enough: the same audit again, with fewer references per target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from scipy.sparse.csgraph import connected_components
+
+from raymeter.attacks.moments import opposite_models
+from raymeter.errors import SignalError
+from raymeter.schema import PowerPoint, Scores, SignalMatrix, Signals
+from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, tpr_at_fpr
+
+POWER_FPR = 0.001
+
+
+def power_curve(
+    attack: Callable[[Signals], Scores], signals: Signals, seed: int, fpr: float = POWER_FPR
+) -> tuple[PowerPoint, ...]:
+    """AUC and TPR of an attack with 1, 2, 4, ... and all of the references that each target has.
+
+    References are taken away in units: models with exactly opposite members (a complementary pair) go
+    together, so that one unit gives each record one reference, IN or OUT of it. Every target has its own
+    seeded order of its units, and the k-th point uses the first k: points of one target are nested.
+
+    Args:
+        attack: Scores all targets; it is called once per point.
+        signals: Of a finished audit; nothing is trained.
+        seed: Of the orders.
+        fpr: False-positive rate of the TPR.
+
+    Returns:
+        One point per number of units; a number with which the attack cannot run (a record without a
+        reference, too few models to tune on) is left out.
+
+    Notes:
+        A curve that is still rising at its right end says that more reference models would find more.
+        Neighbouring points share references and targets, so their intervals are not independent.
+    """
+    matrix = next(iter(signals.audit.values()))
+    orders = _unit_orders(matrix, seed)
+    clusters = dependent_targets(matrix.reference, matrix.targets)
+    most = max(len(order) for order in orders)
+    points = []
+    for count in sorted({*(2**power for power in range(most.bit_length()) if 2**power < most), most}):
+        reference = np.zeros_like(matrix.reference)
+        for t, order in enumerate(orders):
+            for unit in order[:count]:
+                reference[t, unit] = True
+        try:
+            scores = attack(_with_references(signals, reference))
+        except SignalError:
+            continue
+        points.append(_point(scores, count, clusters, fpr))
+    return tuple(points)
+
+
+def _point(scores: Scores, count: int, clusters: Int64[np.ndarray, " targets"], fpr: float) -> PowerPoint:
+    columns = list(zip(scores.values.T, scores.member.T, strict=True))
+    rates = [tpr_at_fpr(values, member, fpr) for values, member in columns]
+    return PowerPoint(
+        references=count,
+        auc=mean_over_targets([auc_interval(values, member) for values, member in columns], clusters),
+        tpr=mean_over_targets(rates, clusters),
+        fpr=fpr,
+        resolvable=all(rate.resolvable for rate in rates),
+    )
+
+
+def _unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, " models"]]]:
+    """For each target its reference units, in the order in which they are given to it."""
+    unit = connected_components(opposite_models(matrix.member), directed=False)[1]
+    orders = []
+    for t, target in enumerate(matrix.targets):
+        allowed = np.flatnonzero(matrix.reference[t])
+        names = np.random.default_rng([seed, int(target)]).permutation(np.unique(unit[allowed]))
+        orders.append([allowed[unit[allowed] == name] for name in names])
+    return orders
+
+
+def _with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
+    return replace(
+        signals,
+        audit={kind: replace(matrix, reference=reference) for kind, matrix in signals.audit.items()},
+        population={kind: replace(matrix, reference=reference) for kind, matrix in signals.population.items()},
+    )
+
+
+def smallest_sufficient(points: Sequence[PowerPoint], share: float = 0.95) -> PowerPoint | None:
+    """The first point whose AUC is above 1/2 by at least `share` of what all references reach; None without points."""
+    if not points:
+        return None
+    needed = 0.5 + share * (points[-1].auc.estimate - 0.5)
+    return next(point for point in points if point.auc.estimate >= needed or point is points[-1])

@@ -1,0 +1,149 @@
+"""Is one group more at risk than others? Rates at a common threshold, with a test that chance must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from raymeter.errors import SignalError
+from raymeter.schema import GroupMetrics, GroupTable, Interval, MeanInterval, Scores, TprEstimate
+from raymeter.stats.auc import auc_interval
+from raymeter.stats.summary import mean_over_targets
+from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
+
+GROUP_FPR = 0.01
+
+
+def group_metrics(
+    scores: Scores,
+    groups: np.ndarray,
+    clusters: Int64[np.ndarray, " targets"],
+    seed: int,
+    fpr: float = GROUP_FPR,
+    permutations: int = 500,
+) -> GroupTable:
+    """Metrics of one attack within each group of records, and whether groups differ by more than chance.
+
+    The common threshold is each target's own at `fpr` over all records; at it a group has a TPR and an FPR of
+    its own, and a higher TPR that comes with a higher FPR is no sign of more leakage. The group's own threshold
+    keeps the FPR within the group.
+
+    Args:
+        groups: One label per record, numbers or text.
+        clusters: Which targets are dependent, see `dependent_targets`.
+        seed: Of the permutations.
+        permutations: How often group labels are shuffled among records for the randomisation tests.
+
+    Returns:
+        Groups in the order of their labels. p-values say how often a random group of the same size differs
+        as much from the rest in TPR at the common threshold (two-sided), Holm-adjusted over groups. The
+        largest gap between two groups is compared with that of shuffled labels: groups that leak alike
+        differ too, and small ones most. Groups that lack members or non-members in a target have no AUC.
+
+    Raises:
+        SignalError: Not one label per record.
+
+    References:
+        Kulynych et al., Disparate Vulnerability to Membership Inference Attacks, PoPETs 2022,
+        arXiv:1906.00389. Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    if groups.shape != (len(scores.values),):
+        raise SignalError(f"groups must have one label per record, {len(scores.values)}, got shape {groups.shape}")
+    names, place = np.unique(groups, return_inverse=True)
+    outside = [scores.values[~member, t] for t, member in enumerate(scores.member.T)]
+    flagged = scores.values > np.array([threshold_at_fpr(values, fpr) for values in outside])
+    caught = (flagged & scores.member).sum(axis=1).astype(np.float64)
+    trials = scores.member.sum(axis=1).astype(np.float64)
+    shuffles = _shuffled_rates(place, caught, trials, len(names), permutations, np.random.default_rng(seed))
+    rate = _rates(place, caught, trials, len(names))
+    p_values, gap, gap_p = _tests(rate, shuffles)
+    metrics = [
+        _one_group(scores, flagged, place == g, str(name), clusters, fpr, float(p), float(adjusted))
+        for g, (name, p, adjusted) in enumerate(zip(names, p_values, holm(p_values), strict=True))
+    ]
+    return GroupTable(fpr=fpr, groups=tuple(metrics), largest_gap=gap, largest_gap_p_value=gap_p)
+
+
+def holm(p: Sequence[float] | Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
+    """Holm's adjusted p-values: named below alpha, the chance of any false name is at most alpha. NaN stays."""
+    values = np.asarray(p, dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(values[known])]
+    adjusted = np.full(len(values), np.nan)
+    steps = values[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def _rates(place: np.ndarray, caught: np.ndarray, trials: np.ndarray, groups: int) -> Float[np.ndarray, " groups"]:
+    """Share caught, over all targets that trained on a record of the group; NaN where there is none."""
+    count = np.bincount(place, weights=trials, minlength=groups)
+    total = np.bincount(place, weights=caught, minlength=groups)
+    rates: np.ndarray = np.divide(total, count, out=np.full(groups, np.nan), where=count > 0)
+    return rates
+
+
+def _shuffled_rates(
+    place: np.ndarray, caught: np.ndarray, trials: np.ndarray, groups: int, permutations: int, rng: np.random.Generator
+) -> Float[np.ndarray, "permutations groups"]:
+    return np.stack([_rates(rng.permutation(place), caught, trials, groups) for _ in range(permutations)])
+
+
+def _tests(
+    rate: Float[np.ndarray, " groups"], shuffles: Float[np.ndarray, "permutations groups"]
+) -> tuple[Float[np.ndarray, " groups"], float, float]:
+    """Two-sided p-value of each group, the largest gap and its p-value; the observed labels count as one shuffle."""
+    if len(rate) < 2:
+        return np.full(len(rate), np.nan), float("nan"), float("nan")
+    everyone = np.vstack([rate[None], shuffles])
+    # for one group the distance from what shuffles give on average orders as the distance from the rest does
+    known = ~np.isnan(everyone).any(axis=0)
+    distance = np.abs(everyone - np.where(known, everyone, 0.0).mean(axis=0))
+    p = np.where(known, (distance >= distance[0] - 1e-12).mean(axis=0), np.nan)
+    if known.sum() < 2:
+        return p, float("nan"), float("nan")
+    gaps = np.ptp(everyone[:, known], axis=1)
+    return p, float(gaps[0]), float((gaps >= gaps[0] - 1e-12).mean())
+
+
+def _one_group(
+    scores: Scores,
+    flagged: np.ndarray,
+    mine: np.ndarray,
+    name: str,
+    clusters: np.ndarray,
+    fpr: float,
+    p_value: float,
+    adjusted: float,
+) -> GroupMetrics:
+    member = scores.member[mine]
+    members, non_members = member.sum(axis=0), (~member).sum(axis=0)
+    complete = bool((members > 0).all() and (non_members > 0).all())
+    columns = list(zip(scores.values[mine].T, member.T, strict=True))
+    own = [tpr_at_fpr(values, side, fpr) for values, side in columns] if complete else []
+
+    def rate(side: np.ndarray) -> MeanInterval | None:
+        if not side.any(axis=0).all():
+            return None
+        counts = zip((flagged[mine] & side).sum(axis=0), side.sum(axis=0), strict=True)
+        return _mean([clopper_pearson(int(k), int(n)) for k, n in counts], clusters)
+
+    return GroupMetrics(
+        group=name,
+        records=int(mine.sum()),
+        members=float(members.mean()),
+        non_members=float(non_members.mean()),
+        auc=_mean([auc_interval(values, side) for values, side in columns], clusters) if complete else None,
+        tpr_common=rate(member),
+        fpr_common=rate(~member),
+        tpr_own=_mean(own, clusters) if complete else None,
+        own_resolvable=complete and all(estimate.resolvable for estimate in own),
+        p_value=p_value,
+        p_value_holm=adjusted,
+    )
+
+
+def _mean(intervals: Sequence[Interval | TprEstimate], clusters: np.ndarray) -> MeanInterval:
+    return mean_over_targets(list(intervals), clusters)

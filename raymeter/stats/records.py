@@ -1,0 +1,138 @@
+"""Per-record statistics: false discoveries, coin flips, how often caught, how stable the rank."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy import stats
+
+from raymeter.errors import SignalError
+from raymeter.schema import Scores
+from raymeter.stats.risk import mean_where, risk_rank
+from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
+
+DRAWS_AT_ONCE = 16
+FEWEST_FLIPS = 6  # of fewer trials not even a unanimous outcome rejects a fair coin at 5 %
+
+
+def benjamini_hochberg(p: Float[np.ndarray, " examples"], fdr: float = 0.05) -> Bool[np.ndarray, " examples"]:
+    """Records that may be named with an expected share of false ones of at most `fdr`; NaN p is never named.
+
+    Raises:
+        SignalError: fdr is not in (0, 1).
+
+    References:
+        Benjamini and Hochberg, JRSS B 57 (1995).
+    """
+    if not 0 < fdr < 1:
+        raise SignalError(f"fdr must be in (0, 1), got {fdr}")
+    known = ~np.isnan(p)
+    named = np.zeros(len(p), dtype=bool)
+    if known.any():
+        named[known] = stats.false_discovery_control(p[known]) <= fdr
+    return named
+
+
+def caught_counts(
+    scores: Scores, fpr: float
+) -> tuple[Int64[np.ndarray, " examples"], Int64[np.ndarray, " examples"], bool]:
+    """In how many targets that trained on a record it exceeds their threshold at the rate, out of how many.
+
+    The last value says whether every target can resolve the rate (fpr * non-members >= 1).
+    """
+    outside = [scores.values[~member, t] for t, member in enumerate(scores.member.T)]
+    thresholds = np.array([threshold_at_fpr(values, fpr) for values in outside])
+    resolvable = all(fpr == 0 or allowed_false_positives(fpr, len(values)) >= 1 for values in outside)
+    caught = ((scores.values > thresholds) & scores.member).sum(axis=1)
+    return caught.astype(np.int64), scores.member.sum(axis=1).astype(np.int64), resolvable
+
+
+def flip_rate(
+    caught: Int64[np.ndarray, " examples"], trials: Int64[np.ndarray, " examples"]
+) -> Float[np.ndarray, " examples"]:
+    """Chance that two targets that trained on a record disagree about it: 2 k (B - k) / (B (B - 1)); NaN if B < 2.
+
+    References:
+        Hayes et al., NeurIPS 2025, arXiv:2505.18773.
+    """
+    pairs = trials * (trials - 1)
+    rate: np.ndarray = np.divide(
+        2.0 * caught * (trials - caught), pairs, out=np.full(len(trials), np.nan), where=trials > 1
+    )
+    return rate
+
+
+def coin_flip(
+    caught: Int64[np.ndarray, " examples"], trials: Int64[np.ndarray, " examples"], alpha: float = 0.05
+) -> tuple[Bool[np.ndarray, " examples"], Bool[np.ndarray, " examples"]]:
+    """Whether decisions about a record cannot be told from a coin's, and whether that question has an answer.
+
+    A record is a coin flip where the exact two-sided binomial test of 1/2 does not reject: which of the
+    targets catch it is then a matter of their seeds. With fewer than six trials no outcome rejects, and the
+    second array is False.
+
+    References:
+        Hayes et al., NeurIPS 2025, arXiv:2505.18773 (at 127 trials the region starts at k = 52, a flip
+        rate of 0.4874).
+    """
+    fewer = np.minimum(caught, trials - caught)
+    p = np.minimum(2 * stats.binom.cdf(fewer, np.maximum(trials, 1), 0.5), 1.0)
+    defined = trials >= FEWEST_FLIPS
+    return (p >= alpha) & defined, defined
+
+
+def rank_intervals(
+    scores: Scores,
+    clusters: Int64[np.ndarray, " targets"],
+    seed: int,
+    draws: int = 200,
+    confidence: float = 0.9,
+) -> tuple[Float[np.ndarray, " examples"], Float[np.ndarray, " examples"]]:
+    """Between which ranks a record stays when the audit's targets are drawn anew (bootstrap over clusters).
+
+    Ranks are those of `risk_rank`. With one cluster there is nothing to draw from: both ends are NaN.
+    """
+    names, place = np.unique(clusters, return_inverse=True)
+    records = len(scores.values)
+    if len(names) < 2:
+        return np.full(records, np.nan), np.full(records, np.nan)
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, place].T.astype(np.float64)
+    inside, outside = scores.member.astype(np.float64), (~scores.member).astype(np.float64)
+    ranks = np.empty((records, draws), dtype=np.int32)
+    for start in range(0, draws, DRAWS_AT_ONCE):
+        weight = times[:, start : start + DRAWS_AT_ONCE]
+        mean_in, mean_out = (_weighted(scores.values, side, weight) for side in (inside, outside))
+        for draw in range(weight.shape[1]):
+            ranks[:, start + draw] = risk_rank(mean_in[:, draw], mean_out[:, draw])
+    low, high = np.quantile(ranks, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+    return low, high
+
+
+def top_overlap(scores: Scores, clusters: Int64[np.ndarray, " targets"], most: int) -> float:
+    """Jaccard overlap of the `most` riskiest records in two halves of the audit's targets; NaN with one cluster.
+
+    Clusters take turns, so that both halves are of the same size or differ by one. 1: both name the same
+    records; names drawn at random overlap by about most / (2 * records).
+
+    References:
+        Report of the overlap across seeds: arXiv:2603.07567.
+    """
+    names, place = np.unique(clusters, return_inverse=True)
+    if len(names) < 2:
+        return float("nan")
+    tops = []
+    for half in (0, 1):
+        mine = place % 2 == half
+        values, member = scores.values[:, mine], scores.member[:, mine]
+        rank = risk_rank(mean_where(values, member), mean_where(values, ~member))
+        tops.append(set(np.flatnonzero(rank <= most).tolist()))
+    return len(tops[0] & tops[1]) / len(tops[0] | tops[1])
+
+
+def _weighted(values: np.ndarray, side: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Means over targets on one side with weights per draw, NaN where no weight is left."""
+    count = side @ weight
+    total = (values * side) @ weight
+    means: np.ndarray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from raymeter.analysis import analyse
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, load_config
 from raymeter.console import StageConsole, guarded
@@ -22,17 +23,13 @@ from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.preflight import check_fit, make_audit_split
 from raymeter.provenance import identity, provenance
-from raymeter.report import WRITERS, console_table, verdict, write_report
+from raymeter.report import WRITERS, console_table, remarks, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
 from raymeter.schema import AuditResult
-from raymeter.scoring import score_all, thresholds_of_all
 from raymeter.signals import KINDS
 from raymeter.split import model_seed
-from raymeter.stats import compare_attacks, compare_thresholds, dependent_targets, pooled_auc, summarise
 from raymeter.store import RunStore
 from raymeter.train import train_references
-
-TRANSFERRED_FPRS = (0.01, 0.001)
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -49,24 +46,10 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     with console.stage("Compute Membership Signals"):
         signals = collect_signals(dataset, split, records, models, config, store, console)
     with console.stage("Perform Privacy Audit"):
-        scores = score_all(signals, config.attacks)
-        attacks, table = summarise(scores, split.reference, records[0].y)
-        clusters = dependent_targets(split.reference, split.targets)
-        thresholds = thresholds_of_all(signals, config.attacks, TRANSFERRED_FPRS)
-        attacks = tuple(
-            replace(
-                attack,
-                thresholds=compare_thresholds(attack.scores, thresholds[attack.name], TRANSFERRED_FPRS, clusters),
-                pooled_auc=pooled_auc(attack.scores),
-            )
-            for attack in attacks
-        )
-        result = AuditResult(
-            attacks,
-            table,
-            console.timings,
-            provenance(config, dataset, models, describe_cluster()),
-            comparisons=compare_attacks(scores, clusters),
+        result = replace(
+            analyse(config, dataset, split, signals),
+            timings=console.timings,
+            provenance=provenance(config, dataset, models, describe_cluster()),
         )
     store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
     writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
@@ -88,7 +71,8 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
         result = run(config, store, console)
         console.console.print()
         console.console.print(console_table(result))
-        console.console.print(verdict(result), markup=False)
+        for line in (verdict(result), *remarks(result)):
+            console.console.print(line, markup=False)
         console.console.print(f"Report: {store.uri}/{config.audit.report_log}", markup=False)
     return result
 

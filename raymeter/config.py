@@ -77,6 +77,13 @@ class AuditSection(_Section):
     population_size: int | None = Field(
         None, ge=1, description="Number of records that no model trains on; by default at most 10000"
     )
+    groups: str | None = Field(
+        None,
+        min_length=1,
+        description="CSV or Parquet file with columns id and group: risk per group as well as per class",
+    )
+    power_curve: bool = Field(True, description="Also say what fewer reference models would have found")
+    blind_baseline: bool = Field(True, description="Also ask a model-free classifier, and warn where it beats chance")
     views: tuple[View, ...] | None = Field(
         None, strict=False, min_length=1, description="Views per record; by default identity and mirror for images"
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
 from raymeter.attacks.lira import Law, predictive_law, shared_prior
-from raymeter.attacks.moments import blocks, moments, require_kind, require_references
+from raymeter.attacks.moments import Moments, blocks, moments, require_kind, require_references
 from raymeter.schema import SignalMatrix
+from raymeter.stats import benjamini_hochberg
 
 NEARLY_EQUAL = 1e-9  # relative difference of two precisions below which the likelihood ratio is linear
+FDR = 0.05  # expected share of false names among the records at risk
 LARGEST_P = 0.999  # a p-value of 1 has an infinite Cauchy deviate and would silence all others
 
 
@@ -26,7 +30,10 @@ def record_p_values(signals: SignalMatrix) -> Float[np.ndarray, "examples target
         signals: Kind logit_gap. Several queries are averaged first.
 
     Returns:
-        P-values in [0, 1], uniform for records that the target was not trained on.
+        P-values in [0, 1], about uniform for records that the target was not trained on, where training on
+        them has an effect. Where it has none the direction of the effect is a guess made from the same
+        references, and p-values below 5 % come up more often (6.5 % of them with 64 models, 8 % with 16): to
+        name records at risk, use `leak_p_values`, which has its level.
 
     Raises:
         SignalError: A record lacks an IN or an OUT reference (it is named), or another kind of signal.
@@ -40,6 +47,7 @@ def record_p_values(signals: SignalMatrix) -> Float[np.ndarray, "examples target
         require_references(signals, side, 1, "p-values")
     averaged = signals.values.mean(axis=2, dtype=np.float64)
     priors = {side: shared_prior(signals, averaged, side) for side in ("in", "out")}
+    priors = {side: replace(prior, pooled=prior.unbiased) for side, prior in priors.items()}
     found = np.empty((len(averaged), len(signals.targets)))
     for rows in blocks(signals):
         sides = {"in": signals.member[rows], "out": ~signals.member[rows]}
@@ -74,6 +82,44 @@ def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -
     return np.clip(np.where(is_linear, one_root, two_roots), 0.0, 1.0)
 
 
+def leak_p_values(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
+    """Probability of such a rise of a record's signals by training on it, if training on it has no effect.
+
+    One-sided Student's t-test of the record's signals under the models that trained on it against those
+    under the models that did not, over all models, with a common variance: without an effect they are all
+    alike. NaN where a side has no model, or fewer than three models in all, or nothing varies.
+
+    Args:
+        signals: Kind logit_gap. Several queries are averaged first.
+    """
+    require_kind(signals, "logit_gap", "p-values")
+    inside, outside = _all_models(signals)
+    freedom = inside.count + outside.count - 2
+    defined = (inside.count > 0) & (outside.count > 0) & (freedom > 0) & (inside.squares + outside.squares > 0)
+    variance = np.where(defined, (inside.squares + outside.squares) / np.maximum(freedom, 1), 1.0)
+    error = np.sqrt(variance * (1 / np.maximum(inside.count, 1) + 1 / np.maximum(outside.count, 1)))
+    tail = special.stdtr(np.maximum(freedom, 1), (outside.mean - inside.mean) / error)
+    found: np.ndarray = np.where(defined, tail, np.nan)[:, 0]
+    return found
+
+
+def record_columns(signals: SignalMatrix, fdr: float = FDR) -> dict[str, np.ndarray]:
+    """What the table of records says of each record whatever the attack.
+
+    Returns:
+        `d_prime`; `p_value` (see `leak_p_values`); `at_risk`, named by Benjamini and Hochberg at `fdr`;
+        `membership_p_value` (see `record_p_values`), combined over the targets that trained on the record.
+    """
+    p = leak_p_values(signals)
+    membership = combined_p_values(record_p_values(signals), signals.member[:, signals.targets])
+    return {
+        "d_prime": d_prime(signals),
+        "p_value": p,
+        "at_risk": benjamini_hochberg(p, fdr),
+        "membership_p_value": membership,
+    }
+
+
 def combined_p_values(
     p: Float[np.ndarray, "examples targets"], member: Bool[np.ndarray, "examples targets"]
 ) -> Float[np.ndarray, " examples"]:
@@ -102,12 +148,17 @@ def d_prime(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
 
     NaN where a side has fewer than two models, or where nothing varies.
     """
-    everyone = np.ones((1, signals.values.shape[1]), dtype=bool)
-    averaged = signals.values.mean(axis=2, dtype=np.float64)
-    inside, outside = (moments(averaged, side, everyone) for side in (signals.member, ~signals.member))
+    inside, outside = _all_models(signals)
     enough = (inside.count > 1) & (outside.count > 1)
     variance = inside.squares / np.maximum(inside.count - 1, 1) + outside.squares / np.maximum(outside.count - 1, 1)
     defined = enough & (variance > 0)
     gap = inside.mean - outside.mean
     found: np.ndarray = np.where(defined, gap / np.sqrt(np.where(defined, variance, 2.0) / 2), np.nan)[:, 0]
     return found
+
+
+def _all_models(signals: SignalMatrix) -> tuple[Moments, Moments]:
+    """Moments of each record's signals, averaged over queries, under the models that did and did not train on it."""
+    everyone = np.ones((1, signals.values.shape[1]), dtype=bool)
+    averaged = signals.values.mean(axis=2, dtype=np.float64)
+    return moments(averaged, signals.member, everyone), moments(averaged, ~signals.member, everyone)

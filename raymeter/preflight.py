@@ -7,6 +7,7 @@ import torch
 
 from raymeter.attacks import require_blind
 from raymeter.config import AuditConfig
+from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, SignalError
 from raymeter.fit import CROP_PADDING, as_tensor, normalise
 from raymeter.models import build_model
@@ -40,6 +41,8 @@ def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
 def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
     """Find out before any work what would fail after it: a model, views or attacks that do not suit the audit."""
     config.views(dataset.is_image)
+    if config.audit.groups:
+        load_groups(config.audit.groups, split.audit_ids)
     if config.train.augment != "none" and not dataset.is_image:
         raise ConfigError(f"train.augment: {config.train.augment} is for images; use none with {dataset.name}")
     if config.train.augment == "mirror_crop" and min(dataset.x.shape[2:]) <= CROP_PADDING:

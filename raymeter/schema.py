@@ -383,6 +383,24 @@ class GroupTable:
 
 
 @dataclass(frozen=True)
+class BlindAnswer:
+    """How well a classifier that sees no model answers one question about membership."""
+
+    question: str
+    classifier: str
+    auc: Interval
+    records: int
+
+
+@dataclass(frozen=True)
+class BlindResult:
+    """All answers of the blind baseline; `warns` where one is better than chance."""
+
+    answers: tuple[BlindAnswer, ...]
+    warns: bool
+
+
+@dataclass(frozen=True)
 class AuditResult:
     """What an audit found: metrics per attack, one table row per record, where it came from."""
 
@@ -392,7 +410,10 @@ class AuditResult:
     provenance: Mapping[str, Any]
     comparisons: tuple[Comparison, ...] = ()
     power: Mapping[str, tuple[PowerPoint, ...]] = field(default_factory=dict)
-    groups: Mapping[str, Mapping[str, GroupTable]] = field(default_factory=dict)
+    groups: Mapping[str, GroupTable] = field(default_factory=dict)
+    grouped_attack: str = ""
+    blind: BlindResult | None = None
+    top_overlap: Mapping[str, float] = field(default_factory=dict)
 
 
 def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:

@@ -131,11 +131,15 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
 
 @dataclass(frozen=True)
 class Prior:
-    """What all records of one side say together, per target."""
+    """What all records of one side say together, per target.
+
+    `pooled` divides the squares within records by their number, as LiRA does; `unbiased` by the degrees of freedom.
+    """
 
     mean: Float[np.ndarray, " targets"]
     pooled: Float[np.ndarray, " targets"]
     overall: Float[np.ndarray, " targets"]
+    unbiased: Float[np.ndarray, " targets"]
 
 
 def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> Prior | None:
@@ -165,7 +169,8 @@ def shared_prior(signals: SignalMatrix, values: Float[np.ndarray, "examples mode
     # With one reference a record nothing tells how far one record's signals spread; the spread of all
     # signals of the side is then the honest stand-in, where zero would be a claim of certainty.
     pooled = np.where(freedom > 0, within / count, overall / count)
-    return Prior(mean, pooled, overall / count)
+    unbiased = np.where(freedom > 0, within / np.maximum(freedom, 1), overall / count)
+    return Prior(mean, pooled, overall / count, unbiased)
 
 
 def _side(member: Bool[np.ndarray, "examples models"], side: str) -> Bool[np.ndarray, "examples models"]:

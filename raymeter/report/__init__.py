@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from raymeter.report.console import console_table, verdict
+from raymeter.report.console import console_table, remarks, verdict
 from raymeter.report.files import (
     File,
     write_averages,
+    write_groups,
     write_metrics,
+    write_power,
     write_records,
     write_targets,
     write_timings,
 )
 from raymeter.report.pictures import write_pictures
+from raymeter.report.power import write_power_picture
 from raymeter.schema import AuditResult
 
-__all__ = ["WRITERS", "console_table", "verdict", "write_report"]
+__all__ = ["WRITERS", "console_table", "remarks", "verdict", "write_report"]
 
 # In this order. metrics comes last: where metrics.json is, the report is complete.
 WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
@@ -24,6 +27,9 @@ WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
     "targets": write_targets,
     "records": write_records,
     "averages": write_averages,
+    "power": write_power,
+    "power_picture": write_power_picture,
+    "groups": write_groups,
     "timings": write_timings,
     "metrics": write_metrics,
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from raymeter.schema import AttackResult, AuditResult, MeanInterval
+from raymeter.schema import AttackResult, AuditResult, BlindResult, MeanInterval, PowerPoint
 
 NOT_RESOLVABLE = "not resolvable"
 
@@ -67,6 +68,42 @@ def verdict(result: AuditResult) -> str:
     if best.auc.high < 0.5:
         return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
     return f"No attack did measurably better than chance ({overall})."
+
+
+def remarks(result: AuditResult) -> list[str]:
+    """What else a reader of the figures must know, one line each: named records, references, a baseline that sees."""
+    lines = []
+    if "at_risk" in result.records:
+        named, all_records = int(np.sum(result.records["at_risk"])), len(result.records["id"])
+        lines.append(
+            f"Records at risk: {named} of {all_records} are named at a false discovery rate of 5 % "
+            "(at_risk in records.parquet)."
+        )
+    rising = [name for name, points in result.power.items() if _still_rising(points)]
+    if rising:
+        lines.append(f"More reference models would find more: {', '.join(rising)} still rose with the last ones.")
+    if result.blind is not None and result.blind.warns:
+        lines.append(f"Warning: {blind_warning(result.blind)}.")
+    return lines
+
+
+def _still_rising(points: tuple[PowerPoint, ...]) -> bool:
+    """Whether the last doubling of references added more than a tenth of what is above chance, beyond the interval."""
+    if len(points) < 2:
+        return False
+    before, last = points[-2].auc, points[-1].auc
+    gain = last.estimate - before.estimate
+    return gain > 0.1 * (last.estimate - 0.5) and before.high < last.estimate
+
+
+def blind_warning(result: BlindResult) -> str:
+    """What the best answer of the blind baseline was, and what that means."""
+    worst = max((answer for answer in result.answers if answer.auc.low > 0.5), key=lambda answer: answer.auc.estimate)
+    return (
+        f"a {worst.classifier} that sees no model tells {worst.question} with AUC {worst.auc.estimate:.3f} "
+        f"[{worst.auc.low:.3f}, {worst.auc.high:.3f}]; the records differ in what they are, and part of what the "
+        "attacks find may be that"
+    )
 
 
 def _resolvable_rates(attack: AttackResult) -> list[str]:

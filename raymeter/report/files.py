@@ -34,6 +34,10 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
     content = {
         "attacks": {attack.name: _attack_metrics(attack) for attack in result.attacks},
         "comparisons": result.comparisons,
+        "power": result.power,
+        "groups": {"attack": result.grouped_attack, **result.groups},
+        "blind_baseline": result.blind,
+        "overlap_of_the_100_riskiest_records_in_two_halves_of_the_targets": result.top_overlap,
         "timings": result.timings,
         "provenance": result.provenance,
     }
@@ -94,6 +98,39 @@ def write_targets(result: AuditResult) -> Iterator[File]:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         yield f"exp/attack_result_{position}.npz", buffer.getvalue()
+
+
+def write_power(result: AuditResult) -> Iterator[File]:
+    """power.csv: AUC and TPR of every attack with fewer references per target; nothing where there is no curve."""
+    if not result.power:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["attack", "references", *_named("auc"), "fpr", *_named("tpr"), "tpr_resolvable"])
+    for attack, points in result.power.items():
+        for point in points:
+            row = [*_values(point.auc), point.fpr, *_values(point.tpr), point.resolvable]
+            writer.writerow(plain([attack, point.references, *row]))
+    yield "power.csv", text.getvalue().encode()
+
+
+def write_groups(result: AuditResult) -> Iterator[File]:
+    """groups.csv: one row per group of each grouping, under the main attack; what is not defined stays empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    rates = ("auc", "tpr_common", "fpr_common", "tpr_own")
+    header = ["grouping", "attack", "group", "records", "members", "non_members", "fpr"]
+    writer.writerow([*header, *sum((_named(rate) for rate in rates), []), "own_resolvable", "p_value", "p_value_holm"])
+    for grouping, table in result.groups.items():
+        for group in table.groups:
+            row: list[Any] = [grouping, result.grouped_attack, group.group, group.records]
+            row += [group.members, group.non_members, table.fpr]
+            for rate in rates:
+                mean = getattr(group, rate)
+                row += [None] * 4 if mean is None else _values(mean)
+            writer.writerow(plain([*row, group.own_resolvable, group.p_value, group.p_value_holm]))
+    if result.groups:
+        yield "groups.csv", text.getvalue().encode()
 
 
 def write_timings(result: AuditResult) -> Iterator[File]:

@@ -11,11 +11,13 @@ from scipy.sparse.csgraph import connected_components
 
 from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
 from raymeter.stats.auc import auc_interval
+from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals
 from raymeter.stats.risk import mean_where, risk_rank
-from raymeter.stats.tpr import threshold_at_fpr, tpr_at_fpr
+from raymeter.stats.tpr import tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)
-CAUGHT_FPR = 0.01
+CAUGHT_FPRS = {0.01: "1pct", 0.001: "0.1pct"}
+COIN_FPR = 0.01
 
 
 def summarise(
@@ -23,6 +25,7 @@ def summarise(
     reference: Bool[np.ndarray, "targets models"],
     labels: Int64[np.ndarray, " examples"] | None,
     fprs: Sequence[float] = FPRS,
+    seed: int = 0,
 ) -> tuple[tuple[AttackResult, ...], dict[str, np.ndarray]]:
     """Metrics of every attack, and the table of records.
 
@@ -32,12 +35,15 @@ def summarise(
             trained on dependent data and count as one when the mean's interval is computed.
         labels: Class of each record, if known.
         fprs: False-positive rates at which the true-positive rate is reported.
+        seed: Of the rank intervals.
 
     Returns:
-        The results in the order of `scores`, and columns `id`, `label` and per attack
+        The results in the order of `scores`, and columns `id`, `label`, `targets_in` and per attack
         `<attack>_mean_in`, `<attack>_mean_out` (mean score over targets that did and did not train on
-        the record), `<attack>_caught_at_1pct` (share of the targets that trained on it whose 1 % FPR
-        threshold it exceeds) and `<attack>_rank` (1 = most at risk, see `risk_rank`).
+        the record), `<attack>_caught_at_1pct` and `_caught_at_0.1pct` (share of the targets that trained
+        on it whose threshold at that FPR it exceeds; NaN where the rate is not resolvable),
+        `<attack>_flip_rate` and `_coin_flip` (at 1 %, masked with fewer than six such targets),
+        `<attack>_rank` (1 = most at risk, see `risk_rank`), `_rank_low` and `_rank_high` (90 %).
 
     Raises:
         SignalError: A target has no members or no non-members among the records, or a score is NaN.
@@ -49,7 +55,8 @@ def summarise(
         table["label"] = labels
     table["targets_in"] = scores[0].member.sum(axis=1)
     for attack in scores:
-        table |= {f"{attack.attack}_{name}": column for name, column in _record_columns(attack).items()}
+        columns = _record_columns(attack, clusters, seed)
+        table |= {f"{attack.attack}_{name}": column for name, column in columns.items()}
     return results, table
 
 
@@ -109,16 +116,17 @@ def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float
     )
 
 
-def _record_columns(scores: Scores) -> dict[str, np.ndarray]:
+def _record_columns(scores: Scores, clusters: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     member = scores.member
-    thresholds = np.array(
-        [threshold_at_fpr(scores.values[~member[:, t], t], CAUGHT_FPR) for t in range(member.shape[1])]
-    )
-    mean_in = mean_where(scores.values, member)
-    mean_out = mean_where(scores.values, ~member)
-    return {
-        "mean_in": mean_in,
-        "mean_out": mean_out,
-        "caught_at_1pct": mean_where((scores.values > thresholds).astype(np.float64), member),
-        "rank": risk_rank(mean_in, mean_out),
-    }
+    mean_in, mean_out = mean_where(scores.values, member), mean_where(scores.values, ~member)
+    columns = {"mean_in": mean_in, "mean_out": mean_out}
+    for fpr, name in CAUGHT_FPRS.items():
+        caught, trials, resolvable = caught_counts(scores, fpr)
+        share = np.divide(caught, trials, out=np.full(len(trials), np.nan), where=(trials > 0) & resolvable)
+        columns[f"caught_at_{name}"] = share
+        if fpr == COIN_FPR:
+            flips, defined = coin_flip(caught, trials)
+            columns["flip_rate"] = flip_rate(caught, trials)
+            columns["coin_flip"] = np.ma.masked_array(flips, mask=~defined)
+    low, high = rank_intervals(scores, clusters, seed)
+    return columns | {"rank": risk_rank(mean_in, mean_out), "rank_low": low, "rank_high": high}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raymeter.exposure import combined_p_values, record_p_values
+from raymeter.exposure import leak_p_values, record_p_values
 from raymeter.schema import Scores, SignalMatrix
 from raymeter.split import pair_reference
 from raymeter.stats import benjamini_hochberg, group_metrics
@@ -24,35 +24,39 @@ def signals(seed: int, models: int, leak: np.ndarray | float = 0.0) -> SignalMat
     return SignalMatrix("logit_gap", values.astype(np.float32)[:, :, None], member, pair_reference(models))
 
 
-@pytest.mark.parametrize("models", [8, 16, 64])
-def test_record_p_values_are_uniform_where_nothing_leaks(models):
-    """Over 10 audits the distribution is within .03 of the uniform one, and 5 % of p-values are near 5 %."""
-    p = np.concatenate([record_p_values(signals(seed, models)).ravel() for seed in range(10)])
-    assert stats.kstest(p, "uniform").statistic < 0.03
-    assert abs((p < 0.05).mean() - 0.05) < 0.01
-    assert abs((p < 0.01).mean() - 0.01) < 0.005
+@pytest.mark.parametrize(("models", "most"), [(8, 0.08), (16, 0.065), (64, 0.055)])
+def test_membership_p_values_are_uniform_for_non_members(models, most):
+    """Where training has an effect, 5 % of the records that a target did not train on are below 5 %."""
+    found = [signals(seed, models, leak=1.5) for seed in range(8)]
+    p = np.concatenate([record_p_values(each)[~each.member] for each in found])
+    assert 0.035 < (p < 0.05).mean() < most
+    assert stats.kstest(p, "uniform").statistic < 0.06
 
 
-@pytest.mark.parametrize("models", [8, 16, 64])
-def test_combined_p_values_keep_their_level(models):
-    """At most about 5 % (1 %) of records that do not leak have a combined p-value below 5 % (1 %)."""
-    found = [signals(seed, models) for seed in range(10)]
-    p = np.concatenate([combined_p_values(record_p_values(each), each.member) for each in found])
-    assert 0.02 < (p < 0.05).mean() < 0.065
-    assert (p < 0.01).mean() < 0.016
+def test_membership_p_values_are_no_level_test_of_a_leak():
+    """Without any effect their direction is a guess, and they are small too often: why records are not named by them."""
+    p = np.concatenate([record_p_values(signals(seed, 16)).ravel() for seed in range(8)])
+    assert 0.06 < (p < 0.05).mean() < 0.1
+
+
+@pytest.mark.parametrize("models", [4, 8, 16, 64])
+def test_leak_p_values_keep_their_level(models):
+    """Where training on a record has no effect, p-values are uniform, with few models too."""
+    p = np.concatenate([leak_p_values(signals(seed, models)) for seed in range(20)])
+    assert stats.kstest(p, "uniform").statistic < 0.02
+    assert abs((p < 0.01).mean() - 0.01) < 0.004
 
 
 def test_named_records_are_rarely_false():
-    """One in ten records leaks: at an FDR of 10 % the share of false names stays near or below, and most are found."""
+    """One in ten records leaks: at an FDR of 10 % about that share of the names is false, and most are found."""
     truth = np.arange(RECORDS) < 50
     false, found = [], []
-    for seed in range(10):
-        each = signals(seed, 16, leak=np.where(truth, 5.0, 0.0))
-        named = benjamini_hochberg(combined_p_values(record_p_values(each), each.member), 0.1)
+    for seed in range(40):
+        named = benjamini_hochberg(leak_p_values(signals(seed, 16, leak=np.where(truth, 3.0, 0.0))), 0.1)
         false.append((named & ~truth).sum() / max(named.sum(), 1))
         found.append(named[truth].mean())
-    assert np.mean(false) < 0.13
-    assert np.mean(found) > 0.5
+    assert np.mean(false) < 0.115
+    assert np.mean(found) > 0.9
 
 
 def test_groups_alike_are_told_apart_as_often_as_chance_has_it():

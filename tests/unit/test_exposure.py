@@ -8,7 +8,7 @@ from oracles import references
 from scipy import stats
 
 from raymeter.errors import SignalError
-from raymeter.exposure import combined_p_values, d_prime, record_p_values
+from raymeter.exposure import combined_p_values, d_prime, leak_p_values, record_p_values
 from raymeter.schema import SignalMatrix
 from raymeter.split import pair_reference
 
@@ -31,7 +31,7 @@ def laws(found: SignalMatrix, record: int, t: int):
             [float(found.values[r, m, 0]) for m in references(found, r, t, side)] for r in range(len(found.values))
         ]
         everything = np.concatenate(groups)
-        pooled = sum(np.var(group) * len(group) for group in groups) / len(everything)
+        pooled = sum(np.var(group) * len(group) for group in groups) / (len(everything) - len(groups))
         sample, n = np.array(groups[record]), len(groups[record])
         kappa, alpha = 0.05 + n, 2 + n / 2
         beta = pooled + 1e-12 + 0.5 * n * sample.var()
@@ -126,6 +126,25 @@ def test_d_prime_matches_a_loop():
         inside, outside = values[found.member[record]], values[~found.member[record]]
         expected = (inside.mean() - outside.mean()) / np.sqrt((inside.var(ddof=1) + outside.var(ddof=1)) / 2)
         assert got[record] == pytest.approx(expected)
+
+
+def test_leak_p_values_are_student_s():
+    """SciPy's one-sided two-sample t-test, record by record."""
+    found = signals(queries=2)
+    got = leak_p_values(found)
+    for record in range(12):
+        values, member = found.values[record].mean(axis=1, dtype=np.float64), found.member[record]
+        expected = stats.ttest_ind(values[member], values[~member], alternative="greater").pvalue
+        assert got[record] == pytest.approx(expected, rel=1e-9)
+
+
+def test_leak_p_values_are_undefined_without_spread_or_a_side():
+    """Constant signals, and a record that every model trained on, have none."""
+    found = signals(records=3)
+    found.values[0] = 1.0
+    found.member[1] = True
+    got = leak_p_values(found)
+    assert np.isnan(got[:2]).all() and 0 < got[2] < 1
 
 
 def test_d_prime_is_undefined_without_spread_or_with_one_model():

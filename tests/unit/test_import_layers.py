@@ -13,13 +13,13 @@ PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
     {"errors", "schema", "leases", "explain"},
     {"split", "attacks", "stats"},
-    {"power", "exposure"},
+    {"power", "exposure", "blind"},
     {"data", "models", "fit", "signals"},
     {"config", "store", "report", "console"},
     {"provenance", "preflight"},
     {"workers"},
     {"slot"},
-    {"runtime", "train", "collect", "scoring"},
+    {"runtime", "train", "collect", "scoring", "analysis"},
     {"audit", "sweep"},
     {"cli"},
 ]

@@ -70,7 +70,7 @@ def test_mean_over_targets_without_spread_is_not_a_point():
 
 
 def test_summarise_keys_and_columns():
-    """Rates are keyed by their shortest text, and every attack adds its four columns."""
+    """Rates are keyed by their shortest text, and every attack adds its columns."""
     results, records = summarise([scores(), scores(attack="rmia")], pair_reference(4), np.zeros(300, dtype=np.int64))
     assert [result.name for result in results] == ["lira", "rmia"]
     for result in results:
@@ -78,7 +78,8 @@ def test_summarise_keys_and_columns():
         assert [target.target for target in result.targets] == [0, 1, 2, 3]
         assert result.resolvable == {"0.01": True, "0.001": False, "0": True}
         assert result.targets[0].members + result.targets[0].non_members == 300
-    names = ("mean_in", "mean_out", "caught_at_1pct", "rank")
+    names = ("mean_in", "mean_out", "caught_at_1pct", "flip_rate", "coin_flip", "caught_at_0.1pct")
+    names += ("rank", "rank_low", "rank_high")
     assert list(records) == ["id", "label", "targets_in", *(f"{a}_{n}" for a in ("lira", "rmia") for n in names)]
     assert {len(column) for column in records.values()} == {300}
 

@@ -1,0 +1,66 @@
+"""Stored signals -> everything a report says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from raymeter.config import AuditConfig
+from raymeter.data.groups import load_groups
+from raymeter.exposure import record_columns
+from raymeter.schema import AuditResult, BlindResult, Dataset, Signals, Split
+from raymeter.scoring import power_of_all, score_all, thresholds_of_all
+from raymeter.split import seed_for
+from raymeter.stats import (
+    compare_attacks,
+    compare_thresholds,
+    dependent_targets,
+    group_metrics,
+    pooled_auc,
+    summarise,
+    top_overlap,
+)
+
+TRANSFERRED_FPRS = (0.01, 0.001)
+TOP_RECORDS = 100
+
+
+def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signals) -> AuditResult:
+    """Stored signals -> scores, metrics, thresholds, records, groups and the checks around them."""
+    seed, audited = config.run.random_seed, signals.audit["logit_gap"]
+    clusters = dependent_targets(split.reference, split.targets)
+    scores = score_all(signals, config.attacks)
+    attacks, table = summarise(scores, split.reference, audited.labels, seed=seed_for(seed, "rank intervals"))
+    thresholds = thresholds_of_all(signals, config.attacks, TRANSFERRED_FPRS)
+    attacks = tuple(
+        replace(
+            attack,
+            thresholds=compare_thresholds(attack.scores, thresholds[attack.name], TRANSFERRED_FPRS, clusters),
+            pooled_auc=pooled_auc(attack.scores),
+        )
+        for attack in attacks
+    )
+    main = next((one for one in attacks if getattr(config.attacks[one.name], "needs_references", True)), attacks[0])
+    groupings: dict[str, np.ndarray] = {} if audited.labels is None else {"class": audited.labels}
+    if config.audit.groups:
+        groupings["group"] = load_groups(config.audit.groups, audited.ids)
+    shuffling = seed_for(seed, "groups")
+    return AuditResult(
+        attacks=attacks,
+        records=table | record_columns(audited),
+        timings={},
+        provenance={},
+        comparisons=compare_attacks(scores, clusters),
+        power=power_of_all(signals, config.attacks, seed_for(seed, "power")) if config.audit.power_curve else {},
+        groups={name: group_metrics(main.scores, by, clusters, shuffling) for name, by in groupings.items()},
+        grouped_attack=main.name,
+        blind=_ask_blindly(dataset, split, seed) if config.audit.blind_baseline else None,
+        top_overlap={one.name: top_overlap(one.scores, clusters, TOP_RECORDS) for one in attacks},
+    )
+
+
+def _ask_blindly(dataset: Dataset, split: Split, seed: int) -> BlindResult:
+    from raymeter.blind import blind_baseline  # scikit-learn takes a second to load
+
+    return blind_baseline(dataset, split, seed_for(seed, "blind baseline"))

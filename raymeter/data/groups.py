@@ -1,0 +1,55 @@
+"""Groups of records that the user names: who is compared with whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+from pyarrow import csv, parquet
+
+from raymeter.errors import DataError
+
+
+def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
+    """The group of each audited record, as text, from a CSV or Parquet file with columns id and group.
+
+    Ids are those of records.parquet: positions in the pool. Rows of records that are not audited are
+    not read.
+
+    Raises:
+        DataError: The file cannot be read, lacks a column, names a record twice or leaves one out.
+    """
+    try:
+        table = parquet.read_table(path) if Path(path).suffix in (".parquet", ".pq") else csv.read_csv(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file") from None
+    missing = {"id", "group"} - set(table.column_names)
+    if missing:
+        raise DataError(f"audit.groups: {path} has no column {sorted(missing)[0]!r}; it needs id and group")
+    try:
+        named = table.column("id").cast(pa.int64()).to_numpy()
+        groups = np.array(table.column("group").cast(pa.string()).to_pylist(), dtype=object)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"audit.groups: {path}: {(str(error).splitlines() or [''])[0]}; ids are whole numbers"
+        ) from None
+    order = np.argsort(named, kind="stable")
+    named, groups = named[order], groups[order]
+    twice = np.flatnonzero(named[1:] == named[:-1])
+    if twice.size:
+        raise DataError(f"audit.groups: {path} names record {named[twice[0]]} twice; give each record one group")
+    place = np.searchsorted(named, ids)
+    found = (place < len(named)) & (named[np.minimum(place, len(named) - 1)] == ids) if len(named) else ids < 0
+    if not found.all():
+        raise DataError(
+            f"audit.groups: {path} has no group for {int((~found).sum())} of {len(ids)} audited records; the first is "
+            f"record {ids[np.flatnonzero(~found)[0]]}"
+        )
+    chosen = groups[place]
+    empty = [row for row, group in enumerate(chosen) if group is None]
+    if empty:
+        raise DataError(f"audit.groups: {path}: the group of record {ids[empty[0]]} is empty; name it")
+    return chosen.astype(str)

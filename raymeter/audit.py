@@ -23,6 +23,7 @@ from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.preflight import check_fit, make_audit_split
 from raymeter.provenance import identity, provenance
+from raymeter.regress import add_predictions
 from raymeter.report import WRITERS, console_table, remarks, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
 from raymeter.schema import AuditResult
@@ -45,6 +46,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         records = gather_records(dataset, split)
     with console.stage("Compute Membership Signals"):
         signals = collect_signals(dataset, split, records, models, config, store, console)
+        signals = add_predictions(config, dataset, signals, records, models, store, console)
     with console.stage("Perform Privacy Audit"):
         result = replace(
             analyse(config, dataset, split, signals),

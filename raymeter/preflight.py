@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from raymeter.attacks import require_blind
+from raymeter.attacks import regressors_of, require_blind
+from raymeter.attacks.qmia import LEVELS
 from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, SignalError
 from raymeter.fit import CROP_PADDING, as_tensor, normalise
 from raymeter.models import build_model
-from raymeter.schema import Dataset, SignalMatrix, Signals, Split
+from raymeter.schema import Dataset, QuantilePrediction, SignalMatrix, Signals, Split
 from raymeter.signals import KINDS
 from raymeter.split import make_split
 
@@ -49,6 +52,8 @@ def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
         side = CROP_PADDING + 1
         raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
     _check_model(config.train.model_name, dataset)
+    for recipe in regressors_of(list(config.attacks.values())):
+        _check_model(recipe.model, dataset)
     _check_attacks(config, split, dataset.num_classes)
 
 
@@ -77,6 +82,16 @@ def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:
     Too few models show here, and so does an attack that chooses anything with the labels of its target.
     """
     signals = _made_up_signals(split, num_classes if config.keeps_logits else None)
+    shape = (*signals.audit["logit_gap"].member[:, split.targets].shape, 1)
+    guesses = {
+        recipe.regressor: QuantilePrediction(
+            recipe.head,
+            np.zeros((*shape, 2 if recipe.head == "gaussian" else len(LEVELS)), dtype=np.float32),
+            LEVELS if recipe.head == "pinball" else (),
+        )
+        for recipe in regressors_of(list(config.attacks.values()))
+    }
+    signals = replace(signals, predicted=guesses)
     for label, attack in config.attacks.items():
         try:
             require_blind(attack, signals)

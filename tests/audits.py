@@ -12,6 +12,7 @@ from raymeter.console import Silent
 from raymeter.data import load_dataset
 from raymeter.preflight import make_audit_split
 from raymeter.provenance import identity
+from raymeter.regress import add_predictions
 from raymeter.schema import Signals
 from raymeter.store import RunStore
 from raymeter.train import train_references
@@ -30,14 +31,15 @@ def small_config(path: Path, **changes: dict) -> AuditConfig:
 
 
 def signals_of(config: AuditConfig) -> tuple[Signals, list[str]]:
-    """Train and collect on the Ray of this process; returns the signals and the lines that were said."""
+    """Train, collect and predict on the Ray of this process; returns the signals and the lines that were said."""
     store, said = RunStore.at(config.run.log_dir), Silent()
     dataset = load_dataset(config.data_spec())
     split = make_audit_split(config, dataset)
     store.claim(identity(config, dataset))
     models = train_references(dataset, split, config.train, config.cluster, store, said)
-    signals = collect_signals(dataset, split, gather_records(dataset, split), models, config, store, said)
-    return signals, said.lines
+    records = gather_records(dataset, split)
+    signals = collect_signals(dataset, split, records, models, config, store, said)
+    return add_predictions(config, dataset, signals, records, models, store, said), said.lines
 
 
 def assert_same_bits(first: Signals, second: Signals) -> None:

@@ -11,6 +11,7 @@ from raymeter.attacks.entropy import Entropy, entropy_scores
 from raymeter.attacks.lira import Lira, lira_scores
 from raymeter.attacks.loss import Loss, loss_scores
 from raymeter.attacks.population import Population, population_scores
+from raymeter.attacks.qmia import Qmia, qmia_scores
 from raymeter.attacks.rmia import Rmia, rmia_grid, rmia_scores
 from raymeter.attacks.stack import Stack, stack_scores
 from raymeter.attacks.tuning import require_blind
@@ -26,6 +27,7 @@ __all__ = [
     "Lira",
     "Loss",
     "Population",
+    "Qmia",
     "Rmia",
     "Softmax",
     "Stack",
@@ -38,13 +40,15 @@ __all__ = [
     "loss_scores",
     "population_scores",
     "population_signal",
+    "qmia_scores",
+    "regressors_of",
     "require_blind",
     "rmia_grid",
     "rmia_scores",
     "stack_scores",
 ]
 
-Attack = Loss | Entropy | Population | Calibrated | Empirical | Lira | Rmia | Base | Stack
+Attack = Loss | Entropy | Population | Calibrated | Empirical | Lira | Rmia | Base | Qmia | Stack
 
 ATTACKS: dict[str, type[Attack]] = {
     "loss": Loss,
@@ -55,5 +59,15 @@ ATTACKS: dict[str, type[Attack]] = {
     "lira": Lira,
     "rmia": Rmia,
     "base": Base,
+    "qmia": Qmia,
     "stack": Stack,
 }
+
+
+def regressors_of(attacks: list[Attack]) -> list[Qmia]:
+    """The different regressors that attacks ask for, also from within a stack."""
+    found: dict[str, Qmia] = {}
+    for attack in attacks:
+        inner = attack.of if isinstance(attack, Stack) else (attack,)
+        found |= {one.regressor: one for one in inner if isinstance(one, Qmia)}
+    return list(found.values())

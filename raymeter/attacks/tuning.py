@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 
 from raymeter.attacks.moments import opposite_models
 from raymeter.errors import SignalError
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
 from raymeter.stats.thresholds import transferred_threshold
 
 STAND_INS = 4  # reference models attacked in place of a target
@@ -59,7 +59,20 @@ class StandIns:
             },
             audit_logits=None if logits is None else logits[self.rows][:, self.columns],
             population_logits=None if others is None else others[:, self.columns],
+            predicted=self._predicted(signals),
         )
+
+    def _predicted(self, signals: Signals) -> dict[str, QuantilePrediction]:
+        """Predictions for the stand-ins; none where a stand-in is not itself a target of the audit."""
+        positions = {int(target): t for t, target in enumerate(next(iter(signals.audit.values())).targets)}
+        columns = [int(column) for column in self.columns[self.targets]]
+        if not set(columns) <= positions.keys():
+            return {}
+        mine = np.array([positions[column] for column in columns], dtype=np.int64)
+        return {
+            key: replace(found, values=found.values[np.ix_(self.rows, mine)])
+            for key, found in signals.predicted.items()
+        }
 
 
 def stand_ins(signals: SignalMatrix) -> list[StandIns]:

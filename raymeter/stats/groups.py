@@ -14,6 +14,7 @@ from raymeter.stats.summary import mean_over_targets
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 
 GROUP_FPR = 0.01
+FEWEST_PERMUTATIONS = 500
 
 
 def group_metrics(
@@ -22,7 +23,7 @@ def group_metrics(
     clusters: Int64[np.ndarray, " targets"],
     seed: int,
     fpr: float = GROUP_FPR,
-    permutations: int = 500,
+    permutations: int | None = None,
 ) -> GroupTable:
     """Metrics of one attack within each group of records, and whether groups differ by more than chance.
 
@@ -34,7 +35,9 @@ def group_metrics(
         groups: One label per record, numbers or text.
         clusters: Which targets are dependent, see `dependent_targets`.
         seed: Of the permutations.
-        permutations: How often group labels are shuffled among records for the randomisation tests.
+        permutations: How often group labels are shuffled among records for the randomisation tests; by default
+            500, or 50 for each group where that is more: Holm's correction multiplies the smallest p-value,
+            1 / (permutations + 1), by the number of groups.
 
     Returns:
         Groups in the order of their labels. p-values say how often a random group of the same size differs
@@ -52,6 +55,9 @@ def group_metrics(
     if groups.shape != (len(scores.values),):
         raise SignalError(f"groups must have one label per record, {len(scores.values)}, got shape {groups.shape}")
     names, place = np.unique(groups, return_inverse=True)
+    permutations = max(FEWEST_PERMUTATIONS, 50 * len(names)) if permutations is None else permutations
+    if permutations < 1:
+        raise SignalError(f"permutations must be at least 1, got {permutations}")
     outside = [scores.values[~member, t] for t, member in enumerate(scores.member.T)]
     flagged = scores.values > np.array([threshold_at_fpr(values, fpr) for values in outside])
     caught = (flagged & scores.member).sum(axis=1).astype(np.float64)

@@ -12,7 +12,6 @@ from raymeter.stats.risk import mean_where, risk_rank
 from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
 
 DRAWS_AT_ONCE = 16
-FEWEST_FLIPS = 6  # of fewer trials not even a unanimous outcome rejects a fair coin at 5 %
 
 
 def benjamini_hochberg(p: Float[np.ndarray, " examples"], fdr: float = 0.05) -> Bool[np.ndarray, " examples"]:
@@ -68,8 +67,8 @@ def coin_flip(
     """Whether decisions about a record cannot be told from a coin's, and whether that question has an answer.
 
     A record is a coin flip where the exact two-sided binomial test of 1/2 does not reject: which of the
-    targets catch it is then a matter of their seeds. With fewer than six trials no outcome rejects, and the
-    second array is False.
+    targets catch it is then a matter of their seeds. Where no outcome rejects (at 5 %, with fewer than six
+    trials) the second array is False.
 
     References:
         Hayes et al., NeurIPS 2025, arXiv:2505.18773 (at 127 trials the region starts at k = 52, a flip
@@ -77,7 +76,7 @@ def coin_flip(
     """
     fewer = np.minimum(caught, trials - caught)
     p = np.minimum(2 * stats.binom.cdf(fewer, np.maximum(trials, 1), 0.5), 1.0)
-    defined = trials >= FEWEST_FLIPS
+    defined = 2 * 0.5**trials < alpha  # even a unanimous outcome must be able to reject
     return (p >= alpha) & defined, defined
 
 
@@ -90,8 +89,15 @@ def rank_intervals(
 ) -> tuple[Float[np.ndarray, " examples"], Float[np.ndarray, " examples"]]:
     """Between which ranks a record stays when the audit's targets are drawn anew (bootstrap over clusters).
 
-    Ranks are those of `risk_rank`. With one cluster there is nothing to draw from: both ends are NaN.
+    Ranks are those of `risk_rank`. With one cluster there is nothing to draw from: both ends are NaN. Draws in
+    which a record lost all targets that trained on it, or all that did not, do not count for it; complementary
+    pairs never lose any.
+
+    Raises:
+        SignalError: No draws.
     """
+    if draws < 1:
+        raise SignalError(f"draws must be at least 1, got {draws}")
     names, place = np.unique(clusters, return_inverse=True)
     records = len(scores.values)
     if len(names) < 2:
@@ -99,13 +105,16 @@ def rank_intervals(
     rng = np.random.default_rng(seed)
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, place].T.astype(np.float64)
     inside, outside = scores.member.astype(np.float64), (~scores.member).astype(np.float64)
-    ranks = np.empty((records, draws), dtype=np.int32)
+    ranks = np.empty((records, draws), dtype=np.float32)
+    both = scores.member.any(axis=1) & ~scores.member.all(axis=1)
     for start in range(0, draws, DRAWS_AT_ONCE):
         weight = times[:, start : start + DRAWS_AT_ONCE]
         mean_in, mean_out = (_weighted(scores.values, side, weight) for side in (inside, outside))
         for draw in range(weight.shape[1]):
-            ranks[:, start + draw] = risk_rank(mean_in[:, draw], mean_out[:, draw])
-    low, high = np.quantile(ranks, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+            lost = both & (np.isnan(mean_in[:, draw]) | np.isnan(mean_out[:, draw]))
+            ranks[:, start + draw] = np.where(lost, np.nan, risk_rank(mean_in[:, draw], mean_out[:, draw]))
+    quantile = np.nanquantile if np.isnan(ranks).any() else np.quantile  # the former is far slower
+    low, high = quantile(ranks, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
     return low, high
 
 

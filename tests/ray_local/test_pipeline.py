@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from audits import assert_same_bits, signals_of, small_config
 
 from raymeter import scoring
 from raymeter import train as train_module
-from raymeter.attacks import Lira, Loss, Rmia
+from raymeter.attacks import Lira, Loss, Qmia, Rmia
+from raymeter.attacks.variants import log_prob_from
 from raymeter.config import build_config
+from raymeter.data import load_dataset
 from raymeter.errors import RunError, StoreError
+from raymeter.quantile import PublicRecords, fit_regressor
 from raymeter.runtime import connected
+from raymeter.split import seed_for
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,6 +109,51 @@ def test_attacks_in_tasks_equal_attacks_in_the_driver(one_slot, monkeypatch):
     for first, second in zip(here, there, strict=True):
         np.testing.assert_array_equal(first.values, second.values)
         assert (first.attack, first.settings) == (second.attack, second.settings)
+
+
+def test_logits_come_with_signals_and_say_the_same(one_slot, copied):
+    """Logits are collected where an attack needs them; the stored signals follow from them, and stay as they were."""
+    attacks = [{"name": "rmia", "temperature": 2.0}]
+    signals, lines = signals_of(small_config(copied, audit={"attacks": attacks}))
+    assert_same_bits(one_slot[1], signals)
+    assert signals.audit_logits.shape == (400, 4, 1, 10)
+    for part, logits in ((signals.audit, signals.audit_logits), (signals.population, signals.population_logits)):
+        labels = np.repeat(part["log_prob"].labels, 4)
+        made = log_prob_from(logits.reshape(-1, 10), labels).reshape(part["log_prob"].values.shape)
+        np.testing.assert_allclose(made, part["log_prob"].values, rtol=1e-4, atol=1e-5)
+    again, lines = signals_of(small_config(copied, audit={"attacks": attacks}))
+    assert "signals of 4 of 4 models are stored and are reused" in lines
+    np.testing.assert_array_equal(again.audit_logits, signals.audit_logits)
+
+
+def test_regressors_give_the_same_bits_as_a_serial_fit_and_are_reused(one_slot, copied):
+    """Each target's QMIA regressor, fitted in a task, equals one fitted here; a second audit reads what is stored."""
+    recipe = Qmia(epochs=2)
+    config = small_config(copied, audit={"attacks": [{"name": "qmia", "epochs": 2}]})
+    signals, _ = signals_of(config)
+    found = signals.predicted[recipe.regressor]
+    dataset = load_dataset(config.data_spec())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for target in (0, 3):
+        signal = signals.population["logit_gap"].values[:, target]
+        public = PublicRecords(dataset.population_x, dataset.population_y, signal)
+        device, seed = torch.device("cpu"), seed_for(0, "qmia", target)
+        regressor = fit_regressor(public, recipe, ("identity",), 10, device, seed)
+        here = regressor.predict(dataset.x, dataset.y, ("identity",), device)
+        np.testing.assert_array_equal(found.values[:, target], here)
+    torch.set_num_threads(threads)
+    before = {path: path.stat().st_mtime_ns for path in copied.glob("signals/qmia_*.npy")}
+    assert len(before) == 4
+    np.testing.assert_array_equal(signals_of(config)[0].predicted[recipe.regressor].values, found.values)
+    assert before == {path: path.stat().st_mtime_ns for path in copied.glob("signals/qmia_*.npy")}
+
+
+def test_regressor_that_fails_names_the_target(one_slot, copied):
+    """What a task raises comes back as one line."""
+    config = small_config(copied, audit={"attacks": [{"name": "qmia", "model": "audits:no_such_function"}]})
+    with pytest.raises(RunError, match="the QMIA regressor of model 0 could not be fitted: ConfigError"):
+        signals_of(config)
 
 
 def test_copied_marker_is_noticed(one_slot, copied):

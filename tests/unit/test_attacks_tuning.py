@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raymeter.attacks import ATTACKS, Lira, Loss, Rmia, Stack, require_blind, stack_scores
+from raymeter.attacks import ATTACKS, Lira, Loss, Qmia, Rmia, Stack, require_blind, stack_scores
 from raymeter.attacks.stack import normal_scores
 from raymeter.attacks.tuning import stand_ins
 from raymeter.errors import SignalError
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
 from raymeter.split import pair_reference
 from raymeter.stats import auc
 
@@ -37,7 +37,9 @@ def audit(models: int = 8, records: int = 120, leak: float = 1.0, seed: int = 0)
 
     inside, logits = part(member, labels)
     outside, others = part(np.zeros((40, models), dtype=bool), rng.integers(0, 3, 40))
-    return Signals(inside, outside, audit_logits=logits, population_logits=others)
+    expected = rng.normal(size=(records, models, 1, 2)).astype(np.float32)
+    predicted = {Qmia().regressor: QuantilePrediction("gaussian", expected)}
+    return Signals(inside, outside, audit_logits=logits, population_logits=others, predicted=predicted)
 
 
 def tuned_on_the_target(signals: Signals) -> Scores:
@@ -72,6 +74,7 @@ def test_a_planted_leak_is_caught(leaky):
         Rmia(temperature="tuned", offline_a="tuned"),
         Rmia(mode="online", temperature="tuned"),
         Stack((Lira(), Rmia(offline_a="tuned"))),
+        Stack((Qmia(), Loss())),
     ],
     ids=str,
 )

@@ -117,6 +117,12 @@ def test_combined_p_values_survive_the_ends():
     assert np.isfinite(got).all() and (got >= 0).all() and (got <= 1).all()
 
 
+def test_combined_p_values_of_many_zeros_do_not_overflow():
+    """Regression: the deviates of 13 or more p-values that underflowed to 0 summed to infinity, with a warning."""
+    got = combined_p_values(np.zeros((1, 64)), np.ones((1, 64), dtype=bool))
+    assert 0 < got[0] < 1e-300
+
+
 def test_d_prime_matches_a_loop():
     """The distance of the means in units of the mean variance, over all models."""
     found = signals(queries=2)

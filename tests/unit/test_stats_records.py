@@ -67,6 +67,15 @@ def test_coin_flip_needs_six_trials():
     assert flips.tolist() == [False, False, False, True]
 
 
+@pytest.mark.parametrize(("alpha", "fewest"), [(0.1, 5), (0.05, 6), (0.01, 8)])
+def test_coin_flip_is_defined_from_where_a_unanimous_outcome_rejects(alpha, fewest):
+    """Regression: six trials were enough at every level, so at 1 % unanimous outcomes counted as coin flips."""
+    trials = np.arange(12)
+    flips, defined = coin_flip(np.zeros(12, dtype=np.int64), trials, alpha)
+    assert defined.tolist() == (trials >= fewest).tolist()
+    assert not flips.any()
+
+
 def test_caught_counts_match_a_loop():
     """Per record, the targets that trained on it and whose threshold it exceeds."""
     found = scores()
@@ -111,3 +120,16 @@ def test_one_pair_has_no_rank_interval():
     low, high = rank_intervals(found, np.array([0, 0]), seed=0)
     assert np.isnan(low).all() and np.isnan(high).all()
     assert np.isnan(top_overlap(found, np.array([0, 0]), 5))
+
+
+def test_rank_intervals_pass_over_draws_without_a_side():
+    """Regression: a record that one target alone trained on fell to the last ranks whenever it was not drawn."""
+    member = np.random.default_rng(1).random((300, 6)) < 0.5
+    member[0] = [True, False, False, False, False, False]
+    values = np.random.default_rng(2).normal(size=(300, 6))
+    values[0, 0] = 30.0
+    found = Scores("x", values, member, np.arange(300), np.arange(6))
+    _, high = rank_intervals(found, np.arange(6), seed=0)
+    assert high[0] == 1
+    with pytest.raises(SignalError, match="draws must be at least 1, got 0"):
+        rank_intervals(found, np.arange(6), seed=0, draws=0)

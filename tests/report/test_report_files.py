@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -15,9 +15,9 @@ from pyarrow import parquet
 
 from raymeter.report import WRITERS, write_report
 from raymeter.report.files import plain, write_averages, write_metrics, write_records, write_targets, write_timings
-from raymeter.schema import AuditResult, Scores
+from raymeter.schema import AuditResult, BlindAnswer, BlindResult, Interval, MeanInterval, PowerPoint, Scores
 from raymeter.split import pair_reference
-from raymeter.stats import roc_curve, summarise
+from raymeter.stats import compare_attacks, compare_thresholds, group_metrics, roc_curve, summarise
 
 ODD = "_a/../b [red]$x^{"
 
@@ -86,10 +86,13 @@ def test_metrics_json_has_the_documented_keys():
     """Keys and values are those of design.md, for the mean and for every target."""
     result = sample()
     metrics = strict(dict(write_metrics(result))["metrics.json"])
-    assert list(metrics) == ["attacks", "timings", "provenance"]
+    overlap = "overlap_of_the_100_riskiest_records_in_two_halves_of_the_targets"
+    extras = ["comparisons", "power", "groups", "blind_baseline", overlap]
+    assert list(metrics) == ["attacks", *extras, "timings", "provenance"]
     assert list(metrics["attacks"]) == ["loss", "rmia", "lira"]
     rmia, expected = metrics["attacks"]["rmia"], result.attacks[1]
-    assert set(rmia) == {"auc", "tpr_at_fpr", "targets", "settings"}
+    pooled = "pooled_auc_not_calibrated_across_targets"
+    assert set(rmia) == {"auc", "tpr_at_fpr", "targets", "thresholds", pooled, "settings"}
     assert set(rmia["auc"]) == {"estimate", "low", "high", "sd", "targets"}
     assert rmia["auc"]["estimate"] == expected.auc.estimate
     assert set(rmia["tpr_at_fpr"]) == {"0.01", "0.001", "0"}
@@ -192,3 +195,72 @@ def test_timing_log_has_one_line_per_stage():
     assert log == "Load Dataset: 1.23 s\nLoad or Train Models: 60.00 s\n"
     none = AuditResult(result.attacks, {}, {}, {})
     assert dict(write_timings(none))["log_time_analysis.log"] == b""
+
+
+def analysed() -> AuditResult:
+    """The sample with a power curve, groups, transferred thresholds and a blind baseline that warns."""
+    result = sample()
+    scores = [attack.scores for attack in result.attacks]
+    clusters = np.array([0, 0, 1, 1])
+    transferred = np.full((4, 1), 1.0)
+    attacks = tuple(
+        replace(attack, thresholds=compare_thresholds(attack.scores, transferred, [0.01], clusters), pooled_auc=0.6)
+        for attack in result.attacks
+    )
+    mean = MeanInterval(0.6, 0.5, 0.7, 0.1, 4)
+    power = {"rmia": tuple(PowerPoint(n, mean, mean, 0.001, False) for n in (1, 2))}
+    groups = np.where(np.arange(120) < 119, "a", "only one")
+    return replace(
+        result,
+        attacks=attacks,
+        comparisons=compare_attacks(scores, clusters),
+        power=power,
+        groups={"class": group_metrics(scores[1], groups, clusters, seed=0, permutations=9)},
+        grouped_attack="rmia",
+        blind=BlindResult((BlindAnswer("pool from population", "forest", Interval(0.7, 0.6, 0.8), 99),), True),
+    )
+
+
+def test_power_csv_has_a_row_per_point():
+    """AUC and TPR with their intervals, and whether the rate is resolvable."""
+    table = pd.read_csv(io.BytesIO(written(analysed())["power.csv"]))
+    assert table["references"].tolist() == [1, 2]
+    assert table.loc[0, ["attack", "auc", "auc_low", "tpr_high"]].tolist() == ["rmia", 0.6, 0.5, 0.7]
+    assert not table["tpr_resolvable"].any()
+
+
+def test_groups_csv_lists_small_groups_with_empty_cells():
+    """A group of one record has no AUC, and says how many records it has."""
+    table = pd.read_csv(io.BytesIO(written(analysed())["groups.csv"]))
+    assert table["group"].tolist() == ["a", "only one"]
+    assert table["records"].tolist() == [119, 1]
+    assert np.isnan(table["auc"][1]) and table["auc"][0] > 0.5
+    assert 0 <= table["p_value_holm"][0] <= 1
+    assert np.isnan(table["p_value_holm"][1])  # no target trained on its one record
+
+
+def test_metrics_json_holds_thresholds_comparisons_groups_and_the_baseline():
+    """Each with its intervals; what is not defined is null."""
+    metrics = strict(written(analysed())["metrics.json"])
+    thresholds = metrics["attacks"]["lira"]["thresholds"]["0.01"]
+    assert set(thresholds) == {"transferred", "oracle"}
+    assert thresholds["transferred"]["targets"][0]["threshold"] == 1.0
+    assert set(thresholds["oracle"]["ppv"]) == {"0.5", "0.1", "0.01"}
+    assert [(c["first"], c["second"]) for c in metrics["comparisons"]][0] == ("loss", "rmia")
+    assert metrics["groups"]["attack"] == "rmia"
+    assert metrics["groups"]["class"]["groups"][1]["auc"] is None
+    assert metrics["blind_baseline"]["warns"] is True
+    assert metrics["power"]["rmia"][1]["references"] == 2
+
+
+def test_power_picture_is_a_png_and_only_there_with_a_curve():
+    """With a curve power.png, without one no file."""
+    assert written(analysed())["power.png"].startswith(b"\x89PNG")
+    assert not {"power.png", "power.csv", "groups.csv"} & set(written(sample()))
+
+
+def test_records_with_undefined_coin_flips_are_null():
+    """With two targets a record there is no answer, and Parquet says null, not False."""
+    table = parquet.read_table(io.BytesIO(written(sample())["records.parquet"]))
+    assert table.column("rmia_coin_flip").null_count == 120
+    assert str(table.schema.field("rmia_coin_flip").type) == "bool"

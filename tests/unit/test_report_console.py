@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from raymeter.report import console_table, verdict
-from raymeter.schema import AttackResult, AuditResult, Interval, MeanInterval, Scores, TargetMetrics
+from raymeter.report import console_table, remarks, verdict
+from raymeter.schema import (
+    AttackResult,
+    AuditResult,
+    BlindAnswer,
+    BlindResult,
+    Interval,
+    MeanInterval,
+    PowerPoint,
+    Scores,
+    TargetMetrics,
+)
 
 BLIND = MappingProxyType({"0.01": False, "0.001": False, "0": True})
 SHARP = MappingProxyType({"0.01": True, "0.001": True, "0": True})
@@ -145,3 +156,34 @@ def test_verdict_names_rates_that_are_not_one_in_a_whole_number():
     """An FPR of 3 % is said in per cent."""
     odd = attack("rmia", (0.62, 0.6, 0.64), ((0.2, 0.1, 0.3),), MappingProxyType({"0.03": True}))
     assert "at a false-positive rate of 3 % it finds 20.00" in verdict(audit(odd))
+
+
+def point(references: int, estimate: float) -> PowerPoint:
+    mean = MeanInterval(estimate, estimate - 0.01, estimate + 0.01, 0.01, 16)
+    return PowerPoint(references, mean, mean, 0.001, True)
+
+
+def test_remarks_name_records_references_and_a_baseline_that_sees():
+    """One line each; an attack that gained nothing from its last references is not named."""
+    result = audit(WEAK, STRONG)
+    records = {"id": np.arange(5), "at_risk": np.array([True, False, True, False, False])}
+    blind = BlindResult(
+        (
+            BlindAnswer("pool from population", "linear classifier", Interval(0.5, 0.4, 0.6), 100),
+            BlindAnswer("pool from population", "random forest", Interval(0.7, 0.6, 0.8), 100),
+        ),
+        True,
+    )
+    power = {"lira": (point(4, 0.6), point(8, 0.7)), "rmia": (point(4, 0.65), point(8, 0.655)), "loss": ()}
+    lines = remarks(replace(result, records=records, power=power, blind=blind))
+    assert lines[0].startswith("Records at risk: 2 of 5 are named at a false discovery rate of 5 %")
+    assert lines[1] == "More reference models would find more: lira still rose with the last ones."
+    assert lines[2].startswith(
+        "Warning: a random forest that sees no model tells pool from population with AUC 0.700 [0.600, 0.800]"
+    )
+
+
+def test_remarks_are_silent_where_there_is_nothing_to_say():
+    """No table of records, no curve, a blind baseline."""
+    blind = BlindResult((BlindAnswer("q", "c", Interval(0.5, 0.4, 0.6), 9),), False)
+    assert remarks(replace(audit(WEAK), blind=blind, power={"lira": (point(1, 0.6),)})) == []

@@ -44,7 +44,10 @@ class RunConfig(_Section):
     log_dir: str = Field(min_length=1, description="Run directory (path, s3:// or gs://); finished models are reused")
     random_seed: int = Field(0, ge=0, description="Every random choice derives from this number")
     num_experiments: int | None = Field(
-        None, ge=1, le=MOST_MODELS, description="How many models are attacked and reported; by default all"
+        None,
+        ge=1,
+        le=MOST_MODELS,
+        description="How many models are attacked and reported (more than 2k + 2 trains more); by default all",
     )
     time_log: bool = Field(True, description="Write log_time_analysis.log with the seconds of every stage")
 
@@ -282,6 +285,10 @@ def build_config(values: Mapping[str, Any]) -> AuditConfig:
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise ConfigError(explain(details[0], _known_keys(details[0]["loc"][:-1])) + more) from None
     config.attacks  # noqa: B018 - checks the list of attacks
+    if config.data.path is not None and config.data.dataset != "arrays" and ":" not in config.data.dataset:
+        raise ConfigError(
+            f"data.path: is not read by dataset {config.data.dataset}; set data.dataset: arrays, or leave path out"
+        )
     if config.audit.data_size and config.data.pool_size and config.audit.data_size > config.data.pool_size:
         raise ConfigError(
             f"audit.data_size: cannot audit {config.audit.data_size} of {config.data.pool_size} records; "

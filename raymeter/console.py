@@ -82,3 +82,7 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; finished models are kept, start the same command again to go on", file=sys.stderr)
         return 130
+    except SystemExit as stop:
+        if stop.code == 143:
+            print("ended by SIGTERM; finished models are kept, start the same command again to go on", file=sys.stderr)
+        raise

@@ -53,7 +53,7 @@ REMEDIES = {
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",
     "float_type": "expected a number",
-    "string_type": "expected a text; put it in quotes",
+    "string_type": "expected a text (a number or an empty value goes in quotes)",
     "bool_type": "expected true or false",
     "model_type": "expected keys and values",
     "dict_type": "expected keys and values",

@@ -77,8 +77,8 @@ def _sizes(spec: DataSpec, total: int) -> tuple[int, int]:
         pool = max(0, total - population) // 2 * 2
     if pool < 4 or population < 1 or pool + population > total:
         raise DataError(
-            f"{spec.dataset} has {total} records, too few for a pool of {pool} (at least 4) and a population of "
-            f"{population} (at least 1); lower data.pool_size or audit.population_size"
+            f"{spec.dataset} has {total} records, which do not make a pool of {pool} and a population of {population}; "
+            "change data.pool_size (at least 4) or audit.population_size (at least 1)"
         )
     return pool, population
 

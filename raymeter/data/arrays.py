@@ -112,6 +112,10 @@ def _as_features(x: np.ndarray, where: str) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"{path} cannot be read (it is not an .npz file); save plain arrays with numpy.savez(path, x=x, y=y)"
+        )
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if not {"x", "y"} <= set(file.files):

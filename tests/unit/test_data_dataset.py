@@ -87,10 +87,10 @@ def test_load_dataset_depends_on_the_seed_alone():
 @pytest.mark.parametrize(
     ("changes", "numbers"),
     [
-        ({"pool_size": 28, "population_size": 3}, "a pool of 28 (at least 4) and a population of 3"),
-        ({"pool_size": 30}, "a pool of 30 (at least 4) and a population of 1"),
-        ({"population_size": 50}, "a pool of 0 (at least 4) and a population of 50"),
-        ({"pool_size": 0}, "a pool of 0 (at least 4) and a population of 10"),
+        ({"pool_size": 28, "population_size": 3}, "a pool of 28 and a population of 3"),
+        ({"pool_size": 30}, "a pool of 30 and a population of 1"),
+        ({"population_size": 50}, "a pool of 0 and a population of 50"),
+        ({"pool_size": 0}, "a pool of 0 and a population of 10"),
     ],
 )
 def test_load_dataset_too_few_records(changes, numbers):
@@ -98,8 +98,8 @@ def test_load_dataset_too_few_records(changes, numbers):
     with pytest.raises(DataError) as error:
         load_dataset(spec(**changes))
     assert str(error.value) == (
-        f"{__name__}:numbered has 30 records, too few for {numbers} (at least 1); "
-        "lower data.pool_size or audit.population_size"
+        f"{__name__}:numbered has 30 records, which do not make {numbers}; "
+        "change data.pool_size (at least 4) or audit.population_size (at least 1)"
     )
 
 

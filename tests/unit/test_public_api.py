@@ -24,7 +24,8 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_attack_and_statistics_names():
     """The functions of the library's contract exist."""
-    for name in ("loss_scores", "rmia_scores", "lira_scores"):
+    attacks = ("loss", "population", "calibrated", "empirical", "lira", "rmia", "entropy", "base", "qmia", "stack")
+    for name in (f"{attack}_scores" for attack in attacks):
         assert callable(getattr(raymeter.attacks, name))
     for name in ("roc_curve", "auc", "auc_interval", "tpr_at_fpr", "clopper_pearson"):
         assert callable(getattr(raymeter.stats, name))

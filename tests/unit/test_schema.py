@@ -29,7 +29,10 @@ def test_defaults_make_every_model_a_target_without_its_opposite():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "los"}, "kind must be one of log_prob, logit_gap, got 'los'"),
+        (
+            {"kind": "los"},
+            "kind must be one of log_prob, logit_gap, hinge, neg_entropy, neg_modified_entropy, got 'los'",
+        ),
         ({"values": np.ones((3, 4), np.float32)}, "values must be .examples, models, queries., got shape"),
         ({"member": MEMBER.astype(int)}, "member must be bool with shape"),
         ({"reference": default_reference(MEMBER).astype(int)}, "reference must be bool, got int64"),

@@ -29,6 +29,7 @@ from raymeter.errors import RunError
 from raymeter.runtime import count_slots, model_resources
 from raymeter.schema import Dataset, ModelRecord, SignalMatrix, Signals, Split, fingerprint_arrays
 from raymeter.signals import KINDS, SIGNAL_VERSION, View
+from raymeter.signalstore import assemble, save_index
 from raymeter.store import RunStore
 from raymeter.workers import SignalActor, SignalWork
 
@@ -119,10 +120,17 @@ def collect_signals(
         return [column for column in cells if column is not None]
 
     audit, population = (_assemble(records, found("signals", records), split) for records in parts)
-    if not config.keeps_logits:
-        return Signals(audit, population)
-    logits = [np.stack(found("logits", records), axis=1) for records in parts]
-    return Signals(audit, population, audit_logits=logits[0], population_logits=logits[1])
+    logits = [np.stack(found("logits", records), axis=1) if config.keeps_logits else None for records in parts]
+    signals = Signals(audit, population, audit_logits=logits[0], population_logits=logits[1])
+    named = {
+        ("" if content == "signals" else "logits_") + records.part: [
+            keys[content, records.part, model.index] for model in models
+        ]
+        for content in contents
+        for records in parts
+    }
+    save_index(store, signals, named, config.resolved())
+    return signals
 
 
 def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
@@ -225,19 +233,8 @@ def _scatter(
 
 
 def _assemble(records: Records, columns: Sequence[np.ndarray], split: Split) -> dict[str, SignalMatrix]:
-    """Stored columns -> one SignalMatrix per kind."""
-    stacked = np.stack(columns, axis=2)  # [kinds, records, models, queries]
+    """Columns of all models on one set of records -> one SignalMatrix per kind."""
     is_audit = records.part == "audit"
     member = split.member[records.ids] if is_audit else np.zeros((len(records.ids), len(columns)), dtype=bool)
-    return {
-        kind: SignalMatrix(
-            kind=kind,
-            values=stacked[position],
-            member=member,
-            reference=split.reference,
-            ids=records.ids,
-            labels=records.y,
-            targets=split.targets,
-        )
-        for position, kind in enumerate(KINDS)
-    }
+    masks = {"reference": split.reference, "targets": split.targets, "ids": records.ids, "labels": records.y}
+    return assemble(columns, member, **masks)

@@ -16,7 +16,7 @@ FLOORS = [
     {"power", "exposure", "blind"},
     {"data", "models", "fit", "signals", "quantile"},
     {"config", "store", "report", "console"},
-    {"provenance", "preflight"},
+    {"provenance", "preflight", "signalstore"},
     {"workers"},
     {"slot"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress"},

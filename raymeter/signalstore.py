@@ -1,0 +1,119 @@
+"""Signals of a finished audit, read back from its run directory without the data, the models or Ray.
+
+<log_dir>/signals/masks.npz      who was a member, who may judge whom, ids and labels
+<log_dir>/signals/index.json     which column belongs to which model; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raymeter.errors import StoreError
+from raymeter.schema import SignalMatrix, Signals
+from raymeter.signals import KINDS
+from raymeter.store import RunStore
+
+INDEX_VERSION = 1
+INDEX, MASKS = "signals/index.json", "signals/masks.npz"
+Columns = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class StoredAudit:
+    """The signals of an audit and the configuration that it ran with, defaults included."""
+
+    signals: Signals
+    config: dict[str, Any]
+
+
+def save_index(store: RunStore, signals: Signals, columns: Columns, config: Mapping[str, Any]) -> None:
+    """Write down how the stored columns make up the signals.
+
+    Args:
+        columns: For `audit` and `population`, and for `logits_audit` and `logits_population` where there are
+            any, the keys of the columns of models 0, 1, 2, ...
+        config: What the audit was asked for, as plain values.
+    """
+    audit, population = signals.audit[KINDS[0]], signals.population[KINDS[0]]
+    arrays = {
+        "member": audit.member,
+        "reference": audit.reference,
+        "targets": audit.targets,
+        "audit_ids": audit.ids,
+        "audit_labels": audit.labels,
+        "population_ids": population.ids,
+        "population_labels": population.labels,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    content = {"columns": {part: list(keys) for part, keys in columns.items()}, "config": dict(config)}
+    about = {"version": INDEX_VERSION, "kinds": list(KINDS), "masks": hashlib.sha256(buffer.getvalue()).hexdigest()}
+    stored = store.read_json(INDEX)
+    if stored == json.loads(json.dumps({**about, **content})):
+        return
+    store.delete(INDEX)
+    store.write(MASKS, buffer.getvalue())
+    store.write_json(INDEX, {**about, **content})
+
+
+def load_signals(store: RunStore) -> StoredAudit:
+    """Read the signals of a finished audit.
+
+    Raises:
+        StoreError: There are none, they are of another version, or a file is missing or altered; each says
+            what to do.
+    """
+    index = store.read_json(INDEX)
+    if index is None:
+        raise StoreError(f"{store.uri} holds no signals; run `python -m raymeter.audit` with this run.log_dir first")
+    if index.get("version") != INDEX_VERSION or index.get("kinds") != list(KINDS):
+        raise StoreError(f"{store.uri}/{INDEX} was written by another version; run the audit again, models are reused")
+    data = store.read(MASKS)
+    if data is None or hashlib.sha256(data).hexdigest() != index["masks"]:
+        raise StoreError(f"{store.uri}/{MASKS} is missing or altered; run the audit again, models are reused")
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    columns = {part: [_column(store, key) for key in keys] for part, keys in index["columns"].items()}
+    member = arrays["member"]
+    nobody = np.zeros((len(arrays["population_ids"]), member.shape[1]), dtype=bool)
+    judged = {"reference": arrays["reference"], "targets": arrays["targets"]}
+    signals = Signals(
+        audit=assemble(columns["audit"], member, ids=arrays["audit_ids"], labels=arrays["audit_labels"], **judged),
+        population=assemble(
+            columns["population"], nobody, ids=arrays["population_ids"], labels=arrays["population_labels"], **judged
+        ),
+        audit_logits=_stack(columns.get("logits_audit")),
+        population_logits=_stack(columns.get("logits_population")),
+    )
+    return StoredAudit(signals, index["config"])
+
+
+def assemble(columns: Sequence[np.ndarray], member: np.ndarray, **masks: Any) -> dict[str, SignalMatrix]:
+    """Columns [kinds, records, queries] of all models -> one SignalMatrix per kind.
+
+    Args:
+        masks: `reference`, `targets`, `ids` and `labels`, as in SignalMatrix.
+    """
+    stacked = np.stack(columns, axis=2)  # [kinds, records, models, queries]
+    return {
+        kind: SignalMatrix(kind=kind, values=stacked[position], member=member, **masks)
+        for position, kind in enumerate(KINDS)
+    }
+
+
+def _stack(columns: Sequence[np.ndarray] | None) -> np.ndarray | None:
+    return np.stack(columns, axis=1) if columns else None
+
+
+def _column(store: RunStore, key: str) -> np.ndarray:
+    column = store.load_column(key)
+    if column is None:
+        raise StoreError(f"{store.uri}/signals/{key}.npy is missing or altered; run the audit again, models are reused")
+    return column

@@ -64,7 +64,7 @@ def _draw(axes: Axes, curves: dict[str, tuple[PowerPoint, ...]], what: str, labe
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("reference pairs per target (one IN and one OUT model each)", fontsize=10)
+    axes.set_xlabel("reference pairs per target", fontsize=10)
     axes.set_ylabel(label, fontsize=10)
     axes.grid(True, color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)

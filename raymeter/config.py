@@ -88,7 +88,10 @@ class AuditSection(_Section):
     power_curve: bool = Field(True, description="Also say what fewer reference models would have found")
     blind_baseline: bool = Field(True, description="Also ask a model-free classifier, and warn where it beats chance")
     views: tuple[View, ...] | None = Field(
-        None, strict=False, min_length=1, description="Views per record; by default identity and mirror for images"
+        None,
+        strict=False,
+        min_length=1,
+        description="Views per record; by default identity, and mirror where train.augment mirrors",
     )
     logits: bool = Field(
         False,
@@ -219,7 +222,7 @@ class AuditConfig(_Section):
     def views(self, is_image: bool) -> tuple[View, ...]:
         """The views to compute; mirroring makes sense for images only."""
         if self.audit.views is None:
-            return default_views(is_image)
+            return default_views(is_image, self.train.augment != "none")
         if "mirror" in self.audit.views and not is_image:
             raise ConfigError(f"audit.views: mirror is for images, and {self.data.dataset} has none; use [identity]")
         return self.audit.views

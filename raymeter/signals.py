@@ -24,9 +24,12 @@ KINDS = ("log_prob", "logit_gap")
 SIGNAL_VERSION = 1  # part of every column's key: raise it when the numbers change
 
 
-def default_views(is_image: bool) -> tuple[View, ...]:
-    """Identity and mirror image for images, identity alone otherwise (LiRA's best value for its cost)."""
-    return ("identity", "mirror") if is_image else ("identity",)
+def default_views(is_image: bool, mirrored_in_training: bool) -> tuple[View, ...]:
+    """Identity, and the mirror image where the models were trained on mirror images.
+
+    A view that a model never learned from is noise: it hides leakage (docs/attacks.md has figures).
+    """
+    return ("identity", "mirror") if is_image and mirrored_in_training else ("identity",)
 
 
 def make_views(x: Tensor, views: Sequence[View]) -> list[Tensor]:

@@ -84,6 +84,7 @@ def test_mirror_view_is_the_flipped_image():
 
 
 def test_default_views():
-    """Images get two views, everything else one."""
-    assert default_views(True) == ("identity", "mirror")
-    assert default_views(False) == ("identity",)
+    """The mirror image is looked at where the models were trained on mirror images, and only of images."""
+    assert default_views(True, mirrored_in_training=True) == ("identity", "mirror")
+    assert default_views(True, mirrored_in_training=False) == ("identity",)
+    assert default_views(False, mirrored_in_training=True) == ("identity",)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
 from raymeter import __version__
+
+VERBS = {"audit": "run a whole audit from a YAML file", "sweep": "try attack settings on a finished audit's signals"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`raymeter VERB ...`; the verbs are loaded only when they are used."""
     parser = argparse.ArgumentParser(prog="raymeter", description="Audit how much a model leaks about its records.")
     parser.add_argument("--version", action="version", version=f"raymeter {__version__}")
-    parser.add_argument("verb", choices=["audit"], help="audit: run a whole audit from a YAML file")
+    parser.add_argument("verb", choices=list(VERBS), help="; ".join(f"{verb}: {text}" for verb, text in VERBS.items()))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see raymeter VERB --help")
     options = parser.parse_args(argv)
-    from raymeter import audit
-
-    return int(audit.main(options.arguments))
+    return int(importlib.import_module(f"raymeter.{options.verb}").main(options.arguments))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.data import DataSpec
 from raymeter.errors import ConfigError
-from raymeter.explain import explain, parse_yaml, show, suggest
+from raymeter.explain import apply_override, explain, parse_yaml, show, suggest
 from raymeter.fit import Augment, Recipe
 from raymeter.signals import View, default_views
 
@@ -270,7 +270,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected sections run, audit, train, data, got {show(values)}")
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override, AuditConfig.model_fields)
     return build_config(values)
 
 
@@ -340,18 +340,6 @@ def _attack(entry: Any, path: str) -> tuple[str, Attack]:
         known = {f.name for f in fields(ATTACKS[name])}
         raise ConfigError(explain(error.errors()[0], known, path)) from None
     return label, attack
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    section, dot, key = path.strip().partition(".")
-    if not equals or not dot or not key:
-        raise ConfigError(f"override {override!r}: expected section.key=value, such as train.epochs=10")
-    if section not in AuditConfig.model_fields:
-        raise ConfigError(f"{path}: unknown section {section!r}; {suggest(section, AuditConfig.model_fields)}")
-    if not isinstance(values.get(section) or {}, dict):
-        raise ConfigError(f"{section}: expected keys and values, got {show(values[section])}")
-    values[section] = {**(values.get(section) or {}), key: parse_yaml(text, f"override {path}")}
 
 
 def _known_keys(location: tuple[int | str, ...]) -> set[str]:

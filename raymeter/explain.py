@@ -87,3 +87,20 @@ def show(value: Any) -> str:
     """A value as it may stand in a message: its repr, shortened."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def apply_override(values: dict[str, Any], override: str, sections: Mapping[str, Any]) -> None:
+    """Put `section.key=value` into plain values; the value is read as YAML.
+
+    Raises:
+        ConfigError: It is not of that form, or names an unknown section.
+    """
+    path, equals, text = override.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not equals or not dot or not key:
+        raise ConfigError(f"override {override!r}: expected section.key=value, such as train.epochs=10")
+    if section not in sections:
+        raise ConfigError(f"{path}: unknown section {section!r}; {suggest(section, sections)}")
+    if not isinstance(values.get(section) or {}, dict):
+        raise ConfigError(f"{section}: expected keys and values, got {show(values[section])}")
+    values[section] = {**(values.get(section) or {}), key: parse_yaml(text, f"override {path}")}

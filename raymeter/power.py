@@ -41,7 +41,7 @@ def power_curve(
         Neighbouring points share references and targets, so their intervals are not independent.
     """
     matrix = next(iter(signals.audit.values()))
-    orders = _unit_orders(matrix, seed)
+    orders = unit_orders(matrix, seed)
     clusters = dependent_targets(matrix.reference, matrix.targets)
     most = max(len(order) for order in orders)
     points = []
@@ -51,7 +51,7 @@ def power_curve(
             for unit in order[:count]:
                 reference[t, unit] = True
         try:
-            scores = attack(_with_references(signals, reference))
+            scores = attack(with_references(signals, reference))
         except SignalError:
             continue
         points.append(_point(scores, count, clusters, fpr))
@@ -70,7 +70,7 @@ def _point(scores: Scores, count: int, clusters: Int64[np.ndarray, " targets"], 
     )
 
 
-def _unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, " models"]]]:
+def unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, " models"]]]:
     """For each target its reference units, in the order in which they are given to it."""
     unit = connected_components(opposite_models(matrix.member), directed=False)[1]
     orders = []
@@ -81,7 +81,7 @@ def _unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray,
     return orders
 
 
-def _with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
+def with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
     return replace(
         signals,
         audit={kind: replace(matrix, reference=reference) for kind, matrix in signals.audit.items()},

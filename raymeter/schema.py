@@ -416,6 +416,29 @@ class AuditResult:
     top_overlap: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep tried, and what its winner does on targets that it was not chosen on.
+
+    `optimistic` is the winner's figure on the targets that it was selected on, `honest` on the others, `default`
+    that of the same attack with its default settings on those others.
+    """
+
+    name: str
+    metric: str
+    rows: tuple[Mapping[str, Any], ...]
+    best: Mapping[str, Any]
+    best_attack: Mapping[str, Any]
+    optimistic: MeanInterval
+    honest: MeanInterval
+    default: MeanInterval
+    best_scores: Scores
+    default_scores: Scores
+    selection_targets: tuple[int, ...]
+    report_targets: tuple[int, ...]
+    audit_config: Mapping[str, Any]
+
+
 def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:
     """Every model may judge every other, but not itself nor a model with exactly the opposite members."""
     opposite = (member[:, :, None] != member[:, None, :]).all(axis=0) if len(member) else False

@@ -105,6 +105,15 @@ class RunStore:
         except FileNotFoundError:
             return None
 
+    def list(self, path: str) -> list[str]:
+        """Names of the files in a directory; none where there is no directory."""
+        if self.is_local:
+            found = Path(self.uri, path)
+            return sorted(each.name for each in found.iterdir() if each.is_file()) if found.is_dir() else []
+        filesystem, full = self._open(path)
+        entries = filesystem.get_file_info(pafs.FileSelector(full, allow_not_found=True))
+        return sorted(entry.base_name for entry in entries if entry.type == pafs.FileType.File)
+
     def delete(self, path: str) -> None:
         """Remove a file; no error where there is none."""
         if self.is_local:

@@ -1,0 +1,237 @@
+"""What a sweep leaves behind: results.parquet, best.yaml, summary.json and pictures."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pyarrow import parquet
+
+from raymeter.report.curves import Line, average_lines
+from raymeter.report.files import File, plain
+from raymeter.report.pictures import COLOURS, FAINT, GREY, RocPicture
+from raymeter.schema import AttackResult, MeanInterval, Scores, SweepResult
+
+RESULTS = ("metric", "sd", "records", "error", "seconds")
+MOST_SETTINGS_SHOWN = 6
+LIMIT_KEYS = {"references": "num_ref_models", "population": "population_size"}
+
+
+def sweep_lines(result: SweepResult) -> list[str]:
+    """The result in the terminal: the winner, its honest and its optimistic figure, and the defaults beside it."""
+    tried = [row for row in result.rows if row["error"] is None]
+    failed = len(result.rows) - len(tried)
+    gain = result.optimistic.estimate - result.honest.estimate
+    settings = ", ".join(f"{key} {_show(result.best[key])}" for key in _keys([result.best]))
+    return [
+        f"{len(result.rows)} settings tried on {_count(len(result.selection_targets))}"
+        + (f", {failed} of them failed (see error in results.parquet)" if failed else ""),
+        f"Best: {settings}",
+        f"{result.metric} on {_count(len(result.report_targets))} that it was not chosen on: {_figure(result.honest)}",
+        f"{result.metric} where it was chosen, which is optimistic: {_figure(result.optimistic)} "
+        f"(difference {gain:+.4f})",
+        f"{result.best_attack['name']} with its defaults: {_figure(result.default)}",
+    ]
+
+
+def write_results(result: SweepResult) -> Iterator[File]:
+    """results.parquet: one row per setting; a setting that an attack does not have is null."""
+    names = [*_keys(result.rows), *RESULTS]
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in result.rows]
+        kinds = {type(value) for value in values if value is not None}
+        if len(kinds) > 1 and not kinds <= {int, float}:
+            values = [None if value is None else str(value) for value in values]
+        elif kinds == {int, float}:
+            values = [None if value is None else float(value) for value in values]
+        columns[name] = pa.array(values)
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(columns), buffer, compression="zstd")
+    yield "results.parquet", buffer.getvalue()
+
+
+def write_best(result: SweepResult) -> Iterator[File]:
+    """best.yaml: the audit's own configuration with the winner as its attack; `raymeter.audit` takes it as it is."""
+    config = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in result.audit_config.items()
+    }
+    audit = dict(config.get("audit", {}))
+    audit["attacks"] = [{"label": "best", **result.best_attack}]
+    for key, name in LIMIT_KEYS.items():
+        if key in result.best:
+            audit[name] = result.best[key]
+    if "queries" in result.best and "views" in audit:
+        audit["views"] = audit["views"][: result.best["queries"]]
+    config["audit"] = audit
+    head = (
+        f"# Winner of the sweep {result.name!r} by {result.metric}: "
+        f"{_figure(result.honest)} on targets that it was not chosen on.\n"
+    )
+    yield "best.yaml", (head + yaml.safe_dump(config, sort_keys=False)).encode()
+
+
+def write_summary(result: SweepResult) -> Iterator[File]:
+    """summary.json: the winner, its figures with their intervals, and which targets were used for what."""
+    content = {
+        "metric": result.metric,
+        "settings": len(result.rows),
+        "failed": sum(row["error"] is not None for row in result.rows),
+        "best": {key: result.best[key] for key in _keys([result.best])},
+        "attack": result.best_attack,
+        "honest": result.honest,
+        "optimistic": result.optimistic,
+        "optimism": result.optimistic.estimate - result.honest.estimate,
+        "default": result.default,
+        "selection_targets": result.selection_targets,
+        "report_targets": result.report_targets,
+    }
+    yield "summary.json", (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
+
+
+def write_metric_picture(result: SweepResult) -> Iterator[File]:
+    """metric.png: every setting's metric against each thing that was varied; nothing if only one thing was tried."""
+    rows = [row for row in result.rows if row["metric"] is not None]
+    varied = _varied(rows)[:MOST_SETTINGS_SHOWN]
+    if not varied:
+        return
+    across = min(3, len(varied))
+    down = -(-len(varied) // across)
+    figure = Figure(figsize=(4.2 * across, 3.4 * down), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    attacks = list(dict.fromkeys(row["attack"] for row in rows))
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, key in itertools.zip_longest(grid, varied):
+        if key is None:
+            axes.set_visible(False)
+        else:
+            _scatter(axes, rows, key, attacks, result)
+    if len(attacks) > 1 and varied != ["attack"]:
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="upper right", fontsize=9, edgecolor=FAINT)
+    figure.suptitle(f"{result.metric} of every setting on the selection targets (line: the best)", fontsize=11)
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
+    buffer = io.BytesIO()
+    canvas.print_png(buffer)
+    yield "metric.png", buffer.getvalue()
+
+
+def write_heat_maps(result: SweepResult) -> Iterator[File]:
+    """heat_<a>_<b>.png for pairs of what was varied in the winner's attack: the best metric of each pair of values."""
+    rows = [row for row in result.rows if row["metric"] is not None and row["attack"] == result.best["attack"]]
+    varied = [key for key in _varied(rows) if key != "attack" and len({_show(row.get(key)) for row in rows}) <= 40]
+    for first, second in list(itertools.combinations(varied, 2))[:6]:
+        yield f"heat_{first}_{second}.png", _heat(rows, first, second, result.metric)
+
+
+def write_best_roc(result: SweepResult) -> Iterator[File]:
+    """best_roc.png: ROC of the winner and of its attack's defaults, both on the report targets, log-log."""
+    pair = [(f"best {result.best['attack']}", result.best_scores), ("defaults", result.default_scores)]
+    lines = [_average(name, scores) for name, scores in pair]
+    non_members = int((~result.best_scores.member).sum(axis=0).min())
+    title = f"Mean over {_count(len(result.report_targets))} that nothing was chosen on"
+    yield "best_roc.png", RocPicture(len(lines), log=True).draw(lines, title, non_members)
+
+
+SWEEP_WRITERS: tuple[Callable[[SweepResult], Iterator[File]], ...] = (
+    write_results,
+    write_metric_picture,
+    write_heat_maps,
+    write_best_roc,
+    write_best,
+    write_summary,
+)
+
+
+def _average(name: str, scores: Scores) -> Line:
+    from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
+
+    columns = zip(scores.values.T, scores.member.T, strict=True)
+    apart = ~np.eye(len(scores.targets), dtype=bool)
+    areas = [auc_interval(values, member) for values, member in columns]
+    clusters = dependent_targets(apart, np.arange(len(scores.targets)))
+    mean = mean_over_targets(areas, clusters)
+    (line,) = average_lines([AttackResult(name, scores, (), mean, {}, {})])
+    return line
+
+
+def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: list[str], result: SweepResult) -> None:
+    having = [row for row in rows if row.get(key) is not None]
+    numbers = all(isinstance(row[key], int | float) for row in having)
+    names = sorted({_show(row[key]) for row in having})
+    rng = np.random.default_rng(0)
+    for i, attack in enumerate(attacks):
+        mine = [row for row in having if row["attack"] == attack]
+        if not mine:
+            continue
+        places = [row[key] if numbers else names.index(_show(row[key])) for row in mine]
+        spread = 0.0 if numbers else 0.12
+        x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
+        axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
+    if not numbers:
+        axes.set_xticks(range(len(names)), names)
+    axes.axhline(result.best["metric"], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    axes.set_xlabel(key)
+    axes.grid(True, color=FAINT, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _heat(rows: Sequence[Mapping[str, Any]], first: str, second: str, metric: str) -> bytes:
+    across, down = (_values(rows, key) for key in (first, second))
+    best = np.full((len(down), len(across)), np.nan)
+    for row in rows:
+        cell = down.index(row.get(second)), across.index(row.get(first))
+        best[cell] = np.fmax(best[cell], row["metric"])
+    figure = Figure(figsize=(1.8 + 0.55 * max(6, len(across)), 1.6 + 0.45 * max(4, len(down))), dpi=100)
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    image = axes.imshow(best, aspect="auto", origin="lower", cmap="viridis")
+    axes.set_xticks(range(len(across)), [_show(value) for value in across], rotation=45 if len(across) > 8 else 0)
+    axes.set_yticks(range(len(down)), [_show(value) for value in down])
+    if best.size <= 120:
+        middle = (np.nanmin(best) + np.nanmax(best)) / 2
+        for (i, j), value in np.ndenumerate(best):
+            if not np.isnan(value):
+                colour = "black" if value > middle else "white"
+                axes.text(j, i, f"{value:.3f}", ha="center", va="center", size=7, color=colour)
+    axes.set(xlabel=first, ylabel=second, title=f"best {metric} on the selection targets")
+    figure.colorbar(image)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    canvas.print_png(buffer)
+    return buffer.getvalue()
+
+
+def _values(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    found = {row.get(key) for row in rows}
+    return sorted(found, key=lambda value: (value is None, isinstance(value, str), value if value is not None else 0))
+
+
+def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Everything that rows set, in the order in which it first occurs."""
+    return list(dict.fromkeys(key for row in rows for key in row if key not in RESULTS))
+
+
+def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [key for key in _keys(rows) if len({_show(row.get(key)) for row in rows if key in row}) > 1]
+
+
+def _figure(mean: MeanInterval) -> str:
+    return f"{mean.estimate:.4f} [{mean.low:.4f}, {mean.high:.4f}]"
+
+
+def _show(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _count(number: int) -> str:
+    return f"{number} target" if number == 1 else f"{number} targets"

@@ -1,0 +1,251 @@
+"""The space of a sweep: YAML -> settings of attacks, each checked before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from raymeter.attacks import ATTACKS, Attack
+from raymeter.config import ClusterSection
+from raymeter.errors import ConfigError
+from raymeter.evaluate import Limits, Metric
+from raymeter.explain import apply_override, explain, parse_yaml, show, suggest
+
+LIMITS = ("references", "queries", "population")
+RANGES = ("uniform", "loguniform")
+NOT_SWEPT = ("qmia", "stack")
+MOST_SETTINGS = 1_000_000
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class SweepRun(_Section):
+    """Which finished audit, and what makes the sweep repeatable."""
+
+    log_dir: str = Field(min_length=1, description="Run directory of a finished audit")
+    random_seed: int = Field(0, ge=0, description="Every random choice of the sweep derives from this number")
+
+
+class SweepSection(_Section):
+    """What is swept, how, and how the winner is chosen."""
+
+    name: str = Field("sweep", pattern=r"^[A-Za-z0-9_-]+$", description="Results go to <log_dir>/sweep/<name>")
+    metric: str = Field("auc", description="auc, log_auc, or tpr@<fpr> such as tpr@0.001")
+    searcher: Literal["grid", "random", "optuna"] = Field("grid", description="optuna needs the extra sweep")
+    samples: int | None = Field(None, ge=1, le=MOST_SETTINGS, description="Settings that random or optuna try")
+    selection_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the target pairs that settings are selected on"
+    )
+    block: int = Field(25, ge=1, description="Settings that one trial evaluates")
+    asha: bool = Field(False, description="Give poor settings up after 1,000, 4,000, ... records")
+    space: tuple[Any, ...] = Field(strict=False, min_length=1, description="One mapping per attack")
+
+    @field_validator("metric")
+    @classmethod
+    def _metric(cls, name: str) -> str:
+        Metric(name)
+        return name
+
+
+class SweepConfig(_Section):
+    """One sweep, complete and checked."""
+
+    run: SweepRun
+    sweep: SweepSection
+    cluster: ClusterSection = ClusterSection()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One attack with its settings, and how much of the stored signals it may use."""
+
+    attack: Attack
+    limits: Limits
+    values: Mapping[str, Any]  # as in the space: what results and pictures show
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range that random and optuna draw from."""
+
+    kind: Literal["uniform", "loguniform"]
+    low: float
+    high: float
+
+    def draw(self, rng: np.random.Generator) -> float:
+        if self.kind == "uniform":
+            return float(rng.uniform(self.low, self.high))
+        return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """The settings of one attack, each with its choices or its range."""
+
+    path: str
+    attack: str
+    choices: Mapping[str, tuple[Any, ...] | Range]
+
+    def setting(self, values: Mapping[str, Any]) -> Setting:
+        """One point of the space, checked.
+
+        Raises:
+            ConfigError: The attack refuses the settings; one line names them.
+        """
+        own = {key: value for key, value in values.items() if key not in LIMITS}
+        try:
+            attack: Attack = TypeAdapter(ATTACKS[self.attack]).validate_python(own)
+        except ValidationError as error:
+            known = {f.name for f in fields(ATTACKS[self.attack])}
+            raise ConfigError(explain(error.errors()[0], known, self.path)) from None
+        limits = Limits(**{key: values[key] for key in LIMITS if key in values})
+        return Setting(attack, limits, {"attack": self.attack, **values})
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """Read a sweep's YAML file, apply `section.key=value` overrides, check everything but the signals.
+
+    Raises:
+        ConfigError: One line with the key path, the value and the remedy.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
+    values = parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections run and sweep, got {show(values)}")
+    for override in overrides:
+        apply_override(values, override, SweepConfig.model_fields)
+    return build_sweep(values)
+
+
+def build_sweep(values: Mapping[str, Any]) -> SweepConfig:
+    """Check plain values, as they come from YAML.
+
+    Raises:
+        ConfigError: One line with the key path, the value and the remedy.
+    """
+    try:
+        config = SweepConfig.model_validate(dict(values))
+    except ValidationError as error:
+        detail = error.errors()[0]
+        section = SweepConfig.model_fields.get(str(detail["loc"][0])) if len(detail["loc"]) > 1 else None
+        known = getattr(section.annotation, "model_fields", {}) if section else SweepConfig.model_fields
+        raise ConfigError(explain(detail, set(known))) from None
+    spaces = subspaces(config.sweep)
+    if config.sweep.searcher != "grid" and config.sweep.samples is None:
+        raise ConfigError(f"sweep.samples: {config.sweep.searcher} needs a number of settings to try; add it")
+    if config.sweep.searcher == "optuna":
+        for space in spaces:  # optuna proposes later; the ends of the space are checked now
+            _first(space)
+    else:
+        settings_of(config)
+    return config
+
+
+def subspaces(section: SweepSection) -> list[Subspace]:
+    """The space, one part per entry.
+
+    Raises:
+        ConfigError: An unknown attack, setting or kind of choice.
+    """
+    return [_subspace(entry, f"sweep.space[{index}]", section) for index, entry in enumerate(section.space)]
+
+
+def settings_of(config: SweepConfig) -> list[Setting]:
+    """Every setting of a grid, or the random ones, in order; equal settings once.
+
+    Raises:
+        ConfigError: A setting is impossible, or there are too many.
+    """
+    spaces = subspaces(config.sweep)
+    if config.sweep.searcher == "grid":
+        found = [space.setting(values) for space in spaces for values in _grid(space)]
+    else:
+        rng = np.random.default_rng(config.run.random_seed)
+        found = [_drawn(spaces[int(rng.integers(len(spaces)))], rng) for _ in range(config.sweep.samples or 0)]
+    return list({repr(sorted(setting.values.items())): setting for setting in found}.values())
+
+
+def _grid(space: Subspace) -> Iterator[dict[str, Any]]:
+    sizes = [len(choices) for choices in space.choices.values() if isinstance(choices, tuple)]
+    if math.prod(sizes) > MOST_SETTINGS:
+        raise ConfigError(f"{space.path}: {math.prod(sizes)} settings; use searcher: random, or fewer choices")
+    lists = [choices for choices in space.choices.values() if isinstance(choices, tuple)]
+    return (dict(zip(space.choices, point, strict=True)) for point in itertools.product(*lists))
+
+
+def _drawn(space: Subspace, rng: np.random.Generator) -> Setting:
+    values = {
+        key: choices.draw(rng) if isinstance(choices, Range) else choices[int(rng.integers(len(choices)))]
+        for key, choices in space.choices.items()
+    }
+    return space.setting(values)
+
+
+def _first(space: Subspace) -> None:
+    for end in (0, -1):
+        values = {
+            key: (choices.low, choices.high)[end] if isinstance(choices, Range) else choices[end]
+            for key, choices in space.choices.items()
+        }
+        space.setting(values)
+
+
+def _subspace(entry: Any, path: str, section: SweepSection) -> Subspace:
+    if not isinstance(entry, dict) or not isinstance(entry.get("attack"), str):
+        raise ConfigError(f"{path}: expected a mapping with attack and its settings, got {show(entry)}")
+    name = entry["attack"]
+    allowed = {attack for attack in ATTACKS if attack not in NOT_SWEPT}
+    if name not in allowed:
+        raise ConfigError(f"{path}.attack: cannot sweep {name!r}; {suggest(name, allowed)}")
+    known = {field.name for field in fields(ATTACKS[name])} | set(LIMITS)
+    choices: dict[str, tuple[Any, ...] | Range] = {}
+    for key, value in entry.items():
+        if key == "attack":
+            continue
+        if key not in known:
+            raise ConfigError(f"{path}.{key}: unknown; {suggest(str(key), known)}")
+        choices[key] = _choices(value, f"{path}.{key}")
+        if isinstance(choices[key], Range) and section.searcher == "grid":
+            raise ConfigError(f"{path}.{key}: a range has no grid; give a list, or use searcher: random")
+    return Subspace(path, name, choices)
+
+
+def _choices(value: Any, path: str) -> tuple[Any, ...] | Range:
+    if isinstance(value, list):
+        if not value:
+            raise ConfigError(f"{path}: the list is empty; give at least one value")
+        bad = next((item for item in value if isinstance(item, bool | list | dict) or item is None), None)
+        if bad is not None or None in value:
+            raise ConfigError(f"{path}: expected numbers or names, got {show(bad)}")
+        return tuple(value)
+    if isinstance(value, dict):
+        kind, bounds = next(iter(value.items())) if value else ("", [])
+        if len(value) != 1 or kind not in RANGES:
+            raise ConfigError(f"{path}: expected a value, a list, or one of {', '.join(RANGES)}, got {show(value)}")
+        if not _rises(bounds) or (kind == "loguniform" and bounds[0] <= 0):
+            above = " and above 0" if kind == "loguniform" else ""
+            raise ConfigError(f"{path}.{kind}: expected [low, high], rising{above}, got {show(bounds)}")
+        return Range("loguniform" if kind == "loguniform" else "uniform", float(bounds[0]), float(bounds[1]))
+    return _choices([value], path)
+
+
+def _rises(bounds: Any) -> bool:
+    return (
+        isinstance(bounds, list)
+        and len(bounds) == 2
+        and all(type(bound) in (int, float) for bound in bounds)
+        and bool(bounds[0] < bounds[1])
+    )

@@ -436,6 +436,7 @@ class SweepResult:
     default_scores: Scores
     selection_targets: tuple[int, ...]
     report_targets: tuple[int, ...]
+    report_clusters: tuple[int, ...]
     audit_config: Mapping[str, Any]
 
 

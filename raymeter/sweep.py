@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
-from raymeter.console import Reporter, StageConsole, guarded
+from raymeter.console import Reporter, Silent, StageConsole, guarded
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, most_references, restrict, rungs
 from raymeter.report.sweeps import SWEEP_WRITERS, sweep_lines
@@ -31,7 +32,7 @@ from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 from raymeter.stats import dependent_targets
 from raymeter.store import RunStore
-from raymeter.sweepspace import Range, Setting, SweepConfig, load_sweep, settings_of, subspaces
+from raymeter.sweepspace import Range, Setting, Subspace, SweepConfig, load_sweep, settings_of, subspaces
 
 WORST = 0.0  # what a searcher is told of a setting that failed
 
@@ -184,10 +185,19 @@ def _trial(config: dict[str, Any], signals: Signals, work: dict[str, Any]) -> No
         settings = work["blocks"][name]
     records = len(signals.audit["log_prob"].values)
     for size in rungs(records) if work["asha"] else [records]:
-        rows = [_row(setting, signals, work, metric, size) for setting in settings]
+        rows = _stored_rows(store, _block_path(work["path"], name), size) or [
+            _row(setting, signals, work, metric, size) for setting in settings
+        ]
         store.write(_block_path(work["path"], name), json.dumps(rows).encode())
         best = max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
         tune.report({"metric": best, "settings": len(rows), "records": size})
+
+
+def _stored_rows(store: RunStore, path: str, records: int) -> list[dict[str, Any]]:
+    """Rows that an interrupted sweep left for this block, on that many records or more; else none."""
+    data = store.read(path)
+    rows: list[dict[str, Any]] = [] if data is None else json.loads(data)
+    return rows if rows and all(row["records"] >= records for row in rows) else []
 
 
 def _row(setting: Setting, signals: Signals, work: dict[str, Any], metric: Metric, records: int) -> dict[str, Any]:
@@ -209,6 +219,10 @@ class _Progress(tune.Callback):
     def __init__(self, console: Reporter, trials: int) -> None:
         self.console, self.trials, self.done, self.best = console, trials, 0, WORST
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For Tune's snapshot: a terminal cannot be stored, and a restored sweep gets a new one."""
+        return {**self.__dict__, "console": Silent()}
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         self.best = max(self.best, result.get("metric", WORST))
 
@@ -217,31 +231,36 @@ class _Progress(tune.Callback):
         self.console.progress(self.done, self.trials, f"trials, best {self.best:.4f}")
 
 
+@dataclass(frozen=True)
+class _Proposal:
+    """Optuna's way through the space: an attack first, then what that attack has. Stored with Tune's snapshot."""
+
+    spaces: tuple[Subspace, ...]
+
+    def __call__(self, trial: Any) -> None:
+        entry = trial.suggest_categorical("entry", list(range(len(self.spaces))))
+        for key, choices in self.spaces[entry].choices.items():
+            name = f"{entry}:{key}"  # Tune takes a slash for a level
+            if isinstance(choices, Range):
+                trial.suggest_float(name, choices.low, choices.high, log=choices.kind == "loguniform")
+            else:
+                trial.suggest_categorical(name, list(choices))
+
+
 def _optuna(config: SweepConfig) -> Searcher:
-    """Optuna through Ray Tune, with the conditionals of the space proposed as they come."""
-    try:
-        from ray.tune.search.optuna import OptunaSearch
+    """Optuna through Ray Tune; as many proposals at once as there are CPUs."""
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigError('sweep.searcher: optuna is not installed; pip install "raymeter[sweep]"')
+    from ray.tune.search.optuna import OptunaSearch
 
-        spaces = subspaces(config.sweep)
-
-        def propose(trial: Any) -> None:
-            space = spaces[trial.suggest_categorical("entry", list(range(len(spaces))))]
-            for key, choices in space.choices.items():
-                name = f"{spaces.index(space)}/{key}"
-                if isinstance(choices, Range):
-                    trial.suggest_float(name, choices.low, choices.high, log=choices.kind == "loguniform")
-                else:
-                    trial.suggest_categorical(name, list(choices))
-
-        searcher = OptunaSearch(space=propose, metric="metric", mode="max", seed=config.run.random_seed)
-    except (ImportError, AssertionError):
-        raise ConfigError('sweep.searcher: optuna is not installed; pip install "raymeter[sweep]"') from None
+    proposal = _Proposal(tuple(subspaces(config.sweep)))
+    searcher = OptunaSearch(space=proposal, metric="metric", mode="max", seed=config.run.random_seed)
     return ConcurrencyLimiter(searcher, max_concurrent=max(1, int(ray.cluster_resources().get("CPU", 1))))
 
 
-def _proposed(spaces: Sequence[Any], config: Mapping[str, Any]) -> Setting:
-    entry = config["entry"]
-    return spaces[entry].setting({key: config[f"{entry}/{key}"] for key in spaces[entry].choices})  # type: ignore[no-any-return]
+def _proposed(spaces: Sequence[Subspace], config: Mapping[str, Any]) -> Setting:
+    entry = int(config["entry"])
+    return spaces[entry].setting({key: config[f"{entry}:{key}"] for key in spaces[entry].choices})
 
 
 def _asha(signals: Signals) -> tune.schedulers.ASHAScheduler:
@@ -281,11 +300,10 @@ def _report(
     def scores(setting: Setting, targets: np.ndarray) -> Scores:
         return setting.attack(restrict(signals, targets, setting.limits, seed))
 
-    def figure(found: Scores) -> Any:
-        matrix = signals.audit["log_prob"]
-        positions = np.array([int(np.flatnonzero(matrix.targets == target)[0]) for target in found.targets])
-        return metric.interval(found, dependent_targets(matrix.reference[positions], found.targets))
+    def clusters(targets: np.ndarray) -> np.ndarray:
+        return dependent_targets(matrix.reference[targets], matrix.targets[targets])
 
+    matrix = signals.audit["log_prob"]
     honest, default = scores(winner, report), scores(Setting(plain, Limits(), {}), report)
     return SweepResult(
         name=config.sweep.name,
@@ -293,18 +311,19 @@ def _report(
         rows=tuple(rows),
         best=dict(best),
         best_attack={"name": winner.values["attack"], **_settings_of(winner)},
-        optimistic=figure(scores(winner, selection)),
-        honest=figure(honest),
-        default=figure(default),
+        optimistic=metric.interval(scores(winner, selection), clusters(selection)),
+        honest=metric.interval(honest, clusters(report)),
+        default=metric.interval(default, clusters(report)),
         best_scores=honest,
         default_scores=default,
-        selection_targets=tuple(int(t) for t in signals.audit["log_prob"].targets[selection]),
-        report_targets=tuple(int(t) for t in signals.audit["log_prob"].targets[report]),
+        selection_targets=tuple(matrix.targets[selection].tolist()),
+        report_targets=tuple(matrix.targets[report].tolist()),
+        report_clusters=tuple(clusters(report).tolist()),
         audit_config=audited,
     )
 
 
-def _fits(space: Any, row: Mapping[str, Any]) -> bool:
+def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:
     """Whether a row is a point of a part of the space: the same attack, and each value among its choices."""
     if space.attack != row["attack"]:
         return False

@@ -20,6 +20,7 @@ from raymeter.report.curves import Line, average_lines
 from raymeter.report.files import File, plain
 from raymeter.report.pictures import COLOURS, FAINT, GREY, RocPicture
 from raymeter.schema import AttackResult, MeanInterval, Scores, SweepResult
+from raymeter.stats import auc_interval, mean_over_targets
 
 RESULTS = ("metric", "sd", "records", "error", "seconds")
 MOST_SETTINGS_SHOWN = 6
@@ -136,7 +137,7 @@ def write_heat_maps(result: SweepResult) -> Iterator[File]:
 def write_best_roc(result: SweepResult) -> Iterator[File]:
     """best_roc.png: ROC of the winner and of its attack's defaults, both on the report targets, log-log."""
     pair = [(f"best {result.best['attack']}", result.best_scores), ("defaults", result.default_scores)]
-    lines = [_average(name, scores) for name, scores in pair]
+    lines = [_average(name, scores, result.report_clusters) for name, scores in pair]
     non_members = int((~result.best_scores.member).sum(axis=0).min())
     title = f"Mean over {_count(len(result.report_targets))} that nothing was chosen on"
     yield "best_roc.png", RocPicture(len(lines), log=True).draw(lines, title, non_members)
@@ -152,28 +153,23 @@ SWEEP_WRITERS: tuple[Callable[[SweepResult], Iterator[File]], ...] = (
 )
 
 
-def _average(name: str, scores: Scores) -> Line:
-    from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
-
+def _average(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
     columns = zip(scores.values.T, scores.member.T, strict=True)
-    apart = ~np.eye(len(scores.targets), dtype=bool)
-    areas = [auc_interval(values, member) for values, member in columns]
-    clusters = dependent_targets(apart, np.arange(len(scores.targets)))
-    mean = mean_over_targets(areas, clusters)
+    mean = mean_over_targets([auc_interval(values, member) for values, member in columns], np.asarray(clusters))
     (line,) = average_lines([AttackResult(name, scores, (), mean, {}, {})])
     return line
 
 
 def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: list[str], result: SweepResult) -> None:
-    having = [row for row in rows if row.get(key) is not None]
-    numbers = all(isinstance(row[key], int | float) for row in having)
-    names = sorted({_show(row[key]) for row in having})
+    numbers = all(isinstance(row.get(key), int | float | None) for row in rows)
+    having = [row for row in rows if not numbers or row.get(key) is not None]
+    names = sorted({_show(row.get(key)) for row in having})
     rng = np.random.default_rng(0)
     for i, attack in enumerate(attacks):
         mine = [row for row in having if row["attack"] == attack]
         if not mine:
             continue
-        places = [row[key] if numbers else names.index(_show(row[key])) for row in mine]
+        places = [row[key] if numbers else names.index(_show(row.get(key))) for row in mine]
         spread = 0.0 if numbers else 0.12
         x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
         axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
@@ -222,7 +218,7 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [key for key in _keys(rows) if len({_show(row.get(key)) for row in rows if key in row}) > 1]
+    return [key for key in _keys(rows) if len({_show(row.get(key)) for row in rows}) > 1]
 
 
 def _figure(mean: MeanInterval) -> str:
@@ -230,6 +226,8 @@ def _figure(mean: MeanInterval) -> str:
 
 
 def _show(value: Any) -> str:
+    if value is None:
+        return "not set"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

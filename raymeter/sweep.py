@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,9 +185,8 @@ def _trial(config: dict[str, Any], signals: Signals, work: dict[str, Any]) -> No
         settings = work["blocks"][name]
     records = len(signals.audit["log_prob"].values)
     for size in rungs(records) if work["asha"] else [records]:
-        rows = _stored_rows(store, _block_path(work["path"], name), size) or [
-            _row(setting, signals, work, metric, size) for setting in settings
-        ]
+        rows = _stored_rows(store, _block_path(work["path"], name), size)
+        rows = rows or [_row(setting, signals, work, metric, size) for setting in settings]
         store.write(_block_path(work["path"], name), json.dumps(rows).encode())
         best = max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
         tune.report({"metric": best, "settings": len(rows), "records": size})
@@ -335,7 +334,7 @@ def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:
 
 
 def _settings_of(setting: Setting) -> dict[str, Any]:
-    return {key: getattr(setting.attack, key) for key in setting.attack.__dataclass_fields__}
+    return {field.name: getattr(setting.attack, field.name) for field in fields(setting.attack)}
 
 
 def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepResult:

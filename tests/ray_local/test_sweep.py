@@ -1,0 +1,175 @@
+"""Sweeps on a local Ray: the rows are what a loop finds, a failing setting is a row, and interrupted sweeps go on."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from pyarrow import parquet
+
+from raymeter.config import ClusterSection, build_config
+from raymeter.console import StageConsole
+from raymeter.errors import ConfigError, StoreError
+from raymeter.evaluate import Limits, Metric, divide_targets, evaluate
+from raymeter.runtime import connected
+from raymeter.schema import Signals
+from raymeter.signalstore import assemble, load_signals, save_index
+from raymeter.split import pair_reference, seed_for
+from raymeter.store import RunStore
+from raymeter.sweep import run_sweep
+from raymeter.sweepspace import build_sweep, settings_of
+
+MODELS, RECORDS = 8, 1500
+SPACE = [
+    {"attack": "rmia", "offline_a": [0.1, 0.5, 0.9], "references": [1, 3]},
+    {"attack": "lira", "variance": ["nig", "per_sample"], "references": [1, 3]},
+    {"attack": "loss"},
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray():
+    """One embedded Ray for the whole module."""
+    with connected(ClusterSection(num_cpus=2)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory) -> str:
+    """A run directory with the stored signals of a leaky audit."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("audited")
+    store = RunStore.at(str(path))
+    half = rng.random((RECORDS, MODELS // 2)) < 0.5
+    member = np.stack([half, ~half], axis=2).reshape(RECORDS, MODELS)
+    columns, found = {}, {}
+    for part, side in (("audit", member), ("population", np.zeros((100, MODELS), dtype=bool))):
+        gap = (2 * rng.normal(size=(len(side), 1)) + rng.normal(size=side.shape) + side).astype(np.float32)
+        values = [np.stack([-np.logaddexp(np.float32(0), -g), g])[:, :, None] for g in gap.T]
+        columns[part] = [f"{part}_{m}" for m in range(MODELS)]
+        for key, value in zip(columns[part], values, strict=True):
+            store.save_column(key, value, {})
+        masks = {"reference": pair_reference(MODELS), "targets": np.arange(MODELS), "ids": np.arange(len(side))}
+        found[part] = assemble(values, side, labels=np.zeros(len(side), dtype=np.int64), **masks)
+    config = build_config({"run": {"log_dir": str(path)}, "audit": {"num_ref_models": 3}}).resolved()
+    save_index(store, Signals(found["audit"], found["population"]), columns, config)
+    return store.uri
+
+
+@pytest.fixture
+def copied(audited, tmp_path) -> str:
+    """A copy of that directory, to sweep in."""
+    shutil.copytree(audited, tmp_path / "copy")
+    return str(tmp_path / "copy")
+
+
+def run(path: str, **section: object):
+    sweep = {"name": "s", "space": SPACE, "block": 3, **section}
+    return run_sweep(build_sweep({"run": {"log_dir": path}, "sweep": sweep}), RunStore.at(path), StageConsole())
+
+
+def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(copied):
+    """Every figure is that of a direct evaluation on the selection targets; the winner's is of the others."""
+    result = run(copied, metric="tpr@0.05")
+    signals = load_signals(RunStore.at(copied)).signals
+    seed, metric = seed_for(0, "sweep"), Metric("tpr@0.05")
+    selection, report = divide_targets(signals, 0.5, seed)
+    config = build_sweep({"run": {"log_dir": copied}, "sweep": {"space": SPACE, "metric": "tpr@0.05"}})
+    settings = settings_of(config)
+    assert len(result.rows) == len(settings) == 11
+    for row, setting in zip(result.rows, settings, strict=True):
+        if row["error"] is None:
+            found = evaluate(setting.attack, signals, selection, setting.limits, metric, seed)
+            assert row["metric"] == pytest.approx(found.mean())
+    assert result.best["metric"] == max(row["metric"] for row in result.rows if row["metric"] is not None)
+    winner = next(setting for setting in settings if all(result.best[k] == v for k, v in setting.values.items()))
+    found = evaluate(winner.attack, signals, report, winner.limits, metric, seed)
+    assert result.honest.estimate == pytest.approx(found.mean())
+    assert set(result.selection_targets).isdisjoint(result.report_targets)
+    plain = evaluate(type(winner.attack)(), signals, report, Limits(), metric, seed)
+    assert result.default.estimate == pytest.approx(plain.mean())
+
+
+def test_a_failing_setting_is_a_row_with_its_error(copied):
+    """Per-sample LiRA with one pair cannot run; the others can."""
+    result = run(copied)
+    failed = [row for row in result.rows if row["error"] is not None]
+    assert [(row["attack"], row["variance"], row["references"]) for row in failed] == [("lira", "per_sample", 1)]
+    assert "has 1 references that are" in failed[0]["error"]
+
+
+def test_the_files_can_be_read_and_best_yaml_is_an_audit(copied):
+    """results.parquet has a row per setting, best.yaml loads, summary.json tells both figures apart."""
+    result = run(copied)
+    store = RunStore.at(copied)
+    table = parquet.read_table(io.BytesIO(store.read("sweep/s/results.parquet")))
+    assert table.num_rows == 11
+    assert {"attack", "offline_a", "variance", "references", "metric", "error"} <= set(table.column_names)
+    best = build_config(yaml.safe_load(store.read("sweep/s/best.yaml")))
+    assert list(best.attacks) == ["best"]
+    if "references" in result.best:
+        assert best.audit.num_ref_models == result.best["references"]
+    summary = json.loads(store.read("sweep/s/summary.json"))
+    assert summary["optimism"] == pytest.approx(summary["optimistic"]["estimate"] - summary["honest"]["estimate"])
+    assert summary["failed"] == 1
+    for name in ("metric.png", "best_roc.png"):
+        assert store.read(f"sweep/s/{name}").startswith(b"\x89PNG")
+
+
+def test_an_interrupted_sweep_does_only_what_is_left(copied):
+    """One block is lost with Tune's snapshot; it alone is computed again, and nothing differs."""
+    before = run(copied)
+    store = RunStore.at(copied)
+    kept = store.read("sweep/s/blocks/0.json")
+    store.delete("sweep/s/blocks/2.json")
+    shutil.rmtree(f"{copied}/sweep/s/tune")
+    after = run(copied)
+    assert store.read("sweep/s/blocks/0.json") == kept
+    assert [row["metric"] for row in after.rows] == [row["metric"] for row in before.rows]
+    assert after.honest == before.honest
+    again = run(copied)  # everything is there: Tune is not started
+    assert [row["metric"] for row in again.rows] == [row["metric"] for row in before.rows]
+
+
+def test_another_sweep_of_the_same_name_is_refused(copied):
+    """A changed space does not mix with the old one's blocks."""
+    run(copied)
+    with pytest.raises(StoreError, match=r"sweep/s holds another sweep .*; choose another sweep.name"):
+        run(copied, space=[{"attack": "loss"}])
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ([{"attack": "rmia", "references": [1, 9]}], "references: 9 asked for, the audit has 3; raise audit.num_ref"),
+        ([{"attack": "rmia", "queries": [2]}], "queries: 2 asked for, the audit has 1"),
+        ([{"attack": "rmia", "temperature": [1.0, 2.0]}], "needs logits, which this audit did not keep"),
+    ],
+)
+def test_a_space_beyond_what_is_stored_stops_at_once(copied, space, message):
+    """Nothing is trained and nothing is swept; the line says what to do."""
+    with pytest.raises(ConfigError, match=message):
+        run(copied, space=space)
+
+
+def test_asha_gives_poor_settings_up(copied):
+    """Rows of settings that were given up say on how many records; the winner had all of them."""
+    result = run(copied, asha=True)
+    sizes = {row["records"] for row in result.rows}
+    assert sizes <= {1000, RECORDS} and result.best["records"] == RECORDS
+
+
+def test_optuna_proposes_settings_of_the_space(copied):
+    """Each proposal is a point of one part of the space, with that part's settings only."""
+    space = [
+        {"attack": "rmia", "offline_a": {"uniform": [0.0, 1.0]}},
+        {"attack": "lira", "mode": ["online", "offline"]},
+    ]
+    result = run(copied, searcher="optuna", samples=6, space=space)
+    assert len(result.rows) == 6
+    for row in result.rows:
+        assert ("offline_a" in row) == (row["attack"] == "rmia")
+        assert ("mode" in row) == (row["attack"] == "lira")

@@ -117,10 +117,12 @@ def write_metric_picture(result: SweepResult) -> Iterator[File]:
             axes.set_visible(False)
         else:
             _scatter(axes, rows, key, attacks, result)
-    if len(attacks) > 1 and varied != ["attack"]:
-        figure.legend(*grid[0].get_legend_handles_labels(), loc="upper right", fontsize=9, edgecolor=FAINT)
     figure.suptitle(f"{result.metric} of every setting on the selection targets (line: the best)", fontsize=11)
-    figure.tight_layout(rect=(0, 0, 1, 0.97))
+    right = 1.0
+    if len(attacks) > 1:
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="center right", fontsize=9, edgecolor=FAINT)
+        right = 1 - 1.25 / figure.get_size_inches()[0]
+    figure.tight_layout(rect=(0, 0, right, 0.97))
     buffer = io.BytesIO()
     canvas.print_png(buffer)
     yield "metric.png", buffer.getvalue()
@@ -174,7 +176,8 @@ def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: l
         x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
         axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
     if not numbers:
-        axes.set_xticks(range(len(names)), names)
+        tilt = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > 32 else {}
+        axes.set_xticks(range(len(names)), names, **tilt)
     axes.axhline(result.best["metric"], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
     axes.set_xlabel(key)
     axes.grid(True, color=FAINT, linewidth=0.7)

@@ -176,7 +176,7 @@ def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: l
         x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
         axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
     if not numbers:
-        tilt = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > 32 else {}
+        tilt: dict[str, Any] = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > 32 else {}
         axes.set_xticks(range(len(names)), names, **tilt)
     axes.axhline(result.best["metric"], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
     axes.set_xlabel(key)

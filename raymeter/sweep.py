@@ -186,8 +186,9 @@ def _trial(config: dict[str, Any], signals: Signals, work: dict[str, Any]) -> No
     records = len(signals.audit["log_prob"].values)
     for size in rungs(records) if work["asha"] else [records]:
         rows = _stored_rows(store, _block_path(work["path"], name), size)
-        rows = rows or [_row(setting, signals, work, metric, size) for setting in settings]
-        store.write(_block_path(work["path"], name), json.dumps(rows).encode())
+        if not rows:
+            rows = [_row(setting, signals, work, metric, size) for setting in settings]
+            store.write(_block_path(work["path"], name), json.dumps(rows).encode())
         best = max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
         tune.report({"metric": best, "settings": len(rows), "records": size})
 

@@ -14,6 +14,8 @@ from raymeter.preflight import make_audit_split
 from raymeter.provenance import identity
 from raymeter.regress import add_predictions
 from raymeter.schema import Signals
+from raymeter.signalstore import assemble, save_index
+from raymeter.split import pair_reference
 from raymeter.store import RunStore
 from raymeter.train import train_references
 
@@ -40,6 +42,25 @@ def signals_of(config: AuditConfig) -> tuple[Signals, list[str]]:
     records = gather_records(dataset, split)
     signals = collect_signals(dataset, split, records, models, config, store, said)
     return add_predictions(config, dataset, signals, records, models, store, said), said.lines
+
+
+def stored_audit(path: Path, models: int, records: int) -> RunStore:
+    """A run directory with the signals of a leaky audit that never was: complementary pairs, one view."""
+    rng, store = np.random.default_rng(0), RunStore.at(str(path))
+    half = rng.random((records, models // 2)) < 0.5
+    member = np.stack([half, ~half], axis=2).reshape(records, models)
+    columns, found = {}, {}
+    for part, side in (("audit", member), ("population", np.zeros((100, models), dtype=bool))):
+        gap = (2 * rng.normal(size=(len(side), 1)) + rng.normal(size=side.shape) + side).astype(np.float32)
+        values = [np.stack([-np.logaddexp(np.float32(0), -g), g])[:, :, None] for g in gap.T]
+        columns[part] = [f"{part}_{m}" for m in range(models)]
+        for key, value in zip(columns[part], values, strict=True):
+            store.save_column(key, value, {})
+        masks = {"reference": pair_reference(models), "targets": np.arange(models), "ids": np.arange(len(side))}
+        found[part] = assemble(values, side, labels=np.zeros(len(side), dtype=np.int64), **masks)
+    config = build_config({"run": {"log_dir": str(path)}, "audit": {"num_ref_models": models // 2 - 1}}).resolved()
+    save_index(store, Signals(found["audit"], found["population"]), columns, config)
+    return store
 
 
 def assert_same_bits(first: Signals, second: Signals) -> None:

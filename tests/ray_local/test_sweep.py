@@ -6,9 +6,9 @@ import io
 import json
 import shutil
 
-import numpy as np
 import pytest
 import yaml
+from audits import stored_audit
 from pyarrow import parquet
 
 from raymeter.config import ClusterSection, build_config
@@ -16,9 +16,8 @@ from raymeter.console import StageConsole
 from raymeter.errors import ConfigError, StoreError
 from raymeter.evaluate import Limits, Metric, divide_targets, evaluate
 from raymeter.runtime import connected
-from raymeter.schema import Signals
-from raymeter.signalstore import assemble, load_signals, save_index
-from raymeter.split import pair_reference, seed_for
+from raymeter.signalstore import load_signals
+from raymeter.split import seed_for
 from raymeter.store import RunStore
 from raymeter.sweep import run_sweep
 from raymeter.sweepspace import build_sweep, settings_of
@@ -41,22 +40,7 @@ def local_ray():
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory) -> str:
     """A run directory with the stored signals of a leaky audit."""
-    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("audited")
-    store = RunStore.at(str(path))
-    half = rng.random((RECORDS, MODELS // 2)) < 0.5
-    member = np.stack([half, ~half], axis=2).reshape(RECORDS, MODELS)
-    columns, found = {}, {}
-    for part, side in (("audit", member), ("population", np.zeros((100, MODELS), dtype=bool))):
-        gap = (2 * rng.normal(size=(len(side), 1)) + rng.normal(size=side.shape) + side).astype(np.float32)
-        values = [np.stack([-np.logaddexp(np.float32(0), -g), g])[:, :, None] for g in gap.T]
-        columns[part] = [f"{part}_{m}" for m in range(MODELS)]
-        for key, value in zip(columns[part], values, strict=True):
-            store.save_column(key, value, {})
-        masks = {"reference": pair_reference(MODELS), "targets": np.arange(MODELS), "ids": np.arange(len(side))}
-        found[part] = assemble(values, side, labels=np.zeros(len(side), dtype=np.int64), **masks)
-    config = build_config({"run": {"log_dir": str(path)}, "audit": {"num_ref_models": 3}}).resolved()
-    save_index(store, Signals(found["audit"], found["population"]), columns, config)
-    return store.uri
+    return stored_audit(tmp_path_factory.mktemp("audited"), MODELS, RECORDS).uri
 
 
 @pytest.fixture

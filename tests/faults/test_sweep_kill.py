@@ -1,0 +1,58 @@
+"""A sweep that is killed goes on where it was."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from audits import stored_audit
+from pyarrow import parquet
+
+SWEEP = """
+run: {log_dir: LOG_DIR}
+cluster: {num_cpus: 2}
+sweep:
+  searcher: random
+  samples: 120
+  block: 2
+  space:
+    - {attack: rmia, offline_a: {uniform: [0.0, 1.0]}, form: count}
+"""
+
+
+def start(path: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "raymeter.sweep", str(path / "sweep.yaml")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_killed_sweep_goes_on_with_what_is_left(tmp_path):
+    """SIGKILL after some blocks: the next start keeps them, does the rest, and finds what an undisturbed sweep finds."""
+    store = stored_audit(tmp_path, 8, 4000)
+    (tmp_path / "sweep.yaml").write_text(SWEEP.replace("LOG_DIR", str(tmp_path)))
+    blocks = tmp_path / "sweep/sweep/blocks"
+    process = start(tmp_path)
+    deadline = time.monotonic() + 120
+    while len(list(blocks.glob("*.json")) if blocks.is_dir() else []) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    kept = {path.name: path.stat().st_mtime_ns for path in blocks.glob("*.json")}
+    assert 4 <= len(kept) < 60
+    again = start(tmp_path)
+    output, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, output
+    assert all((blocks / name).stat().st_mtime_ns == when for name, when in kept.items())
+    found = parquet.read_table(io.BytesIO(store.read("sweep/sweep/results.parquet")))
+    (tmp_path / "undisturbed").mkdir()
+    stored_audit(tmp_path / "undisturbed", 8, 4000)
+    (tmp_path / "undisturbed/sweep.yaml").write_text(SWEEP.replace("LOG_DIR", str(tmp_path / "undisturbed")))
+    whole = start(tmp_path / "undisturbed")
+    output, _ = whole.communicate(timeout=240)
+    assert whole.returncode == 0, output
+    expected = parquet.read_table(tmp_path / "undisturbed/sweep/sweep/results.parquet")
+    assert found.drop(["seconds"]).equals(expected.drop(["seconds"]))

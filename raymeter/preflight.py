@@ -53,7 +53,11 @@ def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
         raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
     _check_model(config.train.model_name, dataset)
     for recipe in regressors_of(list(config.attacks.values())):
-        _check_model(recipe.model, dataset)
+        try:
+            _check_model(recipe.model, dataset)
+        except ConfigError as error:
+            reason = str(error).removeprefix("train.model_name: ")
+            raise ConfigError(f"audit.attacks: the model of qmia cannot be used ({reason})") from None
     _check_attacks(config, split, dataset.num_classes)
 
 

@@ -94,13 +94,16 @@ def fit_regressor(
     for epoch in range(recipe.epochs):
         network.train()
         shuffled = np.random.default_rng(seed_for(seed, "epoch", epoch)).permutation(fitted)
-        # near-equal batches: one of a single record would break batch normalisation
-        for rows in np.array_split(shuffled, max(1, round(len(shuffled) / recipe.batch_size))):
-            optimizer.zero_grad()
-            loss = _loss(regressor, x, y, signal, torch.from_numpy(rows).to(device), views)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-            optimizer.step()
+        # a batch of one record would break batch normalisation
+        batches = max(1, min(round(len(shuffled) / recipe.batch_size), len(shuffled) // 2))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed_for(seed, "epoch", epoch))  # dropout draws from torch's own generator
+            for rows in np.array_split(shuffled, batches):
+                optimizer.zero_grad()
+                loss = _loss(regressor, x, y, signal, torch.from_numpy(rows).to(device), views)
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+                optimizer.step()
         found = _held_out_loss(regressor, x, y, signal, kept, views, device)
         if found < best:
             best, waited, state = found, 0, _copy(network)

@@ -38,7 +38,7 @@ class Regression:
     resources: Mapping[str, float] | None
 
 
-REGRESSOR_VERSION = 1  # part of the key of stored predictions: raise it when the numbers change
+REGRESSOR_VERSION = 2  # part of the key of stored predictions: raise it when the numbers change
 
 
 def add_predictions(
@@ -97,18 +97,22 @@ def predict_signals(
     waiting = list(missing)
     running: dict[Any, int] = {}
     slots = count_slots(resources, max(1, len(missing)))
-    while waiting or running:
-        while waiting and len(running) < slots:
-            t = waiting.pop(0)
-            signal = np.ascontiguousarray(matrix.values[:, targets[t]])
-            threads = max(1, int(resources.get("CPU", 1)))
-            seed = seed_for(stage.seed, "qmia", int(targets[t]))
-            running[task.remote(shared, signal, recipe, stage.views, stage.num_classes, seed, threads)] = t
-        (done,), _ = ray.wait(list(running), num_returns=1)
-        t = running.pop(done)
-        found[t] = values = _result(done, int(targets[t]))
-        store.save_column(keys[t], values, {"model": int(targets[t]), "regressor": recipe.regressor})
-        reporter.progress(sum(each is not None for each in found), len(found), "regressors")
+    try:
+        while waiting or running:
+            while waiting and len(running) < slots:
+                t = waiting.pop(0)
+                signal = np.ascontiguousarray(matrix.values[:, targets[t]])
+                threads = max(1, int(resources.get("CPU", 1)))
+                seed = seed_for(stage.seed, "qmia", int(targets[t]))
+                running[task.remote(shared, signal, recipe, stage.views, stage.num_classes, seed, threads)] = t
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            t = running.pop(done)
+            found[t] = values = _result(done, int(targets[t]))
+            store.save_column(keys[t], values, {"model": int(targets[t]), "regressor": recipe.regressor})
+            reporter.progress(sum(each is not None for each in found), len(found), "regressors")
+    finally:
+        for left in running:  # none, unless one has failed or the audit was interrupted
+            ray.cancel(left)
     stacked = np.stack([values for values in found if values is not None], axis=1)
     return QuantilePrediction(recipe.head, stacked, LEVELS if recipe.head == "pinball" else ())
 

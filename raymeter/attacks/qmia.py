@@ -19,6 +19,7 @@ from raymeter.errors import SignalError
 from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
 
 Head = Literal["gaussian", "pinball"]
+NARROWEST_LOG_SD = 100.0  # beyond it exp would leave float64's range
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 NARROWEST = 1e-6  # least distance of neighbouring quantiles, as a share of the distance of the outermost ones
 
@@ -86,7 +87,7 @@ def qmia_scores(signals: SignalMatrix, predicted: QuantilePrediction) -> Scores:
         raise SignalError(f"QMIA: the prediction for record {signals.ids[int(bad.argmax())]} is not finite")
     expected = predicted.values.astype(np.float64)
     if predicted.head == "gaussian":
-        deviates = (own - expected[..., 0]) / np.exp(expected[..., 1])
+        deviates = (own - expected[..., 0]) / np.exp(np.clip(expected[..., 1], -NARROWEST_LOG_SD, NARROWEST_LOG_SD))
     else:
         deviates = _deviates(own, expected, np.asarray(predicted.levels))
     settings = {"head": predicted.head}

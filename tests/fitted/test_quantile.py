@@ -65,6 +65,22 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_dropout_derives_from_the_seed():
+    """AlexNet's dropout once drew from torch's own generator: equal seeds gave other bits."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (24, 1, 8, 8), dtype=np.uint8)
+    records = PublicRecords(x, rng.integers(0, 2, 24), rng.normal(size=(24, 1)).astype(np.float32))
+    state = torch.random.get_rng_state()
+    first, second = (
+        fit_regressor(records, Qmia(model="alexnet", epochs=2), ["identity"], 2, CPU, seed=0).predict(
+            x, records.y, ["identity"], CPU
+        )
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 def test_outliers_and_constant_signals_stay_finite():
     """A signal of 1e30 among ordinary ones, all signals equal, and a single record are no trouble."""
     wild = public(60)

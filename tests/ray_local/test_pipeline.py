@@ -150,9 +150,9 @@ def test_regressors_give_the_same_bits_as_a_serial_fit_and_are_reused(one_slot, 
 
 
 def test_regressor_that_fails_names_the_target(one_slot, copied):
-    """What a task raises comes back as one line."""
+    """What a task raises comes back as one line; which of the running tasks is first to fail is chance."""
     config = small_config(copied, audit={"attacks": [{"name": "qmia", "model": "audits:no_such_function"}]})
-    with pytest.raises(RunError, match="the QMIA regressor of model 0 could not be fitted: ConfigError"):
+    with pytest.raises(RunError, match=r"the QMIA regressor of model [0-3] could not be fitted: ConfigError"):
         signals_of(config)
 
 

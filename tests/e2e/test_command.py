@@ -29,11 +29,11 @@ STAGES = (
 )
 
 
-def command(*arguments, **options):
-    """Run `python -m raymeter.audit ...` in the project's folder, without a cluster to connect to."""
+def command(*arguments, module="raymeter.audit", **options):
+    """Run `python -m raymeter.audit ...`, or another module, in the project's folder, without a cluster to connect to."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return subprocess.run(
-        [sys.executable, "-m", "raymeter.audit", *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -239,3 +239,26 @@ def test_dry_run_tries_the_users_own_model(tmp_path, function, code, said):
     )
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith(said)
+
+
+def test_a_sweep_of_the_demo_names_its_winner(demo):
+    """The shipped sweep of LiRA: what was tried, the winner, the honest and the optimistic figure, and best.yaml."""
+    path, _ = demo
+    done = command("configs/sweeps/lira.yaml", f"run.log_dir={path}", module="raymeter.sweep")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert re.search(r"8 settings tried on 8 targets\nBest: attack lira, mode \w+, variance \w+\n", done.stdout)
+    assert "on 8 targets that it was not chosen on: 0." in done.stdout
+    assert "which is optimistic: 0." in done.stdout
+    best = path / "sweep/lira/best.yaml"
+    dry = command(best, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "16 reused, 0 to train" in dry.stdout
+
+
+def test_a_sweep_without_signals_says_what_to_do(tmp_path):
+    """One line, exit code 2, before a Ray is started."""
+    done = command("configs/sweeps/lira.yaml", f"run.log_dir={tmp_path}", module="raymeter.sweep")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path} holds no signals; run `python -m raymeter.audit`")
+    assert done.stderr.count("\n") == 1

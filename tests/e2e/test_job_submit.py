@@ -54,12 +54,12 @@ def head(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def submit(environment, folder, *arguments):
+def submit(environment, folder, *arguments, module="raymeter.audit"):
     """Submit a job from a folder, waiting until the head can take it."""
     deadline = time.monotonic() + 90
     while True:
         done = subprocess.run(
-            [RAY, "job", "submit", "--working-dir", folder, "--", sys.executable, "-m", "raymeter.audit", *arguments],
+            [RAY, "job", "submit", "--working-dir", folder, "--", sys.executable, "-m", module, *arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -82,6 +82,21 @@ def test_submitted_audit_runs_on_the_cluster(head, tmp_path):
     metrics = json.loads((log_dir / "report/metrics.json").read_text())
     assert metrics["provenance"]["cluster"]["cpus"] == 2
     assert len(metrics["attacks"]["rmia"]["targets"]) == 4
+
+
+def test_submitted_sweep_reads_what_the_audit_left(head, tmp_path):
+    """An audit and then a sweep of its signals, both as jobs on the same head."""
+    folder, log_dir = tmp_path / "job", tmp_path / "audit"
+    folder.mkdir()
+    (folder / "audit.yaml").write_text(yaml.safe_dump({**SECTIONS, "run": {"log_dir": str(log_dir)}}))
+    space = [{"attack": "rmia", "offline_a": [0.1, 0.9]}, {"attack": "loss"}]
+    sweep = {"run": {"log_dir": str(log_dir)}, "sweep": {"name": "job", "space": space}}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    assert submit(head, folder, "audit.yaml").returncode == 0
+    done = submit(head, folder, "sweep.yaml", module="raymeter.sweep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 settings tried on 2 targets" in done.stdout
+    assert json.loads((log_dir / "sweep/job/summary.json").read_text())["settings"] == 3
 
 
 def test_submitted_mistake_fails_with_its_line(head, tmp_path):

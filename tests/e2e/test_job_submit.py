@@ -71,8 +71,8 @@ def submit(environment, folder, *arguments, module="raymeter.audit"):
         time.sleep(1)
 
 
-def test_submitted_audit_runs_on_the_cluster(head, tmp_path):
-    """The job ends with exit code 0, uses the head's Ray and leaves a complete report."""
+def test_submitted_audit_and_sweep_run_on_the_cluster(head, tmp_path):
+    """The jobs end with exit code 0, use the head's Ray and leave a complete report; the sweep reads the audit's."""
     folder, log_dir = tmp_path / "job", tmp_path / "audit"
     folder.mkdir()
     (folder / "audit.yaml").write_text(yaml.safe_dump({**SECTIONS, "run": {"log_dir": str(log_dir)}}))
@@ -82,17 +82,9 @@ def test_submitted_audit_runs_on_the_cluster(head, tmp_path):
     metrics = json.loads((log_dir / "report/metrics.json").read_text())
     assert metrics["provenance"]["cluster"]["cpus"] == 2
     assert len(metrics["attacks"]["rmia"]["targets"]) == 4
-
-
-def test_submitted_sweep_reads_what_the_audit_left(head, tmp_path):
-    """An audit and then a sweep of its signals, both as jobs on the same head."""
-    folder, log_dir = tmp_path / "job", tmp_path / "audit"
-    folder.mkdir()
-    (folder / "audit.yaml").write_text(yaml.safe_dump({**SECTIONS, "run": {"log_dir": str(log_dir)}}))
     space = [{"attack": "rmia", "offline_a": [0.1, 0.9]}, {"attack": "loss"}]
     sweep = {"run": {"log_dir": str(log_dir)}, "sweep": {"name": "job", "space": space}}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
-    assert submit(head, folder, "audit.yaml").returncode == 0
     done = submit(head, folder, "sweep.yaml", module="raymeter.sweep")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 settings tried on 2 targets" in done.stdout

@@ -46,8 +46,14 @@ def audited(tmp_path_factory) -> str:
 @pytest.fixture
 def copied(audited, tmp_path) -> str:
     """A copy of that directory, to sweep in."""
-    shutil.copytree(audited, tmp_path / "copy")
+    shutil.copytree(audited, tmp_path / "copy", ignore=shutil.ignore_patterns("sweep"))
     return str(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def swept(audited):
+    """The run directory after one sweep, and its result."""
+    return audited, run(audited, metric="tpr@0.05")
 
 
 def run(path: str, **section: object):
@@ -55,13 +61,13 @@ def run(path: str, **section: object):
     return run_sweep(build_sweep({"run": {"log_dir": path}, "sweep": sweep}), RunStore.at(path), StageConsole())
 
 
-def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(copied):
+def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(swept):
     """Every figure is that of a direct evaluation on the selection targets; the winner's is of the others."""
-    result = run(copied, metric="tpr@0.05")
-    signals = load_signals(RunStore.at(copied)).signals
+    path, result = swept
+    signals = load_signals(RunStore.at(path)).signals
     seed, metric = seed_for(0, "sweep"), Metric("tpr@0.05")
     selection, report = divide_targets(signals, 0.5, seed)
-    config = build_sweep({"run": {"log_dir": copied}, "sweep": {"space": SPACE, "metric": "tpr@0.05"}})
+    config = build_sweep({"run": {"log_dir": path}, "sweep": {"space": SPACE, "metric": "tpr@0.05"}})
     settings = settings_of(config)
     assert len(result.rows) == len(settings) == 11
     for row, setting in zip(result.rows, settings, strict=True):
@@ -77,18 +83,18 @@ def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(copied):
     assert result.default.estimate == pytest.approx(plain.mean())
 
 
-def test_a_failing_setting_is_a_row_with_its_error(copied):
+def test_a_failing_setting_is_a_row_with_its_error(swept):
     """Per-sample LiRA with one pair cannot run; the others can."""
-    result = run(copied)
+    _, result = swept
     failed = [row for row in result.rows if row["error"] is not None]
     assert [(row["attack"], row["variance"], row["references"]) for row in failed] == [("lira", "per_sample", 1)]
     assert "has 1 references that are" in failed[0]["error"]
 
 
-def test_the_files_can_be_read_and_best_yaml_is_an_audit(copied):
+def test_the_files_can_be_read_and_best_yaml_is_an_audit(swept):
     """results.parquet has a row per setting, best.yaml loads, summary.json tells both figures apart."""
-    result = run(copied)
-    store = RunStore.at(copied)
+    path, result = swept
+    store = RunStore.at(path)
     table = parquet.read_table(io.BytesIO(store.read("sweep/s/results.parquet")))
     assert table.num_rows == 11
     assert {"attack", "offline_a", "variance", "references", "metric", "error"} <= set(table.column_names)
@@ -103,26 +109,26 @@ def test_the_files_can_be_read_and_best_yaml_is_an_audit(copied):
         assert store.read(f"sweep/s/{name}").startswith(b"\x89PNG")
 
 
-def test_an_interrupted_sweep_does_only_what_is_left(copied):
+def test_an_interrupted_sweep_does_only_what_is_left(swept, tmp_path):
     """One block is lost with Tune's snapshot; it alone is computed again, and nothing differs."""
-    before = run(copied)
+    _, before = swept
+    copied = str(shutil.copytree(swept[0], tmp_path / "copy"))
     store = RunStore.at(copied)
     kept = store.read("sweep/s/blocks/0.json")
     store.delete("sweep/s/blocks/2.json")
     shutil.rmtree(f"{copied}/sweep/s/tune")
-    after = run(copied)
+    after = run(copied, metric="tpr@0.05")
     assert store.read("sweep/s/blocks/0.json") == kept
     assert [row["metric"] for row in after.rows] == [row["metric"] for row in before.rows]
     assert after.honest == before.honest
-    again = run(copied)  # everything is there: Tune is not started
+    again = run(copied, metric="tpr@0.05")  # everything is there: Tune is not started
     assert [row["metric"] for row in again.rows] == [row["metric"] for row in before.rows]
 
 
-def test_another_sweep_of_the_same_name_is_refused(copied):
+def test_another_sweep_of_the_same_name_is_refused(swept):
     """A changed space does not mix with the old one's blocks."""
-    run(copied)
     with pytest.raises(StoreError, match=r"sweep/s holds another sweep .*; choose another sweep.name"):
-        run(copied, space=[{"attack": "loss"}])
+        run(swept[0], space=[{"attack": "loss"}])
 
 
 @pytest.mark.parametrize(

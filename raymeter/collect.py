@@ -26,7 +26,7 @@ from ray.data.extensions import ArrowTensorArray
 from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
-from raymeter.runtime import count_slots, model_resources
+from raymeter.runtime import count_slots, model_resources, root_cause
 from raymeter.schema import Dataset, ModelRecord, SignalMatrix, Signals, Split, fingerprint_arrays
 from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.signalstore import assemble, save_index
@@ -199,20 +199,13 @@ def _compute(
             _scatter(batch["row"], batch["signals"], values, seen)
             reporter.progress(int(seen.sum()), total, "records")
     except ray.exceptions.RayError as error:
-        raise RunError(f"signals could not be computed: {_root_cause(error)}") from error
+        raise RunError(f"signals could not be computed: {root_cause(error)}") from error
     if not seen.all():
         raise RunError(
             f"signals of {int((~seen).sum())} of {total} records did not arrive; first is row "
             f"{int(np.flatnonzero(~seen)[0])}. Start the same command again; finished models are kept."
         )
     return Computed({parts[0].part: 0, parts[1].part: len(parts[0].y)}, values, logits)
-
-
-def _root_cause(error: BaseException) -> str:
-    """First line of the innermost exception: what a worker raised, without the layers that carried it here."""
-    while (inner := getattr(error, "cause", None) or error.__cause__) is not None and inner is not error:
-        error = inner
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _scatter(

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.data import DataSpec
 from raymeter.errors import ConfigError
-from raymeter.explain import apply_override, explain, parse_yaml, show, suggest
+from raymeter.explain import explain, read_sections, show, suggest
 from raymeter.fit import Augment, Recipe
 from raymeter.signals import View, default_views
 
@@ -241,16 +241,18 @@ class AuditConfig(_Section):
     def resolved(self) -> dict[str, Any]:
         """The whole configuration with its defaults, as plain values."""
         values = self.model_dump(mode="json")
-        values["audit"]["attacks"] = [{"label": label, **_settings(attack)} for label, attack in self.attacks.items()]
+        values["audit"]["attacks"] = [
+            {"label": label, **attack_settings(attack)} for label, attack in self.attacks.items()
+        ]
         return values
 
 
-def _settings(attack: Attack) -> dict[str, Any]:
+def attack_settings(attack: Attack) -> dict[str, Any]:
     """The name of an attack in the attacks table and its settings, as YAML would give them."""
     name = next(name for name, kind in ATTACKS.items() if isinstance(attack, kind))
     settings = {field.name: getattr(attack, field.name) for field in fields(attack)}
     return {"name": name} | {
-        key: [_settings(part) for part in value] if name == "stack" and key == "of" else value
+        key: [attack_settings(part) for part in value] if name == "stack" and key == "of" else value
         for key, value in settings.items()
     }
 
@@ -261,17 +263,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     Raises:
         ConfigError: One line with the key path, the value and the remedy.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
-    values = parse_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected sections run, audit, train, data, got {show(values)}")
-    for override in overrides:
-        apply_override(values, override, AuditConfig.model_fields)
-    return build_config(values)
+    return build_config(read_sections(path, overrides, AuditConfig.model_fields))
 
 
 def build_config(values: Mapping[str, Any]) -> AuditConfig:
@@ -329,6 +321,8 @@ def _attack(entry: Any, path: str) -> tuple[str, Attack]:
     if name == "stack" and "of" in settings:
         if not isinstance(settings["of"], list):
             raise ConfigError(f"{path}.of: expected a list of attacks, got {show(settings['of'])}")
+        if any(part == "stack" or (isinstance(part, dict) and part.get("name") == "stack") for part in settings["of"]):
+            raise ConfigError(f"{path}.of: a stack cannot be part of a stack; list its attacks")
         parts = [_attack(part, f"{path}.of[{index}]")[1] for index, part in enumerate(settings["of"])]
         settings["of"] = tuple(parts)
     for key, value in settings.items():
@@ -337,7 +331,7 @@ def _attack(entry: Any, path: str) -> tuple[str, Attack]:
     try:
         attack: Attack = TypeAdapter(ATTACKS[name]).validate_python(settings)
     except ValidationError as error:
-        known = {f.name for f in fields(ATTACKS[name])}
+        known = {"label", *(f.name for f in fields(ATTACKS[name]))}
         raise ConfigError(explain(error.errors()[0], known, path)) from None
     return label, attack
 

@@ -5,6 +5,7 @@ RaymeterError
 ├── DataError     a dataset that is missing, corrupt or of the wrong shape
 ├── SplitError    a membership design that cannot be made
 ├── SignalError   signals from which the asked-for number cannot be computed
+│   └── MissingReferences   a record without the reference models that an attack needs
 ├── StoreError    a run directory that is damaged or belongs to another audit
 └── RunError      work on the cluster that failed for good
 """
@@ -30,6 +31,10 @@ class SplitError(RaymeterError):
 
 class SignalError(RaymeterError):
     """A score cannot be computed from these signals; the first offending record is named."""
+
+
+class MissingReferences(SignalError):
+    """A record has too few references on a side; the first one is named."""
 
 
 class StoreError(RaymeterError):

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 
 from raymeter.attacks import Attack
 from raymeter.errors import SignalError
-from raymeter.power import unit_orders
+from raymeter.power import first_units, unit_orders
 from raymeter.schema import Interval, MeanInterval, Scores, SignalMatrix, Signals
 from raymeter.stats import auc, auc_interval, dependent_targets, mean_over_targets, roc_curve, tpr_at_fpr
 from raymeter.stats.roc import divide
@@ -164,12 +164,10 @@ def most_references(signals: Signals) -> int:
 
 
 def _fewer_references(matrix: SignalMatrix, count: int, seed: int) -> Bool[np.ndarray, "targets models"]:
-    reference = np.zeros_like(matrix.reference)
-    for t, order in enumerate(unit_orders(matrix, seed)):
+    orders = unit_orders(matrix, seed)
+    for order in orders:
         _at_most("references", count, len(order))
-        for unit in order[:count]:
-            reference[t, unit] = True
-    return reference
+    return first_units(matrix, orders, count)
 
 
 def _at_most(what: str, asked: int | None, there: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -87,6 +88,25 @@ def show(value: Any) -> str:
     """A value as it may stand in a message: its repr, shortened."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def read_sections(path: str | Path, overrides: Sequence[str], sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a YAML file as plain values, with `section.key=value` overrides applied.
+
+    Raises:
+        ConfigError: The file cannot be read, is no mapping, or an override names an unknown section.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
+    values = parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected sections {', '.join(list(sections)[:4])}, got {show(values)}")
+    for override in overrides:
+        apply_override(values, override, sections)
+    return values
 
 
 def apply_override(values: dict[str, Any], override: str, sections: Mapping[str, Any]) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from scipy.sparse.csgraph import connected_components
 
-from raymeter.attacks.moments import opposite_models
 from raymeter.errors import SignalError
-from raymeter.schema import PowerPoint, Scores, SignalMatrix, Signals
+from raymeter.schema import PowerPoint, Scores, SignalMatrix, Signals, opposite_models
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, tpr_at_fpr
 
 POWER_FPR = 0.001
@@ -46,12 +45,8 @@ def power_curve(
     most = max(len(order) for order in orders)
     points = []
     for count in sorted({*(2**power for power in range(most.bit_length()) if 2**power < most), most}):
-        reference = np.zeros_like(matrix.reference)
-        for t, order in enumerate(orders):
-            for unit in order[:count]:
-                reference[t, unit] = True
         try:
-            scores = attack(with_references(signals, reference))
+            scores = attack(_with_references(signals, first_units(matrix, orders, count)))
         except SignalError:
             continue
         points.append(_point(scores, count, clusters, fpr))
@@ -81,17 +76,20 @@ def unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, 
     return orders
 
 
-def with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
+def first_units(
+    matrix: SignalMatrix, orders: Sequence[Sequence[Int64[np.ndarray, " models"]]], count: int
+) -> Bool[np.ndarray, "targets models"]:
+    """The reference mask that leaves every target the first units of its order."""
+    reference = np.zeros_like(matrix.reference)
+    for t, order in enumerate(orders):
+        for unit in order[:count]:
+            reference[t, unit] = True
+    return reference
+
+
+def _with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
     return replace(
         signals,
         audit={kind: replace(matrix, reference=reference) for kind, matrix in signals.audit.items()},
         population={kind: replace(matrix, reference=reference) for kind, matrix in signals.population.items()},
     )
-
-
-def smallest_sufficient(points: Sequence[PowerPoint], share: float = 0.95) -> PowerPoint | None:
-    """The first point whose AUC is above 1/2 by at least `share` of what all references reach; None without points."""
-    if not points:
-        return None
-    needed = 0.5 + share * (points[-1].auc.estimate - 0.5)
-    return next(point for point in points if point.auc.estimate >= needed or point is points[-1])

@@ -19,6 +19,7 @@ from raymeter.signals import KINDS
 from raymeter.split import make_split
 
 CHECKED_RECORDS = 500
+FEWEST_TO_FIT = 20  # population records for a regressor
 
 
 def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
@@ -51,32 +52,37 @@ def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
     if config.train.augment == "mirror_crop" and min(dataset.x.shape[2:]) <= CROP_PADDING:
         side = CROP_PADDING + 1
         raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
-    _check_model(config.train.model_name, dataset)
+    _check_model(config.train.model_name, dataset, dataset.num_classes)
     for recipe in regressors_of(list(config.attacks.values())):
+        if len(dataset.population_y) < FEWEST_TO_FIT:
+            raise ConfigError(
+                f"audit.population_size: qmia fits its regressors on the population, at least {FEWEST_TO_FIT} records, "
+                f"got {len(dataset.population_y)}; raise it"
+            )
         try:
-            _check_model(recipe.model, dataset)
+            _check_model(recipe.model, dataset, dataset.num_classes * recipe.outputs)
         except ConfigError as error:
             reason = str(error).removeprefix("train.model_name: ")
             raise ConfigError(f"audit.attacks: the model of qmia cannot be used ({reason})") from None
     _check_attacks(config, split, dataset.num_classes)
 
 
-def _check_model(name: str, dataset: Dataset) -> None:
-    """Build the model once, and see that the user's own gives one logit per class."""
+def _check_model(name: str, dataset: Dataset, outputs: int) -> None:
+    """Build the model once, and see that the user's own gives as many outputs as are asked of it."""
     if ":" not in name:
         with torch.device("meta"):  # takes no memory
-            build_model(name, dataset.x.shape[1:], dataset.num_classes)
+            build_model(name, dataset.x.shape[1:], outputs)
         return
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        model = build_model(name, dataset.x.shape[1:], dataset.num_classes).eval()
+        model = build_model(name, dataset.x.shape[1:], outputs).eval()
         try:
             logits = model(normalise(as_tensor(dataset.x[:2])))
         except Exception as error:
             raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
-    if tuple(getattr(logits, "shape", ())) != (2, dataset.num_classes):
+    if tuple(getattr(logits, "shape", ())) != (2, outputs):
         raise ConfigError(
             f"train.model_name: {name} gives {tuple(getattr(logits, 'shape', ()))} for two records; "
-            f"it must give (2, {dataset.num_classes}), a logit per class"
+            f"it must give (2, {outputs}), {'a logit per class' if outputs == dataset.num_classes else 'as asked for'}"
         )
 
 
@@ -90,8 +96,9 @@ def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:
     guesses = {
         recipe.regressor: QuantilePrediction(
             recipe.head,
-            np.zeros((*shape, 2 if recipe.head == "gaussian" else len(LEVELS)), dtype=np.float32),
+            np.zeros((*shape, recipe.outputs), dtype=np.float32),
             LEVELS if recipe.head == "pinball" else (),
+            split.targets,
         )
         for recipe in regressors_of(list(config.attacks.values()))
     }

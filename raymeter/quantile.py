@@ -38,13 +38,12 @@ class Regressor:
 
     network: nn.Module
     recipe: Qmia
-    outputs: int
     centre: float
     scale: float
 
     def outputs_for(self, x: Tensor, y: Tensor) -> Float[Tensor, "records outputs"]:
         """Standardised outputs for records of one view, those of each record's own class."""
-        return _own_class(self.network(x), y, self.outputs)
+        return _own_class(self.network(x), y, self.recipe.outputs)
 
     @torch.inference_mode()
     def predict(
@@ -77,7 +76,6 @@ def fit_regressor(
     References:
         Bertran et al., NeurIPS 2023, arXiv:2307.03694, section 3 (pinball and Gaussian objectives).
     """
-    outputs = 2 if recipe.head == "gaussian" else len(LEVELS)
     order = np.random.default_rng(seed_for(seed, "held out")).permutation(len(public.x))
     held = max(1, round(HELD_OUT * len(order)))
     fitted, kept = order[held:] if len(order) > 1 else order, order[:held]
@@ -85,8 +83,8 @@ def fit_regressor(
     scale = max(float(public.signal[fitted].std(dtype=np.float64)), 1e-6)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "weights") % 2**63)
-        network = build_model(recipe.model, public.x.shape[1:], num_classes * outputs).to(device)
-    regressor = Regressor(network, recipe, outputs, centre, scale)
+        network = build_model(recipe.model, public.x.shape[1:], num_classes * recipe.outputs).to(device)
+    regressor = Regressor(network, recipe, centre, scale)
     x, y = as_tensor(public.x).to(device), as_tensor(public.y).to(device)
     signal = torch.as_tensor((public.signal - centre) / scale, dtype=torch.float32, device=device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)

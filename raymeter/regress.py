@@ -21,7 +21,7 @@ from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
 from raymeter.quantile import PublicRecords, fit_regressor
-from raymeter.runtime import count_slots, model_resources
+from raymeter.runtime import count_slots, model_resources, root_cause
 from raymeter.schema import Dataset, ModelRecord, QuantilePrediction, Signals
 from raymeter.signals import View
 from raymeter.split import seed_for
@@ -114,18 +114,14 @@ def predict_signals(
         for left in running:  # none, unless one has failed or the audit was interrupted
             ray.cancel(left)
     stacked = np.stack([values for values in found if values is not None], axis=1)
-    return QuantilePrediction(recipe.head, stacked, LEVELS if recipe.head == "pinball" else ())
+    return QuantilePrediction(recipe.head, stacked, LEVELS if recipe.head == "pinball" else (), targets)
 
 
 def _result(reference: Any, target: int) -> Float32[np.ndarray, "examples queries outputs"]:
     try:
         values: np.ndarray = ray.get(reference)
     except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        reason = (str(cause).splitlines() or [""])[0]
-        raise RunError(
-            f"the QMIA regressor of model {target} could not be fitted: {type(cause).__name__}: {reason}"
-        ) from error
+        raise RunError(f"the QMIA regressor of model {target} could not be fitted: {root_cause(error)}") from error
     return values
 
 

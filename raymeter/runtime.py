@@ -155,3 +155,10 @@ def describe_cluster() -> dict[str, Any]:
         "gpus": resources.get("GPU", 0.0),
         "ray": ray.__version__,
     }
+
+
+def root_cause(error: BaseException) -> str:
+    """First line of the innermost exception: what a worker raised, without the layers that carried it here."""
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None and inner is not error:
+        error = inner
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

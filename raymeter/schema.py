@@ -177,11 +177,32 @@ class QuantilePrediction:
         head: `gaussian`: outputs are mean and log of the standard deviation; `pinball`: quantiles at `levels`.
         values: One prediction per audited record, target and query.
         levels: Quantile levels of a pinball head, ascending in (0, 1); empty for gaussian.
+        targets: Model column of each prediction; by default prediction t is of column t.
     """
 
     head: Literal["gaussian", "pinball"]
     values: Float32[np.ndarray, "examples targets queries outputs"]
     levels: tuple[float, ...] = ()
+    targets: Int64[np.ndarray, " targets"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.targets is None:
+            object.__setattr__(self, "targets", np.arange(self.values.shape[1], dtype=np.int64))
+
+    def of(self, targets: Int64[np.ndarray, " chosen"]) -> Float32[np.ndarray, "examples chosen queries outputs"]:
+        """The predictions for some model columns.
+
+        Raises:
+            SignalError: There is none for one of them, as it is not attacked in this audit.
+        """
+        place = {int(column): t for t, column in enumerate(self.targets)}
+        missing = [int(column) for column in targets if int(column) not in place]
+        if missing:
+            raise SignalError(
+                "QMIA's regressors are fitted for the attacked models only, and another one is needed here; "
+                "leave run.num_experiments out to attack all"
+            )
+        return self.values[:, [place[int(column)] for column in targets]]
 
 
 @dataclass(frozen=True)
@@ -442,8 +463,15 @@ class SweepResult:
 
 def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:
     """Every model may judge every other, but not itself nor a model with exactly the opposite members."""
-    opposite = (member[:, :, None] != member[:, None, :]).all(axis=0) if len(member) else False
+    opposite = opposite_models(member) if len(member) else False
     return ~(np.eye(member.shape[1], dtype=bool) | opposite)
+
+
+def opposite_models(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:
+    """Whether two models were trained on exactly opposite records."""
+    signs = np.where(member, np.float32(1), np.float32(-1))  # float32 counts exactly up to 2**24 records
+    agreement: np.ndarray = signs.T @ signs == -len(member)
+    return agreement
 
 
 def fingerprint_arrays(*arrays: np.ndarray) -> str:

@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 import ray
+import ray.exceptions
 from jaxtyping import Float, Int64
 
 from raymeter.attacks import Attack
 from raymeter.attacks.tuning import stand_in_thresholds
+from raymeter.errors import RaymeterError, RunError
 from raymeter.power import power_curve
-from raymeter.schema import PowerPoint, QuantilePrediction, Scores, SignalMatrix, Signals
+from raymeter.runtime import root_cause
+from raymeter.schema import PowerPoint, Scores, SignalMatrix, Signals
 
 # Below this many examples x models x targets an attack is quicker than handing it to other processes.
 CELLS_WORTH_A_TASK = 20_000_000
@@ -56,24 +59,29 @@ def spread(signals: Signals, jobs: Sequence[Callable[[Signals], T]]) -> list[T]:
         return [job(signals) for job in jobs]
     shared = ray.put(signals)
     task: Any = ray.remote(_call)
-    results: list[T] = ray.get([task.remote(job, shared) for job in jobs])
+    pending = [task.remote(job, shared) for job in jobs]
+    try:
+        results: list[T] = ray.get(pending)
+    except ray.exceptions.RayError as error:
+        for one in pending:
+            ray.cancel(one, force=True)
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, RaymeterError):
+            raise cause from None  # as if it had been raised here
+        raise RunError(f"an attack could not be computed: {root_cause(error)}") from error
     return results
 
 
 def narrow(signals: Signals, chunk: Int64[np.ndarray, " chosen"]) -> Signals:
-    """The same signals with some of the targets."""
+    """The same signals with some of the targets; predictions stay, for references attacked in a target's place."""
 
     def matrix(found: SignalMatrix) -> SignalMatrix:
         return replace(found, reference=found.reference[chunk], targets=found.targets[chunk])
-
-    def prediction(found: QuantilePrediction) -> QuantilePrediction:
-        return replace(found, values=found.values[:, chunk])
 
     return replace(
         signals,
         audit={kind: matrix(found) for kind, found in signals.audit.items()},
         population={kind: matrix(found) for kind, found in signals.population.items()},
-        predicted={key: prediction(found) for key, found in signals.predicted.items()},
     )
 
 

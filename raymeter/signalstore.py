@@ -70,9 +70,7 @@ def load_signals(store: RunStore) -> StoredAudit:
         StoreError: There are none, they are of another version, or a file is missing or altered; each says
             what to do.
     """
-    index = store.read_json(INDEX)
-    if index is None:
-        raise StoreError(f"{store.uri} holds no signals; run `python -m raymeter.audit` with this run.log_dir first")
+    index = read_index(store)
     if index.get("version") != INDEX_VERSION or index.get("kinds") != list(KINDS):
         raise StoreError(f"{store.uri}/{INDEX} was written by another version; run the audit again, models are reused")
     data = store.read(MASKS)
@@ -93,6 +91,18 @@ def load_signals(store: RunStore) -> StoredAudit:
         population_logits=_stack(columns.get("logits_population")),
     )
     return StoredAudit(signals, index["config"])
+
+
+def read_index(store: RunStore) -> dict[str, Any]:
+    """The index of the stored signals.
+
+    Raises:
+        StoreError: There is none, as no audit has got so far in this directory.
+    """
+    index = store.read_json(INDEX)
+    if index is None:
+        raise StoreError(f"{store.uri} holds no signals; run `python -m raymeter.audit` with this run.log_dir first")
+    return index
 
 
 def assemble(columns: Sequence[np.ndarray], member: np.ndarray, **masks: Any) -> dict[str, SignalMatrix]:

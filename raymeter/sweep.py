@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
+from raymeter.config import attack_settings
 from raymeter.console import Reporter, Silent, StageConsole, guarded
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, most_references, restrict, rungs
 from raymeter.report.sweeps import SWEEP_WRITERS, sweep_lines
 from raymeter.runtime import connected
 from raymeter.schema import Scores, Signals, SweepResult
-from raymeter.signalstore import load_signals
+from raymeter.signalstore import load_signals, read_index
 from raymeter.split import seed_for
 from raymeter.stats import dependent_targets
 from raymeter.store import RunStore
@@ -83,8 +84,8 @@ def _check_space(config: SweepConfig, signals: Signals) -> None:
 def _claim(store: RunStore, path: str, config: SweepConfig) -> None:
     """Refuse to go on with another sweep of the same name."""
     plain = {"sweep": config.sweep.model_dump(mode="json"), "random_seed": config.run.random_seed}
-    index = store.read("signals/index.json") or b""
-    mine = {**plain, "signals": hashlib.sha256(index).hexdigest()}
+    index = json.dumps(read_index(store), sort_keys=True)
+    mine = {**plain, "signals": hashlib.sha256(index.encode()).hexdigest()}
     stored = store.read_json(f"{path}/sweep.json")
     if stored is None:
         store.write_json(f"{path}/sweep.json", mine)
@@ -310,7 +311,7 @@ def _report(
         metric=metric.name,
         rows=tuple(rows),
         best=dict(best),
-        best_attack={"name": winner.values["attack"], **_settings_of(winner)},
+        best_attack=attack_settings(winner.attack),
         optimistic=metric.interval(scores(winner, selection), clusters(selection)),
         honest=metric.interval(honest, clusters(report)),
         default=metric.interval(default, clusters(report)),
@@ -334,17 +335,13 @@ def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:
     )
 
 
-def _settings_of(setting: Setting) -> dict[str, Any]:
-    return {field.name: getattr(setting.attack, field.name) for field in fields(setting.attack)}
-
-
 def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepResult:
     """Run one sweep, given its configuration or the path of a YAML file; uses a running Ray or starts one."""
     if not isinstance(config, SweepConfig):
         config = load_sweep(config)
     console = StageConsole()
     store = RunStore.at(config.run.log_dir)
-    load_signals(store)  # what is missing shows before a Ray is started
+    read_index(store)  # what is missing shows before a Ray is started
     with connected(config.cluster, verbose):
         result = run_sweep(config, store, console)
     for line in sweep_lines(result):

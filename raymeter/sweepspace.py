@@ -16,7 +16,7 @@ from raymeter.attacks import ATTACKS, Attack
 from raymeter.config import ClusterSection
 from raymeter.errors import ConfigError
 from raymeter.evaluate import Limits, Metric
-from raymeter.explain import apply_override, explain, parse_yaml, show, suggest
+from raymeter.explain import explain, read_sections, show, suggest
 
 LIMITS = ("references", "queries", "population")
 RANGES = ("uniform", "loguniform")
@@ -117,17 +117,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     Raises:
         ConfigError: One line with the key path, the value and the remedy.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
-    values = parse_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected sections run and sweep, got {show(values)}")
-    for override in overrides:
-        apply_override(values, override, SweepConfig.model_fields)
-    return build_sweep(values)
+    return build_sweep(read_sections(path, overrides, SweepConfig.model_fields))
 
 
 def build_sweep(values: Mapping[str, Any]) -> SweepConfig:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Bool, Float
 
-from raymeter.errors import SignalError
+from raymeter.errors import MissingReferences, SignalError
 from raymeter.schema import SignalMatrix
 
 BLOCK_CELLS = 131_072  # examples x models handled at once: bounds the memory beside the signals
@@ -84,14 +84,14 @@ def require_references(
     """Check that every record has enough references on one side ("in" or "out") of every target.
 
     Raises:
-        SignalError: Names the first record and target that lack them, and what to do.
+        MissingReferences: Names the first record and target that lack them, and what to do.
     """
     mask = signals.member if side == "in" else ~signals.member
     for rows in blocks(signals):
         count = reference_counts(mask[rows], signals.reference)
         if (count < at_least).any():
             record, target = (int(i) for i in np.argwhere(count < at_least)[0])
-            raise SignalError(
+            raise MissingReferences(
                 f"{attack}: record {signals.ids[rows][record]} has {int(count[record, target])} references that are "
                 f"{side.upper()} when model {signals.targets[target]} is attacked, {at_least} needed; {remedy}"
             )
@@ -127,10 +127,3 @@ def target_members(signals: SignalMatrix) -> Bool[np.ndarray, "examples targets"
     """Membership of each record in each target."""
     members: np.ndarray = signals.member[:, signals.targets]
     return members
-
-
-def opposite_models(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:
-    """Whether two models were trained on exactly opposite records."""
-    signs = np.where(member, 1.0, -1.0)
-    agreement: np.ndarray = signs.T @ signs == -len(member)
-    return agreement

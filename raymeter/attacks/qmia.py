@@ -44,6 +44,11 @@ class Qmia:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
 
     @property
+    def outputs(self) -> int:
+        """Outputs of the regressor for each class."""
+        return 2 if self.head == "gaussian" else len(LEVELS)
+
+    @property
     def regressor(self) -> str:
         """Names what was fitted: attacks with equal recipes share their predictions."""
         return json.dumps(asdict(self), sort_keys=True)
@@ -77,15 +82,16 @@ def qmia_scores(signals: SignalMatrix, predicted: QuantilePrediction) -> Scores:
     require_kind(signals, "logit_gap", "QMIA")
     own = signals.values[:, signals.targets].astype(np.float64)
     outputs = 2 if predicted.head == "gaussian" else len(predicted.levels)
-    if predicted.values.shape != (*own.shape, outputs):
+    values = predicted.of(signals.targets)
+    if values.shape != (*own.shape, outputs):
         raise SignalError(
             f"QMIA needs predictions [examples, targets, queries, outputs] of shape {(*own.shape, outputs)}, "
-            f"got {predicted.values.shape}"
+            f"got {values.shape}"
         )
-    bad = ~np.isfinite(predicted.values).all(axis=(1, 2, 3))
+    bad = ~np.isfinite(values).all(axis=(1, 2, 3))
     if bad.any():
         raise SignalError(f"QMIA: the prediction for record {signals.ids[int(bad.argmax())]} is not finite")
-    expected = predicted.values.astype(np.float64)
+    expected = values.astype(np.float64)
     if predicted.head == "gaussian":
         deviates = (own - expected[..., 0]) / np.exp(np.clip(expected[..., 1], -NARROWEST_LOG_SD, NARROWEST_LOG_SD))
     else:

@@ -20,7 +20,7 @@ from raymeter.attacks.moments import (
     target_members,
 )
 from raymeter.attacks.prior import log_prior, offline_prior
-from raymeter.attacks.tuning import stand_ins
+from raymeter.attacks.tuning import stand_ins, why_not
 from raymeter.attacks.variants import Softmax, audit_signal, population_signal
 from raymeter.errors import SignalError
 from raymeter.schema import Scores, SignalMatrix, Signals
@@ -235,13 +235,12 @@ def tune(variants: Sequence[SignalMatrix], grid: Sequence[float], mode: Mode = "
     for target, plan in zip(variants[0].targets, stand_ins(variants[0]), strict=True):
         try:
             if not len(plan.targets):
-                raise SignalError("no reference has both members and non-members")
+                raise SignalError("no reference has both members and non-members; audit more records")
             areas = np.array([_mean_areas(plan.of(variant), grid, mode) for variant in variants])
-        except SignalError:
-            what, remedy = ("offline_a", "set offline_a: 0.3") if len(variants) == 1 else ("temperature", "set it")
+        except SignalError as error:
+            what, remedy = ("offline_a", "0.3") if len(variants) == 1 else ("temperature", "1.0")
             raise SignalError(
-                f"{what} cannot be tuned for model {target} (too few models are left to judge a reference in its "
-                f"place); train more models or {remedy}"
+                f"{what} cannot be tuned for model {target} ({why_not(error)}), or set {what}: {remedy}"
             ) from None
         variant, a = divmod(int(areas.argmax()), len(grid))
         choices.append((variant, grid[a]))

@@ -13,7 +13,7 @@ from scipy import special, stats
 from raymeter.attacks.lira import Lira
 from raymeter.attacks.loss import Loss
 from raymeter.attacks.rmia import Rmia
-from raymeter.attacks.tuning import stand_ins
+from raymeter.attacks.tuning import stand_ins, why_not
 from raymeter.errors import SignalError
 from raymeter.schema import Scores, Signals
 
@@ -67,14 +67,11 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
     for t, plan in enumerate(stand_ins(matrix)):
         try:
             if not len(plan.targets):
-                raise SignalError("no reference has both members and non-members")
+                raise SignalError("no reference has both members and non-members; audit more records")
             inner = plan.of_all(signals)
             found = [attack(inner) for attack in attacks]
-        except SignalError:
-            raise SignalError(
-                f"the stack cannot be fitted for model {matrix.targets[t]} (too few models are left to judge a "
-                "reference in its place); train more models"
-            ) from None
+        except SignalError as error:
+            raise SignalError(f"the stack cannot be fitted for model {matrix.targets[t]} ({why_not(error)})") from None
         features = np.stack([normal_scores(scores.values) for scores in found], axis=2)
         fitted = _logistic_weights(features.reshape(-1, len(attacks)), found[0].member.ravel())
         weights.append(fitted.tolist())

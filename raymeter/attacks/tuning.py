@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from raymeter.attacks.moments import opposite_models
-from raymeter.errors import SignalError
-from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
+from raymeter.errors import MissingReferences, SignalError
+from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals, opposite_models
 from raymeter.stats.thresholds import transferred_threshold
 
 STAND_INS = 4  # reference models attacked in place of a target
+ENOUGH_TO_BE_OPPOSITE = 64  # records among which no two models are opposite by accident
 RECORDS = 10_000  # records, evenly spaced, that a choice is made on: bounds its cost
 
 
@@ -63,25 +63,31 @@ class StandIns:
         )
 
     def _predicted(self, signals: Signals) -> dict[str, QuantilePrediction]:
-        """Predictions for the stand-ins; none where a stand-in is not itself a target of the audit."""
-        positions = {int(target): t for t, target in enumerate(next(iter(signals.audit.values())).targets)}
-        columns = [int(column) for column in self.columns[self.targets]]
-        if not set(columns) <= positions.keys():
-            return {}
-        mine = np.array([positions[column] for column in columns], dtype=np.int64)
-        return {
-            key: replace(found, values=found.values[np.ix_(self.rows, mine)])
-            for key, found in signals.predicted.items()
-        }
+        """Predictions for the models whose columns are left, under their new numbers."""
+
+        def kept(found: QuantilePrediction) -> QuantilePrediction:
+            mine = np.flatnonzero(np.isin(found.targets, self.columns))
+            places = np.searchsorted(self.columns, found.targets[mine])
+            return replace(found, values=found.values[np.ix_(self.rows, mine)], targets=places)
+
+        return {key: kept(found) for key, found in signals.predicted.items()}
 
 
 def stand_ins(signals: SignalMatrix) -> list[StandIns]:
     """For each target up to STAND_INS of its references, evenly spaced, and who may judge them.
 
-    A list entry has no targets where none of the references has both members and non-members.
+    A list entry has no targets where none of the references has both members and non-members. Who may judge a
+    stand-in that is a target itself is known from the reference mask. For others, models with exactly opposite
+    members are left out; among few records two models may be opposite by accident, which says something of
+    their labels, so a target's own mask is trusted there.
     """
     opposite: np.ndarray = opposite_models(signals.member)
     examples = len(signals.values)
+    if examples < ENOUGH_TO_BE_OPPOSITE:
+        opposite[signals.targets] = False
+    known = np.zeros_like(opposite)
+    known[signals.targets] = ~signals.reference
+    apart = known | known.T | opposite
     rows = np.arange(examples)
     if examples > RECORDS:
         rows = np.linspace(0, examples - 1, RECORDS).astype(np.int64)
@@ -89,13 +95,20 @@ def stand_ins(signals: SignalMatrix) -> list[StandIns]:
     both = np.asarray(few.any(axis=0) & ~few.all(axis=0))
     plans = []
     for t, target in enumerate(signals.targets):
-        columns = np.flatnonzero(signals.reference[t] & ~opposite[target])
+        columns = np.flatnonzero(signals.reference[t] & ~apart[target])
         usable = np.flatnonzero(both[columns])
         chosen = usable[np.linspace(0, len(usable) - 1, min(STAND_INS, len(usable))).astype(np.int64)]
-        judges: np.ndarray = ~opposite[np.ix_(columns[chosen], columns)]
+        judges: np.ndarray = ~apart[np.ix_(columns[chosen], columns)]
         judges[np.arange(len(chosen)), chosen] = False
         plans.append(StandIns(rows, columns, chosen.astype(np.int64), judges))
     return plans
+
+
+def why_not(error: SignalError) -> str:
+    """Why stand-ins could not be attacked; missing references are told without the numbers of the cut-out models."""
+    if isinstance(error, MissingReferences):
+        return "too few models are left to judge a reference in its place; train more models"
+    return str(error)
 
 
 def stand_in_thresholds(

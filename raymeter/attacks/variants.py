@@ -27,7 +27,9 @@ class Softmax:
 
     Args:
         temperature: Logits are divided by it, > 0.
-        taylor: Even degree of the polynomial that stands in for exp; 0 keeps exp. Odd degrees turn negative.
+        taylor: Even degree of the polynomial that stands in for exp; 0 keeps exp. Odd degrees turn negative. An even
+            one rises again for very negative logits (degree 4 below -1.6), so that a very confident model scores
+            lower than a confident one: the published variant, not a better one.
         margin: Taken off the true class's logit (soft margin), >= 0.
     """
 

@@ -23,19 +23,18 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
     """
     try:
         table = parquet.read_table(path) if Path(path).suffix in (".parquet", ".pq") else csv.read_csv(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file") from None
+    doubled = next((name for name in ("id", "group") if table.column_names.count(name) > 1), None)
+    if doubled:
+        raise DataError(f"audit.groups: {path} has two columns {doubled!r}; leave one out")
     missing = {"id", "group"} - set(table.column_names)
     if missing:
         raise DataError(f"audit.groups: {path} has no column {sorted(missing)[0]!r}; it needs id and group")
-    try:
-        named = table.column("id").cast(pa.int64()).to_numpy()
-        groups = np.array(table.column("group").cast(pa.string()).to_pylist(), dtype=object)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"audit.groups: {path}: {(str(error).splitlines() or [''])[0]}; ids are whole numbers"
-        ) from None
+    named = _cast(table, "id", pa.int64(), f"audit.groups: {path}: ids are whole numbers").to_numpy()
+    texts = _cast(table, "group", pa.string(), f"audit.groups: {path}: groups are texts or numbers")
+    groups = np.array(texts.to_pylist(), dtype=object)
     order = np.argsort(named, kind="stable")
     named, groups = named[order], groups[order]
     twice = np.flatnonzero(named[1:] == named[:-1])
@@ -49,7 +48,14 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
             f"record {ids[np.flatnonzero(~found)[0]]}"
         )
     chosen = groups[place]
-    empty = [row for row, group in enumerate(chosen) if group is None]
+    empty = [row for row, group in enumerate(chosen) if not group]
     if empty:
         raise DataError(f"audit.groups: {path}: the group of record {ids[empty[0]]} is empty; name it")
     return chosen.astype(str)
+
+
+def _cast(table: pa.Table, column: str, kind: pa.DataType, expected: str) -> pa.ChunkedArray:
+    try:
+        return table.column(column).cast(kind)
+    except pa.ArrowException as error:
+        raise DataError(f"{expected} ({(str(error).splitlines() or [''])[0]})") from None

@@ -11,10 +11,8 @@ from scipy import stats
 from raymeter.errors import SignalError
 from raymeter.schema import Comparison, Difference, Scores
 from raymeter.stats.auc import auc, placements
+from raymeter.stats.summary import ROUNDING
 from raymeter.stats.tpr import check_confidence
-
-# Placements are means of at most some millions of halves and ones: differences below this are rounding.
-ROUNDING = 1e-12
 
 
 def compare_attacks(
@@ -24,27 +22,34 @@ def compare_attacks(
 
     Differences are taken per target, where both attacks see the same model, and then averaged over dependent
     targets; the interval and the p-value are of Student's t over those clusters. With one cluster they are
-    paired DeLong's, averaged over its targets.
+    paired DeLong's, averaged over its targets, and so they are where all clusters differ equally and there is no
+    spread to judge by. The p-value is then twice the mean of the targets' own, which holds however dependent
+    they are (Vovk and Wang, Biometrika 107, 2020).
     """
+    areas = [np.array([auc(v, m) for v, m in zip(each.values.T, each.member.T, strict=True)]) for each in scores]
     found = []
     for i, first in enumerate(scores):
-        for second in scores[i + 1 :]:
-            pairs = list(zip(first.values.T, second.values.T, first.member.T, strict=True))
-            if len(np.unique(clusters)) < 2:
-                each = [auc_difference(a, b, m, confidence) for a, b, m in pairs]
-                columns = np.array([(d.estimate, d.low, d.high, d.p_value) for d in each])
-                difference = Difference(*(float(value) for value in columns.mean(axis=0)))
-            else:
-                difference = _t_difference(np.array([auc(a, m) - auc(b, m) for a, b, m in pairs]), clusters, confidence)
+        for j, second in enumerate(scores[i + 1 :], start=i + 1):
+            difference = _t_difference(areas[i] - areas[j], clusters, confidence)
+            if difference is None:
+                difference = _mean_difference(first, second, confidence)
             found.append(Comparison(first.attack, second.attack, difference))
     return tuple(found)
 
 
-def _t_difference(differences: np.ndarray, clusters: np.ndarray, confidence: float) -> Difference:
+def _mean_difference(first: Scores, second: Scores, confidence: float) -> Difference:
+    pairs = zip(first.values.T, second.values.T, first.member.T, strict=True)
+    each = [auc_difference(a, b, m, confidence) for a, b, m in pairs]
+    estimate, low, high, p = np.array([(d.estimate, d.low, d.high, d.p_value) for d in each]).mean(axis=0)
+    return Difference(float(estimate), float(low), float(high), float(p if len(each) == 1 else min(2 * p, 1.0)))
+
+
+def _t_difference(differences: np.ndarray, clusters: np.ndarray, confidence: float) -> Difference | None:
+    """Student's t over clusters; None with one cluster, or where nothing varies."""
     groups = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
+    if len(groups) < 2 or np.ptp(groups) < ROUNDING:
+        return None
     estimate, error = float(differences.mean()), float(groups.std(ddof=1) / np.sqrt(len(groups)))
-    if error < ROUNDING:  # equal everywhere: no spread to judge by
-        return Difference(estimate, estimate, estimate, 1.0 if abs(estimate) < ROUNDING else 0.0)
     half = float(stats.t.ppf((1 + confidence) / 2, len(groups) - 1)) * error
     p_value = float(2 * stats.t.sf(abs(estimate) / error, len(groups) - 1))
     return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)

@@ -128,7 +128,7 @@ def top_overlap(scores: Scores, clusters: Int64[np.ndarray, " targets"], most: i
         Report of the overlap across seeds: arXiv:2603.07567.
     """
     names, place = np.unique(clusters, return_inverse=True)
-    if len(names) < 2:
+    if len(names) < 2 or len(scores.values) <= most:  # all records are the riskiest
         return float("nan")
     tops = []
     for half in (0, 1):

@@ -16,6 +16,7 @@ from raymeter.stats.risk import mean_where, risk_rank
 from raymeter.stats.tpr import tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)
+ROUNDING = 1e-12  # differences of rates below this are none
 CAUGHT_FPRS = {0.01: "1pct", 0.001: "0.1pct"}
 COIN_FPR = 0.01
 
@@ -80,7 +81,7 @@ def mean_over_targets(
     mean = float(estimates.mean())
     sd = float(estimates.std(ddof=1)) if len(estimates) > 1 else 0.0
     groups = np.array([estimates[clusters == cluster].mean() for cluster in np.unique(clusters)])
-    if len(groups) < 2 or np.ptp(groups) == 0:
+    if len(groups) < 2 or np.ptp(groups) < ROUNDING:
         low = float(np.mean([interval.low for interval in intervals]))
         high = float(np.mean([interval.high for interval in intervals]))
     else:

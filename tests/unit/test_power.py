@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymeter.attacks import Calibrated, Lira, Rmia
-from raymeter.power import power_curve, smallest_sufficient
+from raymeter.power import power_curve
 from raymeter.schema import SignalMatrix, Signals
 from raymeter.split import pair_reference
 from raymeter.stats import summarise
@@ -71,12 +71,3 @@ def test_numbers_with_which_an_attack_cannot_run_are_left_out():
     """Per-sample LiRA needs two references a side: its curve starts at two pairs."""
     points = power_curve(Lira("online", "per_sample"), signals(), seed=0)
     assert [point.references for point in points] == [2, 4, 7]
-
-
-def test_smallest_sufficient_is_the_first_point_near_the_end():
-    """The point that reaches 95 % of the gain over chance; nothing without points."""
-    points = power_curve(Calibrated(), signals(records=600), seed=0)
-    chosen = smallest_sufficient(points, share=0.5)
-    assert chosen.auc.estimate >= 0.5 + 0.5 * (points[-1].auc.estimate - 0.5)
-    assert smallest_sufficient(points, share=2.0) == points[-1]
-    assert smallest_sufficient(()) is None

@@ -21,7 +21,7 @@ from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
 from raymeter.quantile import PublicRecords, fit_regressor
-from raymeter.runtime import count_slots, model_resources, root_cause
+from raymeter.runtime import abandon, count_slots, model_resources, root_cause
 from raymeter.schema import Dataset, ModelRecord, QuantilePrediction, Signals
 from raymeter.signals import View
 from raymeter.split import seed_for
@@ -111,8 +111,7 @@ def predict_signals(
             store.save_column(keys[t], values, {"model": int(targets[t]), "regressor": recipe.regressor})
             reporter.progress(sum(each is not None for each in found), len(found), "regressors")
     finally:
-        for left in running:  # none, unless one has failed or the audit was interrupted
-            ray.cancel(left)
+        abandon(running)  # none, unless one has failed or the audit was interrupted
     stacked = np.stack([values for values in found if values is not None], axis=1)
     return QuantilePrediction(recipe.head, stacked, LEVELS if recipe.head == "pinball" else (), targets)
 

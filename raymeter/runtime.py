@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
 import ray
 import ray.data
+import ray.exceptions
 
 from raymeter.config import ClusterSection
 from raymeter.errors import RunError
@@ -155,6 +156,16 @@ def describe_cluster() -> dict[str, Any]:
         "gpus": resources.get("GPU", 0.0),
         "ray": ray.__version__,
     }
+
+
+def abandon(pending: Iterable[Any]) -> None:
+    """Cancel tasks whose results nobody will read; Ray would print the traceback of each that fails."""
+    left = list(pending)
+    for one in left:
+        ray.cancel(one, force=True)
+    for one in left:
+        with suppress(ray.exceptions.RayError):
+            ray.get(one)
 
 
 def root_cause(error: BaseException) -> str:

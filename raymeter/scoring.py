@@ -16,7 +16,7 @@ from raymeter.attacks import Attack
 from raymeter.attacks.tuning import stand_in_thresholds
 from raymeter.errors import RaymeterError, RunError
 from raymeter.power import power_curve
-from raymeter.runtime import root_cause
+from raymeter.runtime import abandon, root_cause
 from raymeter.schema import PowerPoint, Scores, SignalMatrix, Signals
 
 # Below this many examples x models x targets an attack is quicker than handing it to other processes.
@@ -63,8 +63,7 @@ def spread(signals: Signals, jobs: Sequence[Callable[[Signals], T]]) -> list[T]:
     try:
         results: list[T] = ray.get(pending)
     except ray.exceptions.RayError as error:
-        for one in pending:
-            ray.cancel(one, force=True)
+        abandon(pending)
         cause = getattr(error, "cause", None)
         if isinstance(cause, RaymeterError):
             raise cause from None  # as if it had been raised here

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from audits import assert_same_bits, signals_of, small_config
+from audits import assert_same_bits, signals_of, small_config, stored_audit
 
 from raymeter import scoring
 from raymeter import train as train_module
-from raymeter.attacks import Lira, Loss, Qmia, Rmia
+from raymeter.attacks import ATTACKS, Qmia, Rmia, Stack
 from raymeter.attacks.variants import log_prob_from
 from raymeter.config import build_config
 from raymeter.data import load_dataset
-from raymeter.errors import RunError, StoreError
+from raymeter.errors import RunError, SignalError, StoreError
 from raymeter.quantile import PublicRecords, fit_regressor
 from raymeter.runtime import connected
+from raymeter.schema import QuantilePrediction
+from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 
 
@@ -100,15 +103,46 @@ def test_model_that_raises_is_given_up_with_its_reason(tmp_path):
     assert "Traceback" in (tmp_path / "models/model_0.error.txt").read_text()
 
 
-def test_attacks_in_tasks_equal_attacks_in_the_driver(one_slot, monkeypatch):
-    """Spreading targets over Ray tasks changes no score."""
-    attacks = {"loss": Loss(), "rmia": Rmia(), "tuned": Rmia(offline_a=0.5), "lira": Lira(mode="offline")}
-    here = scoring.score_all(one_slot[1], attacks)
+@pytest.fixture(scope="module")
+def eight_models(tmp_path_factory):
+    """Signals of eight models with logits and a regressor's predictions: enough for every attack."""
+    signals = load_signals(stored_audit(tmp_path_factory.mktemp("eight"), models=8, records=200)).signals
+    rng = np.random.default_rng(0)
+    logits = [rng.normal(size=(n, 8, 1, 3)).astype(np.float32) for n in (200, 100)]
+    expected = QuantilePrediction("gaussian", rng.normal(size=(200, 8, 1, 2)).astype(np.float32))
+    predicted = {Qmia().regressor: expected}
+    return replace(signals, audit_logits=logits[0], population_logits=logits[1], predicted=predicted)
+
+
+def test_attacks_in_tasks_equal_attacks_in_the_driver(eight_models, monkeypatch):
+    """Spreading targets over Ray tasks changes no score and no threshold, of any attack nor of a stack of QMIA."""
+    attacks = {name: make() for name, make in ATTACKS.items()}
+    attacks |= {"tuned": Rmia(offline_a="tuned"), "qmia in a stack": Stack((Qmia(), Rmia()))}
+    here = scoring.score_all(eight_models, attacks)
+    cuts = scoring.thresholds_of_all(eight_models, attacks, [0.1])
     monkeypatch.setattr(scoring, "CELLS_WORTH_A_TASK", 0)
-    there = scoring.score_all(one_slot[1], attacks)
+    there = scoring.score_all(eight_models, attacks)
     for first, second in zip(here, there, strict=True):
         np.testing.assert_array_equal(first.values, second.values)
         assert (first.attack, first.settings) == (second.attack, second.settings)
+    for label, found in scoring.thresholds_of_all(eight_models, attacks, [0.1]).items():
+        np.testing.assert_array_equal(found, cuts[label])
+        assert np.isfinite(found).any(), label
+
+
+@pytest.mark.parametrize(
+    ("attack", "error", "message"),
+    [
+        (Qmia(epochs=3), SignalError, "^QMIA needs the predictions of its regressor"),
+        (sorted, RunError, "^an attack could not be computed: TypeError: 'Signals' object is not iterable$"),
+    ],
+)
+def test_what_an_attack_raises_in_a_task_is_one_line(eight_models, monkeypatch, attack, error, message):
+    """A deliberate error comes back as it was raised, any other as one line without the layers in between."""
+    monkeypatch.setattr(scoring, "CELLS_WORTH_A_TASK", 0)
+    with pytest.raises(error, match=message) as raised:
+        scoring.score_all(eight_models, {"it": attack})
+    assert "\n" not in str(raised.value)
 
 
 def test_logits_come_with_signals_and_say_the_same(one_slot, copied):

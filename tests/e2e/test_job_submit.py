@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from audits import SECTIONS
@@ -49,7 +50,10 @@ def head(tmp_path_factory):
         stderr=subprocess.DEVNULL,
     )
     yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
+    below = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
+    for each in psutil.wait_procs([psutil.Process(process.pid), *below], timeout=3)[1]:
+        each.kill()
     process.wait(60)
     shutil.rmtree(folder, ignore_errors=True)
 

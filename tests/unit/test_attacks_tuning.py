@@ -152,3 +152,14 @@ def test_a_stack_needs_two_attacks_and_enough_models():
         Stack((Loss(),))
     with pytest.raises(SignalError, match="the stack cannot be fitted for model 0 .*; train more models"):
         Stack((Lira(), Rmia()))(audit(models=4))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_stand_ins_among_few_records_do_not_know_the_targets_labels(seed):
+    """Among six records two models are often opposite by accident: which ones says something of their labels."""
+    matrix = audit(models=12, records=6, seed=seed).audit["logit_gap"]
+    turned = matrix.member.copy()
+    turned[:, :2] = ~turned[:, :2]
+    before, after = stand_ins(matrix)[0], stand_ins(replace(matrix, member=turned))[0]
+    for name in ("rows", "columns", "targets", "reference"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))

@@ -32,6 +32,9 @@ def test_groups_are_found_by_id_in_any_order(tmp_path):
         ("id,group\nx,a\n", "ids are whole numbers"),
         ("id,group\n", "has no group for 3 of 3"),
         ("", "cannot be read"),
+        ("id,group,group\n3,a,a\n", "has two columns 'group'; leave one out"),
+        ("id,id,group\n3,3,a\n", "has two columns 'id'; leave one out"),
+        ("id,group\n3,a\n5,\n9,c\n", "the group of record 5 is empty"),
     ],
 )
 def test_groups_that_do_not_fit_are_named(tmp_path, text, message):

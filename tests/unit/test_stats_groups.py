@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,14 @@ def test_groups_of_another_length_are_refused():
     """One label per record."""
     with pytest.raises(SignalError, match=r"groups must have one label per record, 50, got shape \(49,\)"):
         group_metrics(scores(np.zeros(50)), np.zeros(49), CLUSTERS, seed=0)
+
+
+def test_many_groups_take_no_memory_of_the_shuffles():
+    """Two thousand groups, 5,000 shuffles: once 7.8 GB, as every shuffle's rates were kept."""
+    groups = np.arange(4000) // 2
+    tracemalloc.start()
+    table = group_metrics(scores(np.full(4000, 1.0)), groups, CLUSTERS, seed=0, permutations=200)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(table.groups) == 2000
+    assert peak < 20e6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -91,3 +93,15 @@ def test_compare_attacks_on_itself_finds_no_difference():
     found = compare_attacks([scores("a"), scores("b"), scores("c", seed=3)], PAIRS)
     assert [(c.first, c.second) for c in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert (found[0].auc.estimate, found[0].auc.p_value) == (0.0, 1.0)
+
+
+def test_compare_attacks_that_differ_equally_everywhere_is_not_certain():
+    """A perfect attack against a constant one: no spread over pairs, so records have to do, and p is above 0."""
+    perfect = scores("perfect")
+    perfect = replace(perfect, values=perfect.member.astype(float))
+    (found,) = compare_attacks(
+        [perfect, replace(perfect, attack="constant", values=np.zeros_like(perfect.values))], PAIRS
+    )
+    assert found.auc.estimate == 0.5
+    assert found.auc.low < 0.5 < found.auc.high
+    assert 0 < found.auc.p_value <= 1

@@ -9,7 +9,7 @@ import numpy as np
 from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
 from raymeter.exposure import record_columns
-from raymeter.schema import AuditResult, BlindResult, Dataset, Signals, Split
+from raymeter.schema import AttackResult, AuditResult, BlindResult, Dataset, Signals, Split
 from raymeter.scoring import power_of_all, score_all, thresholds_of_all
 from raymeter.split import seed_for
 from raymeter.stats import (
@@ -47,7 +47,7 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
         groupings["group"] = load_groups(config.audit.groups, audited.ids)
     shuffling = seed_for(seed, "groups")
     return AuditResult(
-        attacks=attacks,
+        attacks=tuple(_numbered(attack, split.models) for attack in attacks),
         records=table | record_columns(audited),
         timings={},
         provenance={},
@@ -58,6 +58,13 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
         blind=_ask_blindly(dataset, split, seed) if config.audit.blind_baseline else None,
         top_overlap={one.name: top_overlap(one.scores, clusters, TOP_RECORDS) for one in attacks},
     )
+
+
+def _numbered(attack: AttackResult, models: np.ndarray) -> AttackResult:
+    """Targets by the numbers of their models, which a report is about, rather than by their columns."""
+    targets = tuple(replace(metrics, target=int(models[metrics.target])) for metrics in attack.targets)
+    scores = replace(attack.scores, targets=models[attack.scores.targets])
+    return replace(attack, targets=targets, scores=scores)
 
 
 def _ask_blindly(dataset: Dataset, split: Split, seed: int) -> BlindResult:

@@ -21,7 +21,7 @@ from raymeter.config import AuditConfig, load_config
 from raymeter.console import StageConsole, guarded
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
-from raymeter.preflight import check_fit, make_audit_split
+from raymeter.preflight import check_fit, make_audit_split, without_missing_models
 from raymeter.provenance import identity, provenance
 from raymeter.regress import add_predictions
 from raymeter.report import WRITERS, console_table, remarks, verdict, write_report
@@ -42,6 +42,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         store.claim(identity(config, dataset))
     with console.stage("Load or Train Models"):
         models = train_references(dataset, split, config.train, config.cluster, store, console)
+        split = without_missing_models(config, dataset, split, [model.index for model in models])
     with console.stage("Gather Auditing Dataset"):
         records = gather_records(dataset, split)
     with console.stage("Compute Membership Signals"):

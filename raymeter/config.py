@@ -135,7 +135,12 @@ class TrainSection(_Section):
     resources_per_model: dict[str, float] | None = Field(
         None, description="Ray resources of one model in training; by default CPU: 1, and GPU: 1 where there are GPUs"
     )
-    max_attempts: int = Field(3, ge=1, description="How often a model that fails is started before it is given up")
+    workers_per_model: int = Field(
+        1, ge=1, description="Workers that train one model together, each with resources_per_model"
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="How often a model that fails by itself is started before the audit goes on without it"
+    )
     checkpoint_interval: float = Field(
         10.0, ge=0, description="Seconds between checkpoints, taken at the end of an epoch; 0 saves every epoch"
     )

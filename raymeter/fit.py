@@ -2,7 +2,8 @@
 
 All records stay on the device as they were stored (uint8 images stay uint8); batches are gathered,
 normalised and augmented there. Every epoch draws from its own generator, derived from the model's
-seed, so that a run which resumes from an epoch checkpoint ends where an undisturbed one would.
+seed, so that a run which resumes from a checkpoint, taken between any two batches, ends where an
+undisturbed one would.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from raymeter.models import build_model
@@ -65,6 +67,18 @@ class TrainingData:
     def on_device(cls, x: np.ndarray, y: np.ndarray, num_classes: int, device: torch.device) -> TrainingData:
         """Move the pool to the device once; on a CPU nothing is copied."""
         return cls(as_tensor(x).to(device), as_tensor(y).to(device), num_classes)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of several workers this one is; together they train one model, each on its part of every batch."""
+
+    rank: int = 0
+    workers: int = 1
+
+    def of(self, ids: Tensor) -> Tensor:
+        """This worker's part of a batch."""
+        return ids.tensor_split(self.workers)[self.rank]
 
 
 @dataclass(frozen=True)
@@ -132,43 +146,87 @@ class Trainer:
         member: Which pool records this model is trained on.
         recipe: How to train.
         seed: This model's own seed: initial weights, batch order, augmentation, dropout.
+        share: Which part of each batch is this worker's, where several train one model in a torch process group.
+            The result is that of one worker with the same batches, but for rounding and for dropout; batch
+            normalisation sees the whole batch on GPUs only, which is where torch can do that.
     """
 
-    def __init__(self, data: TrainingData, member: Bool[np.ndarray, " pool"], recipe: Recipe, seed: int) -> None:
-        self.data, self.recipe, self.seed, self.epoch = data, recipe, seed, 0
+    def __init__(
+        self,
+        data: TrainingData,
+        member: Bool[np.ndarray, " pool"],
+        recipe: Recipe,
+        seed: int,
+        share: Share = Share(),
+    ) -> None:
+        self.data, self.recipe, self.seed, self.share = data, recipe, seed, share
+        self.epoch, self.batch = 0, 0
         self.device = data.x.device
         self._ids = torch.from_numpy(np.flatnonzero(member))
         self._other_ids = torch.from_numpy(np.flatnonzero(~member))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(seed, "weights"))
             self.model = build_model(recipe.model, tuple(data.x.shape[1:]), data.num_classes).to(self.device)
+        self._forward: nn.Module = self.model
+        if share.workers > 1:
+            if self.device.type == "cuda":
+                self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+            self._forward = DistributedDataParallel(self.model)
+        self._random: dict[str, Tensor] = {}  # generators in mid-epoch
         self.optimizer = _make_optimizer(self.model, recipe)
         self._ema = None
         if recipe.ema is not None:
             self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
 
-    def train_epoch(self) -> float:
-        """Run one epoch over the members in a fresh order; returns the mean training loss."""
+    def train_epoch(self, go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Run (the rest of) one epoch over the members, in an order of its own.
+
+        Args:
+            go_on: Asked before every batch; where it says no, the epoch stops there.
+
+        Returns:
+            Whether the epoch is complete.
+        """
         order_seed = seed_for(self.seed, "epoch", self.epoch)
         generator = torch.Generator().manual_seed(order_seed)
         batches = math.ceil(len(self._ids) / self.recipe.batch_size)
         order = self._ids[torch.randperm(len(self._ids), generator=generator)].to(self.device)
         self.model.train()
-        total = torch.zeros((), device=self.device)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(order_seed)
+            self._set_random(generator)
             # Near-equal batches: a last batch of one record would break batch normalisation.
-            for step, ids in enumerate(order.tensor_split(batches)):
-                progress = (self.epoch * batches + step) / (self.recipe.epochs * batches)
-                total += self._step(ids, progress, generator) * len(ids)
-        self.epoch += 1
-        return float(total) / len(self._ids)
+            for ids in order.tensor_split(batches)[self.batch :]:
+                if not go_on():
+                    self._random = self._get_random(generator)
+                    return False
+                self._step(ids, (self.epoch * batches + self.batch) / (self.recipe.epochs * batches), generator)
+                self.batch += 1
+        self.epoch, self.batch = self.epoch + 1, 0
+        return True
 
-    def _step(self, ids: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+    def _get_random(self, generator: torch.Generator) -> dict[str, Tensor]:
+        states = {"batches": generator.get_state(), "torch": torch.get_rng_state()}
+        return states | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
+
+    def _set_random(self, generator: torch.Generator) -> None:
+        if self._random:
+            generator.set_state(self._random["batches"])
+            torch.set_rng_state(self._random["torch"])
+            if self.device.type == "cuda" and "cuda" in self._random:
+                torch.cuda.set_rng_state(self._random["cuda"], self.device)
+        self._random = {}
+
+    def _step(self, ids: Tensor, progress: float, generator: torch.Generator) -> None:
         x = augment_batch(normalise(self.data.x[ids]), self.recipe.augment, generator)
         bf16 = self.recipe.precision == "bf16" and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(self.model(x).float(), self.data.y[ids])
+            logits = self._forward(self.share.of(x)).float()
+        labels = self.share.of(self.data.y[ids])
+        if self.share.workers == 1:
+            loss = F.cross_entropy(logits, labels)
+        else:  # workers average their gradients, and their parts need not be equal
+            loss = F.cross_entropy(logits, labels, reduction="sum") * (self.share.workers / len(ids))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.recipe, progress)
         self.optimizer.zero_grad(set_to_none=True)
@@ -176,7 +234,6 @@ class Trainer:
         self.optimizer.step()
         if self._ema is not None:
             self._ema.update_parameters(self.model)
-        return loss.detach()
 
     @property
     def final_model(self) -> nn.Module:
@@ -201,13 +258,14 @@ class Trainer:
         return Fitted(self.final_model, train_accuracy, test_accuracy, train_loss, test_loss, seconds)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that a resumed run needs, as named tensors: weights, optimizer, average, epoch."""
+        """Everything that a resumed run needs, as named tensors: weights, optimizer, average, place, generators."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
         if self._ema is not None:
             tensors |= {f"ema.{name}": value for name, value in self._ema.state_dict().items()}
-        tensors["epoch"] = torch.tensor(self.epoch)
+        tensors |= {f"random.{name}": value for name, value in self._random.items()}
+        tensors |= {"epoch": torch.tensor(self.epoch), "batch": torch.tensor(self.batch)}
         return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -221,14 +279,22 @@ class Trainer:
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         if self._ema is not None:
             self._ema.load_state_dict(_with_prefix(tensors, "ema."))
-        self.epoch = int(tensors["epoch"])
+        self._random = _with_prefix(tensors, "random.")
+        self.epoch, self.batch = int(tensors["epoch"]), int(tensors["batch"])
 
 
-def fit(trainer: Trainer, after_epoch: Callable[[Trainer], None]) -> Fitted:
-    """Train from wherever the trainer stands to its last epoch; `after_epoch` may save and report."""
+def fit(
+    trainer: Trainer, after_epoch: Callable[[Trainer], None], go_on: Callable[[], bool] = lambda: True
+) -> Fitted | None:
+    """Train from wherever the trainer stands to its last epoch; `after_epoch` may save and report.
+
+    Returns:
+        The trained model, or None where `go_on` has said no before a batch; the trainer's state can be saved.
+    """
     start = time.perf_counter()
     while trainer.epoch < trainer.recipe.epochs:
-        trainer.train_epoch()
+        if not trainer.train_epoch(go_on):
+            return None
         after_epoch(trainer)
     return trainer.finish(time.perf_counter() - start)
 

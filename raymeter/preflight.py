@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from raymeter.attacks import regressors_of, require_blind
 from raymeter.attacks.qmia import LEVELS
 from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
-from raymeter.errors import ConfigError, SignalError
+from raymeter.errors import ConfigError, RunError, SignalError
 from raymeter.fit import CROP_PADDING, as_tensor, normalise
 from raymeter.models import build_model
 from raymeter.schema import Dataset, QuantilePrediction, SignalMatrix, Signals, Split
@@ -40,6 +41,28 @@ def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
             f"{split.targets[one_sided[0]]}; raise it"
         )
     return split
+
+
+def without_missing_models(config: AuditConfig, dataset: Dataset, split: Split, present: Sequence[int]) -> Split:
+    """The design of the models that could be trained.
+
+    Raises:
+        RunError: Too few are left for an attack that is asked for.
+    """
+    if len(present) == len(split.models):
+        return split
+    smaller = split.only(present)
+    try:
+        if not len(smaller.targets):
+            raise ConfigError("none of the models to attack is left")
+        _check_attacks(config, smaller, dataset.num_classes)
+    except ConfigError as error:
+        missing = ", ".join(str(model) for model in split.models if model not in present)
+        raise RunError(
+            f"the audit cannot go on without model {missing}, which could not be trained: {error}. Finished models "
+            "are kept; mend the cause and start the same command again."
+        ) from None
+    return smaller
 
 
 def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
@@ -107,7 +130,7 @@ def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:
         try:
             require_blind(attack, signals)
         except SignalError as error:
-            raise ConfigError(f"audit.attacks: {label} cannot run with {config.num_models} models ({error})") from None
+            raise ConfigError(f"audit.attacks: {label} cannot run with {len(split.models)} models ({error})") from None
 
 
 def _made_up_signals(split: Split, num_classes: int | None) -> Signals:

@@ -103,12 +103,13 @@ def predict_signals(
                 t = waiting.pop(0)
                 signal = np.ascontiguousarray(matrix.values[:, targets[t]])
                 threads = max(1, int(resources.get("CPU", 1)))
-                seed = seed_for(stage.seed, "qmia", int(targets[t]))
+                seed = seed_for(stage.seed, "qmia", models[targets[t]].index)
                 running[task.remote(shared, signal, recipe, stage.views, stage.num_classes, seed, threads)] = t
             (done,), _ = ray.wait(list(running), num_returns=1)
             t = running.pop(done)
-            found[t] = values = _result(done, int(targets[t]))
-            store.save_column(keys[t], values, {"model": int(targets[t]), "regressor": recipe.regressor})
+            index = models[targets[t]].index
+            found[t] = values = _result(done, index)
+            store.save_column(keys[t], values, {"model": index, "regressor": recipe.regressor})
             reporter.progress(sum(each is not None for each in found), len(found), "regressors")
     finally:
         abandon(running)  # none, unless one has failed or the audit was interrupted

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import ray
+import ray._private.state
 import ray.data
 import ray.exceptions
 
@@ -37,6 +38,8 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
+    # One process a slot less: the driver watches for nodes that are called back, for all slots at once.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 
 
@@ -58,8 +61,6 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
-        # One process a slot less; nobody reclaims a laptop.
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         with nullcontext() if verbose else _without_stderr():
             ray.init(address=address or "local", **options)
@@ -124,22 +125,47 @@ def model_resources(asked: Mapping[str, float] | None) -> dict[str, float]:
     return {"CPU": 1.0, "GPU": 1.0} if ray.cluster_resources().get("GPU") else {"CPU": 1.0}
 
 
-def count_slots(resources: Mapping[str, float], models: int, max_slots: int | None = None) -> int:
-    """How many models fit on the cluster at once, at least one, at most as many as there are models."""
-    return max(1, min(_fitting(resources), models, max_slots or models))
+def count_slots(resources: Mapping[str, float], models: int, max_slots: int | None = None, workers: int = 1) -> int:
+    """How many models fit on the cluster at once, at least one, at most as many as there are models.
+
+    What fits is what the nodes hold that are there and stay, or what the autoscaler may bring, if that is more:
+    waiting placement groups and actors are what makes it bring nodes.
+    """
+    return max(1, min(max(_fitting(resources), _promised(resources)) // workers, models, max_slots or models))
 
 
 def fits_now(resources: Mapping[str, float]) -> bool:
-    """Whether any node that is there at present can hold one model."""
+    """Whether any node that is there at present can hold one worker."""
     return _fitting(resources) > 0
 
 
 def _fitting(resources: Mapping[str, float]) -> int:
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(
-        min((math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in resources.items()), default=1)
-        for node in nodes
-    )
+    called_back = nodes_called_back()
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in called_back]
+    return sum(_times(node["Resources"], resources) for node in nodes)
+
+
+def _promised(resources: Mapping[str, float]) -> int:
+    """How many workers the nodes hold that autoscaler v2 may start at most; 0 where there is none to ask."""
+    try:
+        config = ray._private.state.state.get_cluster_config()
+    except AttributeError:  # no public way to ask, as of Ray 2.60
+        return 0
+    groups = [] if config is None else config.node_group_configs
+    return sum(_times(group.resources, resources) * max(group.max_count, 0) for group in groups)
+
+
+def _times(there: Mapping[str, float], wanted: Mapping[str, float]) -> int:
+    """How often what is wanted fits into what is there."""
+    return min((math.floor(there.get(name, 0.0) / amount + 1e-9) for name, amount in wanted.items()), default=1)
+
+
+def nodes_called_back() -> set[str]:
+    """Ids of nodes that are about to go: a spot node after its notice, a node that the autoscaler removes."""
+    try:
+        return set(ray._private.state.state.get_draining_nodes())
+    except AttributeError:  # no public way to ask, as of Ray 2.60
+        return set()
 
 
 def is_embedded(config: ClusterSection) -> bool:

@@ -8,8 +8,8 @@ records), *models*, *targets*, *queries* (views of a record, at least one, alway
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -69,7 +69,8 @@ class Split:
 
     `reference[t, m]` says that model m may serve as a reference when target t is attacked. It is
     False for the target itself and for its complement, the model trained on exactly the other half:
-    both reveal the target's membership.
+    both reveal the target's membership. `targets` are columns; `models` says which model each column is,
+    by default 0, 1, 2, ...
     """
 
     member: Bool[np.ndarray, "pool models"]
@@ -78,13 +79,28 @@ class Split:
     audit_ids: Int64[np.ndarray, " examples"]
     population_ids: Int64[np.ndarray, " population"]
     seed: int
+    models: Int64[np.ndarray, " models"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.models is None:
+            object.__setattr__(self, "models", np.arange(self.member.shape[1], dtype=np.int64))
         if self.reference.shape != (len(self.targets), self.member.shape[1]):
             raise SplitError(
                 f"reference must have shape (targets, models) = ({len(self.targets)}, {self.member.shape[1]}), "
                 f"got {self.reference.shape}"
             )
+
+    def only(self, models: Sequence[int]) -> Split:
+        """The same design without the models that are not there; they are neither targets nor references."""
+        columns = np.flatnonzero(np.isin(self.models, models))
+        attacked = np.isin(self.targets, columns)
+        return replace(
+            self,
+            member=self.member[:, columns],
+            reference=self.reference[np.ix_(attacked, columns)],
+            targets=np.searchsorted(columns, self.targets[attacked]),
+            models=self.models[columns],
+        )
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,9 @@ class ModelRecord:
     test_loss: float
     seconds: float
     attempts: int = 1
+    node: str = ""
+    started: float = 0.0
+    finished: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import ray
+import ray.train
+import ray.train.collective
 
 
 def train_slot(config: dict[str, Any]) -> None:
     """What a slot's worker runs; loads torch there, and not in the processes that only pass this on."""
     queue, slot = config["queue"], config["slot"]
-    if not ray.get(queue.start.remote(slot)):
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    wanted = rank == 0 and ray.get(queue.start.remote(slot, ray.get_runtime_context().get_node_id(), lost_nodes()))
+    if workers > 1:
+        wanted = ray.train.collective.broadcast_from_rank_zero(wanted)
+    if not wanted:
         return
     try:
+        from raymeter.fit import Share
         from raymeter.workers import TrainingSlot
 
-        work = TrainingSlot(config)
+        work = TrainingSlot(config, Share(rank, workers))
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0]
         ray.get(queue.start_failed.remote(slot, f"{type(error).__name__}: {first_line}"))
         raise
     work.train_leased_models()
+
+
+def lost_nodes() -> list[str]:
+    """Nodes that have died; what ran there has not failed by itself."""
+    return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]

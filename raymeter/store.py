@@ -19,7 +19,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,9 @@ class RunStore:
             return None, f"model {index}: its marker is damaged"
         if marker is None:
             return None, ""
-        if set(marker) != {f.name for f in fields(ModelRecord)}:
+        names = {f.name for f in fields(ModelRecord)}
+        needed = {f.name for f in fields(ModelRecord) if f.default is MISSING}
+        if not needed <= set(marker) <= names:
             return None, f"model {index}: its marker has other fields than this version writes"
         record = ModelRecord(**marker)
         if (record.index, record.weights) != (index, weights_path(index)):

@@ -1,62 +1,86 @@
 """Reference models across the cluster: slots that lease models, retries, resume.
 
 K single-worker Ray Train runs ("slots") take model indices from a small queue actor until none is
-left. A lost worker costs the one model in flight there, which goes on from its last checkpoint. The
-marker of a finished model is written last, by the worker, into the run store; the queue is built
-from the markers, so it holds nothing that could be lost.
+left; K follows the cluster. A lost worker costs the one model in flight there, which goes on from its
+last checkpoint. The marker of a finished model is written last, by the worker, into the run store; the
+queue is built from the markers, so it holds nothing that could be lost.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import ray
+import ray.exceptions
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymeter.config import ClusterSection, TrainSection
 from raymeter.console import Reporter
 from raymeter.errors import ConfigError, RunError
-from raymeter.leases import Leases
-from raymeter.runtime import count_slots, fits_now, is_embedded, model_resources
+from raymeter.leases import Leases, Snapshot
+from raymeter.runtime import count_slots, fits_now, is_embedded, model_resources, nodes_called_back
 from raymeter.schema import Dataset, ModelRecord, Split
-from raymeter.slot import train_slot
+from raymeter.slot import lost_nodes, train_slot
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 
 POLL_SECONDS = 0.25
+LOOK_SECONDS = 2.0  # between looks at what the cluster has
+SAVE_SECONDS = 2.0  # of the 3 that `ray job stop` grants
+IDLE_SECONDS = 10.0  # after which slots that found no work, or no node, are called off
+MOST_SLOTS = 4096
+HISTORY = "models/history.json"
 
 
 def train_references(
     dataset: Dataset, split: Split, train: TrainSection, cluster: ClusterSection, store: RunStore, reporter: Reporter
 ) -> list[ModelRecord]:
-    """Train every model that is not in the store yet; returns the records of all, in model order.
+    """Train every model that is not in the store yet; returns the records of all that there are, in model order.
+
+    A model that failed by itself `train.max_attempts` times is left out, which is told.
 
     Raises:
-        RunError: A model failed `train.max_attempts` times; names the models and where the traceback is.
+        RunError: No model could be trained, or workers could not start; says why and where the traceback is.
     """
-    models = split.member.shape[1]
     recipe = train.recipe()
-    found = {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in range(models)}
+
+    def find() -> dict[int, tuple[ModelRecord | None, str]]:
+        models = map(int, split.models)
+        return {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in models}
+
+    found = find()
     for _, reason in found.values():
         if reason:
             reporter.note(f"training again {reason}")
     todo = [index for index, (record, _) in found.items() if record is None]
-    if len(todo) < models:
-        reporter.note(f"{models - len(todo)} of {models} models are done already and are reused")
+    if len(todo) < len(found):
+        reporter.note(f"{len(found) - len(todo)} of {len(found)} models are done already and are reused")
     if todo:
-        _train_missing(todo, dataset, split, train, cluster, store, reporter)
-    records = []
-    for index in range(models):
-        record, _ = store.load_model(index, recipe.hash, model_seed(split.seed, index))
-        if record is None:
-            raise RunError(f"model {index} is missing from {store.uri}/models although it was trained; start again")
-        records.append(record)
+        failed, trouble = _train_missing(todo, dataset, split, train, cluster, store, reporter)
+        found = find()
+        lost = [index for index, (record, _) in found.items() if record is None]
+        unexplained = [index for index in lost if index not in failed]
+        if unexplained or len(lost) == len(found):
+            which = ", ".join(map(str, unexplained or lost))
+            why = trouble or next(iter(failed.values()), "") or f"it is missing from {store.uri}/models; its slot ended"
+            raise RunError(
+                f"model {which} could not be trained: {why}. Finished models are kept in {store.uri}/models; "
+                "mend the cause and start the same command again."
+            )
+        if lost:
+            which = ", ".join(map(str, lost))
+            reporter.note(f"going on without model {which}, which could not be trained: {failed[lost[0]]}")
+    records = [record for record, _ in found.values() if record is not None]
     _write_privacy_meter_files(records, split, train, store)
     return records
 
@@ -69,9 +93,9 @@ def _train_missing(
     cluster: ClusterSection,
     store: RunStore,
     reporter: Reporter,
-) -> None:
+) -> tuple[dict[int, str], str]:
+    """Train these models; returns those that failed by themselves with the reasons, and what kept slots from work."""
     resources = model_resources(train.resources_per_model)
-    slots = count_slots(resources, len(todo), cluster.max_slots)
     if not fits_now(resources):
         wanted = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
         if is_embedded(cluster):
@@ -80,8 +104,10 @@ def _train_missing(
                 "ask for less, or set cluster.address"
             )
         reporter.note(f"no node has {{{wanted}}} at present; waiting for the cluster to grow")
-    # A restarted queue starts from the whole list again; workers pass over models that are done.
-    actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Leases)
+    # On the driver's node, which stays; a restarted queue learns from the slots what they are at.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    actor: Any = ray.remote(**options)(Leases)
     queue = actor.remote(todo, train.max_attempts)
     name = uuid.uuid4().hex[:8]
     shared = {
@@ -99,59 +125,157 @@ def _train_missing(
         "checkpoint_interval": train.checkpoint_interval,
         "threads": max(1, int(resources.get("CPU", 1))),
     }
-    pool = ThreadPoolExecutor(slots)
+    slots = Slots(name, shared, resources, train.workers_per_model)
+    view = _View(queue, todo, train.epochs, reporter)
     try:
-        runs = [pool.submit(_run_slot, f"{name}-{slot}", shared, resources) for slot in range(slots)]
-        failed = _watch(runs, queue, todo, train.epochs, reporter)
+        _follow(slots, view, len(todo), cluster)
+    except (KeyboardInterrupt, SystemExit):
+        _save_and_stop(queue)
+        raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # an interrupt must not wait for models to finish
+        slots.abandon()  # an interrupt must not wait for models to finish
         if store.is_local:
             shutil.rmtree(shared["scratch"], ignore_errors=True)
-    errors = [str(run.exception()).splitlines()[0] for run in runs if run.exception()]
-    recipe = train.recipe().hash
-    missing = [index for index in todo if store.load_model(index, recipe, model_seed(split.seed, index))[0] is None]
-    if missing:
-        which = ", ".join(str(index) for index in missing)
-        why = next(iter(failed.values()), "") or ray.get(queue.why.remote()) or next(iter(errors), "its slot ended")
-        raise RunError(
-            f"model {which} could not be trained: {why}. Finished models are kept in {store.uri}/models; "
-            "mend the cause and start the same command again."
+    store.write_json(HISTORY, {"leases": _history(store) + ray.get(queue.history.remote())})
+    snapshot = view.look()
+    trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
+    ray.kill(queue)
+    return snapshot.failed, trouble
+
+
+def _history(store: RunStore) -> list[dict[str, Any]]:
+    return list((store.read_json(HISTORY) or {}).get("leases", []))
+
+
+class Slots:
+    """The Ray Train runs of one worker group each that are alive."""
+
+    def __init__(self, name: str, shared: dict[str, Any], resources: Mapping[str, float], workers: int) -> None:
+        self.name, self.shared, self.resources, self.workers = name, shared, dict(resources), workers
+        self.queue = shared["queue"]
+        self.pool = ThreadPoolExecutor(MOST_SLOTS)
+        self.runs: dict[str, Future[None]] = {}
+        self.errors: list[str] = []
+        self.started = 0
+
+    def start(self, count: int) -> None:
+        """Start so many more."""
+        for _ in range(count):
+            slot = f"{self.name}-{self.started}"
+            self.started += 1
+            self.runs[slot] = self.pool.submit(self._run, slot)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until one ends, at most so long; forget those that have ended."""
+        if not self.runs:
+            time.sleep(seconds)
+        ended, _ = wait(self.runs.values(), timeout=seconds, return_when=FIRST_COMPLETED)
+        for slot, run in list(self.runs.items()):
+            if run in ended:
+                del self.runs[slot]
+                if error := run.exception():
+                    self.errors.append((str(error).splitlines() or [type(error).__name__])[0])
+
+    def call_off(self) -> None:
+        """End those that still wait for a node or wind down; their placement groups go with them."""
+        for controller in ray.get(self.queue.controllers.remote()):
+            ray.kill(controller)
+
+    def abandon(self) -> None:
+        """Wait for none of them."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, slot: str) -> None:
+        """One Ray Train run; blocks until its worker finds nothing to do."""
+        scaling = ScalingConfig(
+            num_workers=self.workers, use_gpu="GPU" in self.resources, resources_per_worker=self.resources
         )
+        options: dict[str, Any] = {}
+        if self.workers > 1:
+            from ray.train.torch import TorchConfig  # loads torch
+
+            options["backend_config"] = TorchConfig()
+        try:
+            DataParallelTrainer(
+                train_slot,
+                train_loop_config={**self.shared, "slot": slot},
+                scaling_config=scaling,
+                run_config=RunConfig(  # type: ignore[arg-type]
+                    name=f"slot-{slot}",
+                    storage_path=self.shared["scratch"],  # all nodes must see it, although nothing is stored through it
+                    failure_config=FailureConfig(max_failures=self.shared["max_failures"]),
+                    logging_config=LoggingConfig(log_level="ERROR"),
+                    callbacks=[Introduce(slot, self.queue)],  # type: ignore[list-item]
+                ),
+                **options,
+            ).fit()
+        finally:
+            if ray.is_initialized():  # not so after an interrupt
+                ray.get(self.queue.release.remote(slot, lost_nodes()))
 
 
-def _run_slot(slot: str, shared: dict[str, Any], resources: dict[str, float]) -> None:
-    """One Ray Train run of one worker; blocks until its worker finds the queue empty."""
+class Introduce(WorkerGroupCallback):
+    """Makes a run's controller known to the queue, so that it can be called off while it waits for a node.
+
+    Ray Train itself offers that to Ctrl-C in the main thread only.
+    """
+
+    def __init__(self, slot: str, queue: Any) -> None:
+        self.slot, self.queue = slot, queue
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
+
+
+class _View:
+    """Passes progress and events of the queue on to the person who waits."""
+
+    def __init__(self, queue: Any, todo: list[int], epochs: int, reporter: Reporter) -> None:
+        self.queue, self.todo, self.epochs, self.reporter = queue, todo, epochs, reporter
+        self.seen = 0
+
+    def look(self) -> Snapshot:
+        """The state of the work at present."""
+        snapshot: Snapshot = ray.get(self.queue.snapshot.remote(self.seen))
+        for line in snapshot.events:
+            self.reporter.note(line)
+        self.seen += len(snapshot.events)
+        partial = sum(snapshot.epochs.get(index, 0) / self.epochs for index in self.todo if index not in snapshot.done)
+        self.reporter.progress(len(snapshot.done) + partial, len(self.todo), "models")
+        return snapshot
+
+
+def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> None:
+    """Keep as many slots as there is work and room for, until there is neither work nor a slot."""
+    room, looked, idle_since = 0, -LOOK_SECONDS, float("inf")
+    while True:
+        if time.monotonic() - looked >= LOOK_SECONDS:
+            room = count_slots(slots.resources, models, cluster.max_slots, slots.workers)
+            if leaving := nodes_called_back():
+                ray.get(slots.queue.leave_nodes.remote(leaving))
+            looked = time.monotonic()
+        snapshot = view.look()
+        work = snapshot.held + snapshot.wanted
+        if not snapshot.stuck:
+            slots.start(min(room, work) - len(slots.runs))
+        if not slots.runs:
+            return
+        idle_since = float("inf") if work else min(idle_since, time.monotonic())
+        if time.monotonic() - idle_since > IDLE_SECONDS:
+            slots.call_off()
+            idle_since = float("inf")
+        slots.wait(POLL_SECONDS)
+
+
+def _save_and_stop(queue: Any) -> None:
+    """Have every slot save its model, for as long as there is time."""
+    deadline = time.monotonic() + SAVE_SECONDS
     try:
-        DataParallelTrainer(
-            train_slot,
-            train_loop_config={**shared, "slot": slot},
-            scaling_config=ScalingConfig(num_workers=1, use_gpu="GPU" in resources, resources_per_worker=resources),
-            run_config=RunConfig(  # type: ignore[arg-type]
-                name=f"slot-{slot}",
-                storage_path=shared["scratch"],  # all nodes must see it, although nothing is stored through it
-                failure_config=FailureConfig(max_failures=shared["max_failures"]),
-                logging_config=LoggingConfig(log_level="ERROR"),
-            ),
-        ).fit()
-    finally:
-        if ray.is_initialized():  # not so after an interrupt
-            ray.get(shared["queue"].release.remote(slot))
-
-
-def _watch(runs: list[Future[None]], queue: Any, todo: list[int], epochs: int, reporter: Reporter) -> dict[int, str]:
-    """Pass progress and events on until every slot has ended; returns the failed models with their reasons."""
-    pending = set(runs)
-    seen = 0
-    failed: dict[int, str] = {}
-    while pending:
-        _, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-        done, progress, failed, events = ray.get(queue.snapshot.remote(seen))
-        for line in events:
-            reporter.note(line)
-        seen += len(events)
-        partial = sum(progress.get(index, 0) / epochs for index in todo if index not in done)
-        reporter.progress(len(done) + partial, len(todo), "models")
-    return failed
+        ray.get(queue.stop.remote(), timeout=SAVE_SECONDS)
+        while time.monotonic() < deadline and ray.get(queue.snapshot.remote(0), timeout=SAVE_SECONDS).held:
+            time.sleep(0.05)
+    except (ray.exceptions.RayError, OSError):
+        pass  # Ray is gone already: there are the checkpoints
 
 
 def _write_privacy_meter_files(records: list[ModelRecord], split: Split, train: TrainSection, store: RunStore) -> None:

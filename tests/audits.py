@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, build_config
@@ -15,7 +17,7 @@ from raymeter.provenance import identity
 from raymeter.regress import add_predictions
 from raymeter.schema import Signals
 from raymeter.signalstore import assemble, save_index
-from raymeter.split import pair_reference
+from raymeter.split import model_seed, pair_reference, seed_for
 from raymeter.store import RunStore
 from raymeter.train import train_references
 
@@ -61,6 +63,13 @@ def stored_audit(path: Path, models: int, records: int) -> RunStore:
     config = build_config({"run": {"log_dir": str(path)}, "audit": {"num_ref_models": models // 2 - 1}}).resolved()
     save_index(store, Signals(found["audit"], found["population"]), columns, config)
     return store
+
+
+def but_number_three(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A model whose code fails where it is the model number three of seed 0, and with no other."""
+    if torch.initial_seed() == seed_for(model_seed(0, 3), "weights"):
+        raise ValueError("not this one")
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
 
 
 def assert_same_bits(first: Signals, second: Signals) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 from audits import assert_same_bits, signals_of, small_config, stored_audit
+from rich.console import Console
 
 from raymeter import scoring
 from raymeter import train as train_module
 from raymeter.attacks import ATTACKS, Qmia, Rmia, Stack
 from raymeter.attacks.variants import log_prob_from
+from raymeter.audit import run
 from raymeter.config import build_config
+from raymeter.console import StageConsole
 from raymeter.data import load_dataset
 from raymeter.errors import RunError, SignalError, StoreError
 from raymeter.quantile import PublicRecords, fit_regressor
@@ -23,11 +29,18 @@ from raymeter.runtime import connected
 from raymeter.schema import QuantilePrediction
 from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
+from raymeter.store import RunStore
 
 
 @pytest.fixture(scope="module", autouse=True)
 def local_ray():
-    """One embedded Ray for the whole module."""
+    """One embedded Ray for the whole module, whose workers find the models in audits.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+        yield from connected_ray()
+
+
+def connected_ray():
     with connected(build_config({"run": {"log_dir": "x"}, "cluster": {"num_cpus": 2}}).cluster):
         yield
 
@@ -112,6 +125,47 @@ def eight_models(tmp_path_factory):
     expected = QuantilePrediction("gaussian", rng.normal(size=(200, 8, 1, 2)).astype(np.float32))
     predicted = {Qmia().regressor: expected}
     return replace(signals, audit_logits=logits[0], population_logits=logits[1], predicted=predicted)
+
+
+def test_two_workers_that_train_one_model_do_as_one_does(one_slot, tmp_path):
+    """Each takes half of every batch: the signals are those of one worker but for rounding."""
+    signals, lines = signals_of(small_config(tmp_path, train={"workers_per_model": 2}, cluster={"max_slots": 1}))
+    assert lines == []
+    for part, other in ((signals.audit, one_slot[1].audit), (signals.population, one_slot[1].population)):
+        np.testing.assert_allclose(part["logit_gap"].values, other["logit_gap"].values, rtol=1e-3, atol=1e-3)
+        assert (part["logit_gap"].values != other["logit_gap"].values).any()
+
+
+def test_audit_goes_on_without_a_model_that_fails_by_itself(tmp_path, monkeypatch):
+    """Its error is told and its traceback kept; the others are attacked, under their own numbers."""
+    config = small_config(
+        tmp_path / "run",
+        audit={"num_ref_models": 2, "attacks": ["rmia", "loss"], "power_curve": False},
+        train={"model_name": "audits:but_number_three", "max_attempts": 2},
+    )
+    console = StageConsole(Console(file=io.StringIO(), width=200))
+    result = run(config, RunStore.at(config.run.log_dir), console)
+    said = console.console.file.getvalue()
+    assert re.search(r"giving up model 3 after 2 attempts: .*not this one.* \(see models/model_3.error.txt\)\n", said)
+    assert re.search(r"going on without model 3, which could not be trained: .*not this one", said)
+    assert [target.target for target in result.attacks[0].targets] == [0, 1, 2, 4, 5]
+    assert "not this one" in (tmp_path / "run/models/model_3.error.txt").read_text()
+    assert sorted(path.name for path in (tmp_path / "run/report/exp").glob("ROC_log_*.png")) == [
+        f"ROC_log_{target}.png" for target in (0, 1, 2, 4, 5)
+    ]
+
+
+def test_audit_ends_where_too_few_models_are_left(tmp_path):
+    """Of six models five are too few for a variance of each record."""
+    attacks = [{"name": "lira", "variance": "per_sample", "mode": "offline"}]
+    config = small_config(
+        tmp_path,
+        audit={"num_ref_models": 2, "attacks": attacks},
+        train={"model_name": "audits:but_number_three", "max_attempts": 1},
+    )
+    console = StageConsole(Console(file=io.StringIO()))
+    with pytest.raises(RunError, match="the audit cannot go on without model 3, which could not be trained"):
+        run(config, RunStore.at(config.run.log_dir), console)
 
 
 def test_attacks_in_tasks_equal_attacks_in_the_driver(eight_models, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -88,6 +89,27 @@ def test_resume_from_a_checkpoint_ends_with_the_same_bits(data, recipe):
     second.load_state(first.state())
     assert second.epoch == 1
     assert_equal_weights(undisturbed.model, fit(second, lambda trainer: None).model)
+
+
+@pytest.mark.parametrize("model", ["cnn", "alexnet"])
+def test_resume_in_mid_epoch_ends_with_the_same_bits(data, model):
+    """Stopped before any batch: order, augmentation and dropout go on where they were."""
+    recipe = replace(RECIPE, model=model, augment="mirror_crop", batch_size=8, epochs=2)
+    small = TrainingData(data.x[:40], data.y[:40], 2)
+    member = MEMBER[:40] & (np.arange(40) % 2 == 0)
+    undisturbed = fit(Trainer(small, member, recipe, 1), lambda trainer: None)
+    trainer, stops = Trainer(small, member, recipe, 1), 0
+    while True:
+        batches_left = iter([True, True])
+        fitted = fit(trainer, lambda trainer: None, partial(next, batches_left, False))
+        if fitted is not None:
+            break
+        stops += 1
+        saved = trainer.state()
+        trainer = Trainer(small, member, recipe, 1)
+        trainer.load_state(saved)
+    assert stops == 2
+    assert_equal_weights(undisturbed.model, fitted.model)
 
 
 def test_learning_rate_warms_up_and_follows_the_cosine():

@@ -7,9 +7,24 @@ import pytest
 from raymeter.leases import Leases
 
 
+class Clock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def leases():
-    return Leases(todo=[4, 5], max_attempts=2)
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def leases(clock):
+    return Leases(todo=[4, 5], max_attempts=2, clock=clock)
 
 
 def test_acquire_hands_out_each_model_once(leases):
@@ -44,38 +59,143 @@ def test_release_returns_the_lease_of_a_slot_that_ended(leases):
     assert leases.acquire("b") == (4, 2)
 
 
+def test_a_lost_node_counts_against_nobody(leases):
+    """However often its node goes, a model is tried again: after three losses it has failed not once."""
+    for node in ("n1", "n2", "n3"):
+        assert leases.start("a", node, lost=["n0", "n1", "n2"])
+        assert leases.acquire("a")[0] == 4
+    leases.release("a", lost=["n3"])
+    assert leases.failures == {}
+    assert leases.todo == [4, 5]
+    assert leases.events == ["model 4 goes on elsewhere: its node was lost"] * 3
+    assert [lease["node"] for lease in leases.history()] == ["n1", "n2", "n3"]
+
+
+def test_a_slot_whose_node_is_called_back_stops_and_gives_its_model_back(leases):
+    """The order comes with the next question; the model goes to a slot elsewhere, and none to this one."""
+    leases.start("a", "spot")
+    leases.acquire("a")
+    assert leases.watch("a", 4, 1) == "go on"
+    leases.leave_nodes(["spot"])
+    assert leases.watch("a", 4, 2) == "stop"
+    leases.give_back("a", "its slot was called back")
+    assert leases.acquire("a") is None
+    assert leases.start("b", "other")
+    assert leases.acquire("b") == (4, 2)
+    assert leases.failures == {}
+
+
+def test_stop_ends_all_slots_and_starts_none(leases):
+    """After an interrupt nothing is handed out and everybody is to save."""
+    leases.acquire("a")
+    leases.stop()
+    assert leases.watch("a", 4, 0) == "stop"
+    assert leases.acquire("b") is None
+    assert not leases.start("c")
+    assert leases.snapshot(0).wanted == 0
+
+
+def test_a_straggler_is_tried_by_a_second_slot_and_the_first_to_store_it_does(leases, clock):
+    """Once others took 10 s and nothing else is left, a model that takes 71 s is handed out once more, but not twice."""
+    leases.acquire("a")
+    leases.acquire("b")
+    clock.now = 10
+    leases.complete("b", 5)
+    assert leases.acquire("b") is None
+    clock.now = 71
+    assert leases.snapshot(0).wanted == 1
+    assert leases.acquire("b") == (4, 2)
+    assert leases.acquire("c") is None
+    assert leases.may_store("b", 4)
+    assert not leases.may_store("a", 4)
+    leases.complete("b", 4)
+    assert leases.watch("a", 4, 3) == "leave"
+    leases.give_back("a", "another slot was first")
+    assert (leases.todo, leases.done, leases.failures) == ([], {4, 5}, {})
+
+
+def test_the_right_to_store_goes_on_when_its_owner_dies(leases, clock):
+    """A slot that was to store a model and died does not keep others from it."""
+    leases.acquire("a")
+    leases.acquire("b")
+    clock.now = 10
+    leases.complete("b", 5)
+    clock.now = 100
+    leases.acquire("b")
+    assert leases.may_store("b", 4)
+    leases.release("b")
+    assert leases.may_store("a", 4)
+    assert leases.failed == {}
+
+
+def test_a_restarted_queue_learns_what_is_going_on(leases):
+    """It starts from the whole list again; slots that ask whether to go on take their models off it."""
+    assert leases.watch("a", 5, 2) == "go on"
+    assert leases.todo == [4]
+    assert leases.snapshot(0).held == 1
+    leases.complete("a", 5)
+    leases.complete("b", 4)
+    assert (leases.todo, leases.done) == ([], {4, 5})
+
+
 def test_complete_and_snapshot(leases):
     """A snapshot tells what is done, and only the events that were not seen yet."""
     leases.acquire("a")
-    leases.advance(4, 3)
+    leases.watch("a", 4, 3)
     leases.complete("a", 4)
     leases.acquire("b")
     leases.release("b")
-    done, epochs, failed, events = leases.snapshot(0)
-    assert (done, epochs, failed, len(events)) == ({4}, {4: 3}, {}, 1)
-    assert leases.snapshot(1)[3] == []
+    seen = leases.snapshot(0)
+    assert (seen.done, seen.epochs, seen.failed, len(seen.events)) == ({4}, {4: 3}, {}, 1)
+    assert (seen.held, seen.wanted, seen.retries) == (0, 1, 1)
+    assert leases.snapshot(1).events == []
 
 
-def test_start_ends_a_slot_that_never_gets_to_a_lease(leases):
-    """Workers that die while they set themselves up once restarted for ever; now their slot ends."""
+def test_start_ends_slots_that_never_get_to_a_lease(leases):
+    """Workers that die while they set themselves up once restarted for ever; now their slots end."""
     for _ in range(2):
         assert leases.start("a")
         leases.start_failed("a", "OutOfMemoryError: pool")
     assert not leases.start("a")
+    assert leases.snapshot(0).stuck
     assert leases.why() == "a worker could not start: OutOfMemoryError: pool"
-    assert leases.start("b")
+    assert not leases.start("b")
+
+
+def test_many_slots_may_start_at_once(leases):
+    """Starting is no failure, and neither is a node that goes meanwhile."""
+    leases.todo = list(range(10))
+    assert all(leases.start(f"slot {i}", f"node {i}") for i in range(10))
+    assert all(leases.start(f"slot {i}", "new", lost=[f"node {i}"]) for i in range(10))
+    assert not leases.snapshot(0).stuck
 
 
 def test_acquire_forgives_earlier_starts(leases):
     """A start that led to a lease does not count."""
-    for _ in range(2):
-        assert leases.start("a")
-        leases.acquire("a")
-        leases.complete("a", 4)
     assert leases.start("a")
+    assert leases.start("a")
+    leases.acquire("a")
+    leases.complete("a", 4)
+    assert leases.start("a")
+    assert leases.start("a")
+
+
+def test_a_slot_that_finds_no_work_need_not_start(leases):
+    """Late slots end at once and free what they hold."""
+    leases.acquire("a")
+    leases.acquire("b")
+    assert not leases.start("c")
 
 
 def test_snapshot_after_a_restart_of_the_queue(leases):
     """A restarted queue has fewer events than were seen; all of them are shown."""
     leases.say("new")
-    assert leases.snapshot(7)[3] == ["new"]
+    assert leases.snapshot(7).events == ["new"]
+
+
+def test_what_was_introduced_is_kept_until_its_slot_ends(leases):
+    """What can be called off is what has not ended."""
+    leases.introduce("a", "run a")
+    leases.introduce("b", "run b")
+    leases.release("a")
+    assert leases.controllers() == ["run b"]

@@ -73,3 +73,14 @@ def test_seed_for_is_stable():
     """Derived seeds are part of the format of a run directory: they never change."""
     assert seed_for(0, "pair", 0) == 1313928740741382279
     assert len({seed_for(seed, what, index) for seed in (0, 1) for what in ("pair", "model") for index in (0, 1)}) == 8
+
+
+def test_only_keeps_the_design_of_the_models_that_are_there():
+    """Columns, targets and references of the others are gone; the numbers of those that stay are known."""
+    whole = make_split(pool=8, population=2, models=8, targets=5, examples=None, seed=0)
+    fewer = whole.only([0, 2, 3, 4, 7])
+    np.testing.assert_array_equal(fewer.member, whole.member[:, [0, 2, 3, 4, 7]])
+    assert fewer.models.tolist() == [0, 2, 3, 4, 7]
+    assert fewer.targets.tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(fewer.reference, whole.reference[np.ix_([0, 2, 3, 4], [0, 2, 3, 4, 7])])
+    assert not fewer.reference[1, [1, 2]].any()

@@ -143,7 +143,7 @@ def test_audit_goes_on_without_a_model_that_fails_by_itself(tmp_path, monkeypatc
         audit={"num_ref_models": 2, "attacks": ["rmia", "loss"], "power_curve": False},
         train={"model_name": "audits:but_number_three", "max_attempts": 2},
     )
-    console = StageConsole(Console(file=io.StringIO(), width=200))
+    console = StageConsole(Console(file=io.StringIO(), soft_wrap=True))
     result = run(config, RunStore.at(config.run.log_dir), console)
     said = console.console.file.getvalue()
     assert re.search(r"giving up model 3 after 2 attempts: .*not this one.* \(see models/model_3.error.txt\)\n", said)

@@ -185,7 +185,11 @@ class ClusterSection(_Section):
 
     address: str | None = Field(None, description="Address of a running Ray cluster; RAY_ADDRESS is used otherwise")
     num_cpus: int | None = Field(None, ge=1, description="CPUs of the embedded Ray; by default all cores")
-    max_slots: int | None = Field(None, ge=1, description="Most models in training at once; by default what fits")
+    max_slots: int | None = Field(
+        None,
+        ge=1,
+        description="Most models in training at once, what a growing cluster is asked for; by default what fits",
+    )
 
 
 class AuditConfig(_Section):

@@ -134,6 +134,17 @@ def count_slots(resources: Mapping[str, float], models: int, max_slots: int | No
     return max(1, min(max(_fitting(resources), _promised(resources)) // workers, models, max_slots or models))
 
 
+def slots_to_start(resources: Mapping[str, float], models: int, cluster: ClusterSection, workers: int = 1) -> int:
+    """How many slots to train with: what fits, or `cluster.max_slots` where Ray was not started here.
+
+    A cluster that grows on demand may not say how far (autoscaler v1 does not); it grows because more are asked
+    for. Slots for which there never is room wait, and are called off when the models are done.
+    """
+    if cluster.max_slots and not is_embedded(cluster):
+        return min(cluster.max_slots, models)
+    return count_slots(resources, models, cluster.max_slots, workers)
+
+
 def fits_now(resources: Mapping[str, float]) -> bool:
     """Whether any node that is there at present can hold one worker."""
     return _fitting(resources) > 0

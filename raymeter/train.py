@@ -28,7 +28,7 @@ from raymeter.config import ClusterSection, TrainSection
 from raymeter.console import Reporter
 from raymeter.errors import ConfigError, RunError
 from raymeter.leases import Leases, Snapshot
-from raymeter.runtime import count_slots, fits_now, is_embedded, model_resources, nodes_called_back
+from raymeter.runtime import fits_now, is_embedded, model_resources, nodes_called_back, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, Split
 from raymeter.slot import lost_nodes, train_slot
 from raymeter.split import model_seed
@@ -250,7 +250,7 @@ def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> 
     room, looked, idle_since = 0, -LOOK_SECONDS, float("inf")
     while True:
         if time.monotonic() - looked >= LOOK_SECONDS:
-            room = count_slots(slots.resources, models, cluster.max_slots, slots.workers)
+            room = slots_to_start(slots.resources, models, cluster, slots.workers)
             if leaving := nodes_called_back():
                 ray.get(slots.queue.leave_nodes.remote(leaving))
             looked = time.monotonic()

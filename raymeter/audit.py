@@ -18,11 +18,11 @@ import yaml
 from raymeter.analysis import analyse
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, load_config
-from raymeter.console import StageConsole, guarded
+from raymeter.console import JsonConsole, StageConsole, guarded
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.preflight import check_fit, make_audit_split, without_missing_models
-from raymeter.provenance import identity, provenance
+from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
 from raymeter.report import WRITERS, console_table, remarks, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
@@ -30,7 +30,7 @@ from raymeter.schema import AuditResult
 from raymeter.signals import KINDS
 from raymeter.split import model_seed
 from raymeter.store import RunStore
-from raymeter.train import train_references
+from raymeter.train import attempts, train_references
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -53,6 +53,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
             analyse(config, dataset, split, signals),
             timings=console.timings,
             provenance=provenance(config, dataset, models, describe_cluster()),
+            timeline=timeline(models, attempts(store)),
         )
     store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
     writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
@@ -60,11 +61,13 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     return result
 
 
-def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
+def audit(
+    config: AuditConfig | str | Path, *, verbose: bool = False, console: StageConsole | None = None
+) -> AuditResult:
     """Run one audit, given its configuration or the path of a YAML file; uses a running Ray or starts one."""
     if not isinstance(config, AuditConfig):
         config = load_config(config)
-    console = StageConsole()
+    console = console or StageConsole()
     for line in config.notes():
         console.note(line)
     start = time.perf_counter()
@@ -72,11 +75,8 @@ def audit(config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditRe
         console.timings["Start Ray"] = time.perf_counter() - start
         store = RunStore.at(config.run.log_dir)
         result = run(config, store, console)
-        console.console.print()
-        console.console.print(console_table(result))
-        for line in (verdict(result), *remarks(result)):
-            console.console.print(line, markup=False)
-        console.console.print(f"Report: {store.uri}/{config.audit.report_log}", markup=False)
+        lines = [verdict(result), *remarks(result), f"Report: {store.uri}/{config.audit.report_log}"]
+        console.result(console_table(result), lines)
     return result
 
 
@@ -141,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
     parser.add_argument("--verbose", action="store_true", help="show what Ray says")
+    parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
     options = parser.parse_intermixed_args(argv)
 
     def command() -> int:
@@ -149,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.dry_run:
             print(dry_run(config))
         else:
-            audit(config, verbose=options.verbose)
+            audit(config, verbose=options.verbose, console=JsonConsole() if options.json_logs else None)
         return 0
 
     return guarded(command)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ from ray.data.extensions import ArrowTensorArray
 from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
+from raymeter.metrics import publish
 from raymeter.runtime import count_slots, model_resources, root_cause
 from raymeter.schema import Dataset, ModelRecord, SignalMatrix, Signals, Split, fingerprint_arrays
 from raymeter.signals import KINDS, SIGNAL_VERSION, View
@@ -191,13 +193,15 @@ def _compute(
     values = np.empty((len(KINDS), total, len(models), len(views)), dtype=np.float32)
     classes = dataset.num_classes
     logits = np.empty((total, *values.shape[2:], classes), dtype=np.float32) if config.keeps_logits else None
-    seen = np.zeros(total, dtype=bool)
+    seen, start = np.zeros(total, dtype=bool), time.perf_counter()
     try:
         for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             if logits is not None:
                 logits[batch["row"]] = batch["logits"]
             _scatter(batch["row"], batch["signals"], values, seen)
-            reporter.progress(int(seen.sum()), total, "records")
+            done = int(seen.sum())
+            reporter.progress(done, total, "records")
+            publish(records_done=done, records_per_second=done / (time.perf_counter() - start))
     except ray.exceptions.RayError as error:
         raise RunError(f"signals could not be computed: {root_cause(error)}") from error
     if not seen.all():

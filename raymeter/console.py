@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime, timezone
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from raymeter.errors import RaymeterError, RunError
+
+JSON_PROGRESS_SECONDS = 5.0
 
 
 class Reporter(Protocol):
@@ -70,6 +75,48 @@ class StageConsole:
 
     def note(self, line: str) -> None:
         self.console.print(f"  {line}", markup=False)
+
+    def result(self, table: Table, lines: Sequence[str]) -> None:
+        """Show what an audit found."""
+        self.console.print()
+        self.console.print(table)
+        for line in lines:
+            self.console.print(line, markup=False)
+
+
+@dataclass
+class JsonConsole(StageConsole):
+    """Says the same in one JSON object a line, with the time in UTC, for whatever collects the logs of a cluster."""
+
+    stream: TextIO = field(default_factory=lambda: sys.stdout)
+    _stage: str = ""
+    _told: float = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start, self._stage = time.perf_counter(), name
+        self._say("stage begins")
+        yield
+        self.timings[name] = time.perf_counter() - start
+        self._say("stage ends", seconds=round(self.timings[name], 3))
+        self._stage = ""
+
+    def progress(self, done: float, total: float, what: str) -> None:
+        if time.monotonic() - self._told >= JSON_PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            self._say("progress", done=round(done, 2), total=total, what=what)
+
+    def note(self, line: str) -> None:
+        self._say("note", text=line)
+
+    def result(self, table: Table, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._say("result", text=line)
+
+    def _say(self, event: str, **values: Any) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        stage = {"stage": self._stage} if self._stage else {}
+        print(json.dumps({"time": now, "event": event, **stage, **values}), file=self.stream, flush=True)
 
 
 def guarded(command: Callable[[], int]) -> int:

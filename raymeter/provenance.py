@@ -63,4 +63,17 @@ def provenance(
             "classes": dataset.num_classes,
         },
         "models": [asdict(model) for model in models],
+        "missing_models": sorted(set(range(config.num_models)) - {model.index for model in models}),
+    }
+
+
+def timeline(models: Sequence[ModelRecord], attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Who trained what, where and when (seconds since 1970), and every attempt that the run directory knows of.
+
+    An attempt that ended with the driver itself is not known: nobody was left to write it down.
+    """
+    names = ("index", "node", "started", "finished", "seconds", "attempts")
+    return {
+        "models": [{name: getattr(model, name) for name in names} for model in models],
+        "attempts": [dict(attempt) for attempt in attempts],
     }

@@ -454,6 +454,7 @@ class AuditResult:
     grouped_attack: str = ""
     blind: BlindResult | None = None
     top_overlap: Mapping[str, float] = field(default_factory=dict)
+    timeline: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

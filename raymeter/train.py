@@ -28,6 +28,7 @@ from raymeter.config import ClusterSection, TrainSection
 from raymeter.console import Reporter
 from raymeter.errors import ConfigError, RunError
 from raymeter.leases import Leases, Snapshot
+from raymeter.metrics import publish
 from raymeter.runtime import fits_now, is_embedded, model_resources, nodes_called_back, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, Split
 from raymeter.slot import lost_nodes, train_slot
@@ -136,15 +137,16 @@ def _train_missing(
         slots.abandon()  # an interrupt must not wait for models to finish
         if store.is_local:
             shutil.rmtree(shared["scratch"], ignore_errors=True)
-    store.write_json(HISTORY, {"leases": _history(store) + ray.get(queue.history.remote())})
+    store.write_json(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
     ray.kill(queue)
     return snapshot.failed, trouble
 
 
-def _history(store: RunStore) -> list[dict[str, Any]]:
-    return list((store.read_json(HISTORY) or {}).get("leases", []))
+def attempts(store: RunStore) -> list[dict[str, Any]]:
+    """Every attempt at a model that was seen to end: which, on which node, from when to when, and its outcome."""
+    return list((store.read_json(HISTORY) or {}).get("attempts", []))
 
 
 class Slots:
@@ -242,6 +244,7 @@ class _View:
         self.seen += len(snapshot.events)
         partial = sum(snapshot.epochs.get(index, 0) / self.epochs for index in self.todo if index not in snapshot.done)
         self.reporter.progress(len(snapshot.done) + partial, len(self.todo), "models")
+        publish(models_done=len(snapshot.done), models_failed=len(snapshot.failed), retries=snapshot.retries)
         return snapshot
 
 

@@ -13,6 +13,7 @@ from raymeter.report.files import (
     write_power,
     write_records,
     write_targets,
+    write_timeline,
     write_timings,
 )
 from raymeter.report.pictures import write_pictures
@@ -31,6 +32,7 @@ WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
     "power_picture": write_power_picture,
     "groups": write_groups,
     "timings": write_timings,
+    "timeline": write_timeline,
     "metrics": write_metrics,
 }
 

@@ -73,6 +73,9 @@ def verdict(result: AuditResult) -> str:
 def remarks(result: AuditResult) -> list[str]:
     """What else a reader of the figures must know, one line each: named records, references, a baseline that sees."""
     lines = []
+    if missing := result.provenance.get("missing_models"):
+        which = ", ".join(map(str, missing))
+        lines.append(f"Without model {which}, which could not be trained (models/model_{missing[0]}.error.txt).")
     if "at_risk" in result.records:
         named, all_records = int(np.sum(result.records["at_risk"])), len(result.records["id"])
         lines.append(

@@ -78,7 +78,7 @@ def write_averages(result: AuditResult) -> Iterator[File]:
 
 
 def write_targets(result: AuditResult) -> Iterator[File]:
-    """exp/attack_result_<i>.npz for the i-th target, readable with `allow_pickle=False`.
+    """exp/attack_result_<model>.npz for each target, readable with `allow_pickle=False`.
 
     Privacy Meter's keys hold the main attack, the first that is not called "loss": fpr, tpr [points],
     auc, one_tenth_fpr (TPR at 0.1 % FPR), zero_fpr (TPR at 0 % FPR), scores and memberships [examples].
@@ -89,7 +89,7 @@ def write_targets(result: AuditResult) -> Iterator[File]:
         SignalError: Scores from which no ROC curve can be made.
     """
     main = next((attack for attack in result.attacks if attack.name != "loss"), result.attacks[0])
-    for position in range(len(main.targets)):
+    for position, target in enumerate(main.targets):
         arrays: dict[str, np.ndarray] = {}
         for attack in result.attacks:
             named = _target_arrays(attack, position)
@@ -97,7 +97,7 @@ def write_targets(result: AuditResult) -> Iterator[File]:
         arrays |= _target_arrays(main, position)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        yield f"exp/attack_result_{position}.npz", buffer.getvalue()
+        yield f"exp/attack_result_{target.target}.npz", buffer.getvalue()
 
 
 def write_power(result: AuditResult) -> Iterator[File]:
@@ -131,6 +131,14 @@ def write_groups(result: AuditResult) -> Iterator[File]:
             writer.writerow(plain([*row, group.own_resolvable, group.p_value, group.p_value_holm]))
     if result.groups:
         yield "groups.csv", text.getvalue().encode()
+
+
+def write_timeline(result: AuditResult) -> Iterator[File]:
+    """timeline.json: seconds of each stage; who trained what, where and when; every attempt and what came of it."""
+    if result.timeline:
+        stages = [{"stage": stage, "seconds": seconds} for stage, seconds in result.timings.items()]
+        content = {"stages": stages, **result.timeline}
+        yield "timeline.json", (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
 
 
 def write_timings(result: AuditResult) -> Iterator[File]:

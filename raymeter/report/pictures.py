@@ -25,7 +25,7 @@ GREY, FAINT, SHADE = "#777777", "#E4E4E4", "#F0F0F0"
 
 
 def write_pictures(result: AuditResult) -> Iterator[File]:
-    """exp/ROC_<i>.png and exp/ROC_log_<i>.png for the i-th target, ROC_average.png and ROC_log_average.png.
+    """exp/ROC_<model>.png and exp/ROC_log_<model>.png for each target, ROC_average.png and ROC_log_average.png.
 
     Raises:
         SignalError: Scores from which no ROC curve can be made.
@@ -34,8 +34,8 @@ def write_pictures(result: AuditResult) -> Iterator[File]:
     linear, log = (RocPicture(len(attacks), log=log) for log in (False, True))
     for position, target in enumerate(targets):
         lines, title = target_lines(attacks, position), f"Attacks on model {target.target}"
-        yield f"exp/ROC_{position}.png", linear.draw(lines, title, target.non_members)
-        yield f"exp/ROC_log_{position}.png", log.draw(lines, title, target.non_members)
+        yield f"exp/ROC_{target.target}.png", linear.draw(lines, title, target.non_members)
+        yield f"exp/ROC_log_{target.target}.png", log.draw(lines, title, target.non_members)
     lines, title = average_lines(attacks), f"Attacks on model {targets[0].target}"
     if len(targets) > 1:
         title = f"Mean over {len(targets)} target models (band: ± one sd between them)"

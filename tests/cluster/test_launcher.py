@@ -122,5 +122,6 @@ def test_slots_of_a_growing_cluster(monkeypatch, address, asked, fitting, slots)
     """`cluster.max_slots` is asked of a cluster, although it shows no room yet; on one machine it is a limit."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(runtime, "_fitting", lambda resources: fitting)
+    monkeypatch.setattr(runtime, "_promised", lambda resources: 0)
     cluster = ClusterSection(address=address, max_slots=asked)
     assert runtime.slots_to_start({"GPU": 1.0}, 64, cluster) == slots

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from raymeter.console import StageConsole
 from raymeter.data import load_dataset
 from raymeter.errors import RunError, SignalError, StoreError
 from raymeter.quantile import PublicRecords, fit_regressor
+from raymeter.report import remarks
 from raymeter.runtime import connected
 from raymeter.schema import QuantilePrediction
 from raymeter.signalstore import load_signals
@@ -149,6 +151,14 @@ def test_audit_goes_on_without_a_model_that_fails_by_itself(tmp_path, monkeypatc
     assert re.search(r"giving up model 3 after 2 attempts: .*not this one.* \(see models/model_3.error.txt\)\n", said)
     assert re.search(r"going on without model 3, which could not be trained: .*not this one", said)
     assert [target.target for target in result.attacks[0].targets] == [0, 1, 2, 4, 5]
+    assert remarks(result)[0] == "Without model 3, which could not be trained (models/model_3.error.txt)."
+    timeline = json.loads((tmp_path / "run/report/timeline.json").read_text())
+    assert [model["index"] for model in timeline["models"]] == [0, 1, 2, 4, 5]
+    assert sorted((a["model"], a["attempt"]) for a in timeline["attempts"] if a["outcome"] != "done") == [
+        (3, 1),
+        (3, 2),
+    ]
+    assert all(a["ended"] >= a["started"] > 1.7e9 and len(a["node"]) == 56 for a in timeline["attempts"])
     assert "not this one" in (tmp_path / "run/models/model_3.error.txt").read_text()
     assert sorted(path.name for path in (tmp_path / "run/report/exp").glob("ROC_log_*.png")) == [
         f"ROC_log_{target}.png" for target in (0, 1, 2, 4, 5)

@@ -264,3 +264,13 @@ def test_records_with_undefined_coin_flips_are_null():
     table = parquet.read_table(io.BytesIO(written(sample())["records.parquet"]))
     assert table.column("rmia_coin_flip").null_count == 120
     assert str(table.schema.field("rmia_coin_flip").type) == "bool"
+
+
+def test_timeline_holds_stages_models_and_attempts():
+    """One file for who did what and when; an audit that knows nothing of it writes none."""
+    attempt = {"model": 1, "slot": "a-0", "attempt": 2, "node": "n", "started": 1.0, "ended": 2.5, "outcome": "done"}
+    result = replace(sample(targets=2), timeline={"models": [{"index": 1, "node": "n"}], "attempts": [attempt]})
+    content = strict(written(result)["timeline.json"])
+    assert content["stages"][0] == {"stage": "Load Dataset", "seconds": 1.234}
+    assert content["models"] == [{"index": 1, "node": "n"}]
+    assert content["attempts"] == [attempt]

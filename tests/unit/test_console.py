@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+from datetime import datetime
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
-from raymeter.console import StageConsole, guarded
+from raymeter.console import JsonConsole, StageConsole, guarded
 from raymeter.errors import ConfigError, RunError
 
 
@@ -48,3 +51,20 @@ def test_guarded_turns_errors_into_one_line_and_a_code(capsys, error, code):
 
     assert guarded(command) == code
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_json_console_says_everything_in_lines_of_json():
+    """Stages with their seconds, notes, results; progress not more often than every few seconds."""
+    stream = io.StringIO()
+    console = JsonConsole(stream=stream)
+    with console.stage("Load Dataset"):
+        console.note('a "quoted" decision')
+        for done in range(100):
+            console.progress(done, 100, "records")
+    console.result(Table(), ["It leaks."])
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["stage begins", "note", "progress", "stage ends", "result"]
+    assert [line.get("stage") for line in lines] == ["Load Dataset"] * 4 + [None]
+    assert lines[1]["text"] == 'a "quoted" decision'
+    assert lines[3]["seconds"] == pytest.approx(console.timings["Load Dataset"], abs=1e-3)
+    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in lines)

@@ -18,13 +18,13 @@ FLOORS = [
     {"data", "models", "fit", "signals", "quantile"},
     {"config", "store", "report", "console"},
     {"provenance", "preflight", "signalstore", "sweepspace"},
-    {"workers"},
+    {"workers", "metrics"},
     {"slot"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress"},
     {"audit", "sweep"},
     {"cli"},
 ]
-RAY_FILES = {"slot", "workers", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress"}
+RAY_FILES = {"slot", "workers", "metrics", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress"}
 ALLOWED: set[tuple[str, str]] = set()
 
 

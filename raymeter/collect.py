@@ -177,7 +177,9 @@ def _compute(
         threads=max(1, int(resources.get("CPU", 1))),
         keep_logits=config.keeps_logits,
     )
-    stream = ray.data.from_arrow(tables).map_batches(
+    # from_arrow would look at every block in a task; map_batches refuses batch_size=None where there are GPUs, and any
+    # number would merge the last, smaller block of a part with others.
+    stream = ray.data.from_blocks(tables).map_batches_internal(
         SignalActor,
         fn_constructor_args=(work,),
         compute=ray.data.ActorPoolStrategy(size=count_slots(resources, len(tables))),

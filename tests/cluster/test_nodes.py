@@ -23,7 +23,7 @@ from raymeter.store import RunStore
 
 RAY = str(Path(sys.executable).with_name("ray"))
 HALF_A_GPU = {"CPU": 1.0, "GPU": 0.5}
-EPOCHS = 25
+EPOCHS = 40
 SETTINGS = {
     # A lost node is noticed after 3 seconds instead of 15 and more.
     "health_check_initial_delay_ms": 0,

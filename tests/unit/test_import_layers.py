@@ -17,14 +17,14 @@ FLOORS = [
     {"evaluate"},
     {"data", "models", "fit", "signals", "quantile"},
     {"config", "store", "report", "console"},
-    {"provenance", "preflight", "signalstore", "sweepspace"},
+    {"provenance", "preflight", "signalstore", "sweepspace", "upload"},
     {"workers"},
     {"slot"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress"},
     {"audit", "sweep"},
     {"cli"},
 ]
-RAY_FILES = {"slot", "workers", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress"}
+RAY_FILES = {"slot", "workers", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress", "upload"}
 ALLOWED: set[tuple[str, str]] = set()
 
 

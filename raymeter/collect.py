@@ -26,7 +26,7 @@ from ray.data.extensions import ArrowTensorArray
 from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
-from raymeter.runtime import count_slots, model_resources, root_cause
+from raymeter.runtime import model_resources, root_cause, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, SignalMatrix, Signals, Split, fingerprint_arrays
 from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.signalstore import assemble, save_index
@@ -182,7 +182,7 @@ def _compute(
     stream = ray.data.from_blocks(tables).map_batches_internal(
         SignalActor,
         fn_constructor_args=(work,),
-        compute=ray.data.ActorPoolStrategy(size=count_slots(resources, len(tables))),
+        compute=ray.data.ActorPoolStrategy(size=slots_to_start(resources, len(tables), config.cluster)),
         batch_size=None,  # a batch is a whole block
         batch_format="numpy",
         num_cpus=resources.get("CPU"),

@@ -51,11 +51,12 @@ def own_head(
     try:
         yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
     finally:
-        below = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        for each in psutil.wait_procs([psutil.Process(process.pid), *below], timeout=3)[1]:
-            each.kill()
-        process.wait(60)
+        if process.poll() is None:
+            below = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGTERM)
+            for each in psutil.wait_procs([psutil.Process(process.pid), *below], timeout=3)[1]:
+                each.kill()
+            process.wait(60)
         end_processes_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -187,7 +187,9 @@ def soak_process(kind: str, tally: Tally, expected: list[np.ndarray], place: Pat
 
 
 def soak_node(cluster: Cluster, tally: Tally, expected: list[np.ndarray], place: Path, rng: random.Random) -> None:
-    """One audit during which a node goes, and another comes."""
+    """One audit during which one of three nodes goes."""
+    while len(cluster.worker_nodes) < 3:
+        cluster.add_node(num_cpus=1)  # in the main thread only
     folder = place / f"node_{tally.audits}"
 
     def strike() -> bool:
@@ -195,7 +197,6 @@ def soak_node(cluster: Cluster, tally: Tally, expected: list[np.ndarray], place:
             return False
         time.sleep(rng.uniform(0, 4))
         cluster.remove_node(rng.choice(list(cluster.worker_nodes)), allow_graceful=False)
-        cluster.add_node(num_cpus=1)
         return True
 
     striker = Striker(folder, strike, rng.uniform(0, 12))
@@ -235,11 +236,9 @@ def soak_driver(tally: Tally, expected: list[np.ndarray], place: Path, rng: rand
 
 @contextmanager
 def three_nodes() -> object:
-    """A cluster of a head that computes nothing and two nodes of one CPU each."""
+    """A cluster of a head that computes nothing; nodes of one CPU each come with every audit."""
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False, logging_level="FATAL")
     try:
         yield cluster

@@ -31,6 +31,7 @@ from raymeter.signals import KINDS
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.train import attempts, train_references
+from raymeter.upload import left_out, will_be_lost
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -68,7 +69,7 @@ def audit(
     if not isinstance(config, AuditConfig):
         config = load_config(config)
     console = console or StageConsole()
-    for line in config.notes():
+    for line in (*config.notes(), *will_be_lost(config)):
         console.note(line)
     start = time.perf_counter()
     with _told(console), connected(config.cluster, verbose):
@@ -149,6 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_config(options.config, options.overrides)
         if options.dry_run:
             print(dry_run(config))
+            for line in left_out(config, options.config, Path.cwd()):
+                print(line)
         else:
             audit(config, verbose=options.verbose, console=JsonConsole() if options.json_logs else None)
         return 0

@@ -28,7 +28,7 @@ from raymeter.config import AuditConfig
 from raymeter.console import Reporter
 from raymeter.errors import RunError
 from raymeter.metrics import publish
-from raymeter.runtime import count_slots, model_resources, root_cause
+from raymeter.runtime import model_resources, root_cause, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, SignalMatrix, Signals, Split, fingerprint_arrays
 from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.signalstore import assemble, save_index
@@ -179,10 +179,12 @@ def _compute(
         threads=max(1, int(resources.get("CPU", 1))),
         keep_logits=config.keeps_logits,
     )
-    stream = ray.data.from_arrow(tables).map_batches(
+    # from_arrow would look at every block in a task; map_batches refuses batch_size=None where there are GPUs, and any
+    # number would merge the last, smaller block of a part with others.
+    stream = ray.data.from_blocks(tables).map_batches_internal(
         SignalActor,
         fn_constructor_args=(work,),
-        compute=ray.data.ActorPoolStrategy(size=count_slots(resources, len(tables))),
+        compute=ray.data.ActorPoolStrategy(size=slots_to_start(resources, len(tables), config.cluster)),
         batch_size=None,  # a batch is a whole block
         batch_format="numpy",
         num_cpus=resources.get("CPU"),

@@ -12,6 +12,8 @@ RaymeterError
 
 from __future__ import annotations
 
+import os
+
 
 class RaymeterError(Exception):
     """Base of all deliberate errors; its text is meant for the user as it is."""
@@ -43,3 +45,18 @@ class StoreError(RaymeterError):
 
 class RunError(RaymeterError):
     """Work on the cluster failed for good, after its retries."""
+
+
+def is_submitted() -> bool:
+    """Whether this is the driver of a job that was submitted to a cluster."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # which Ray sets
+
+
+def not_uploaded() -> str:
+    """The end of a message about a file that is not there: why that may be so in a submitted job, else nothing."""
+    if not is_submitted():
+        return ""
+    return (
+        " (this is a submitted job: files that .gitignore or .rayignore name are not uploaded, and nothing outside of "
+        "--working-dir is; --dry-run says which, where you submit)"
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from raymeter.errors import ConfigError
+from raymeter.errors import ConfigError, not_uploaded
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,7 +100,8 @@ def read_sections(path: str | Path, overrides: Sequence[str], sections: Mapping[
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file") from None
+        hint = not_uploaded()
+        raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file{hint}") from None
     values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected sections {', '.join(list(sections)[:4])}, got {show(values)}")

@@ -135,9 +135,9 @@ def count_slots(resources: Mapping[str, float], models: int, max_slots: int | No
 
 
 def slots_to_start(resources: Mapping[str, float], models: int, cluster: ClusterSection, workers: int = 1) -> int:
-    """How many slots to train with: what fits, or `cluster.max_slots` where Ray was not started here.
+    """How many slots train, or actors collect: what fits, or `cluster.max_slots` where Ray was not started here.
 
-    A cluster that grows on demand may not say how far (autoscaler v1 does not); it grows because more are asked
+    A cluster that grows on demand may not say how far (Ray's own autoscalers do not); it grows because more are asked
     for. Slots for which there never is room wait, and are called off when the models are done.
     """
     if cluster.max_slots and not is_embedded(cluster):
@@ -157,7 +157,10 @@ def _fitting(resources: Mapping[str, float]) -> int:
 
 
 def _promised(resources: Mapping[str, float]) -> int:
-    """How many workers the nodes hold that autoscaler v2 may start at most; 0 where there is none to ask."""
+    """How many workers the nodes hold that the cluster may start at most; 0 where it does not say.
+
+    Ray keeps this for whoever starts nodes to fill in, which neither autoscaler of Ray 2.60 does.
+    """
     try:
         config = ray._private.state.state.get_cluster_config()
     except AttributeError:  # no public way to ask, as of Ray 2.60

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,14 @@ from torch import nn
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, build_config
 from raymeter.console import Silent
-from raymeter.data import load_dataset
+from raymeter.data import digits, load_dataset
+from raymeter.data.records import DataSpec
+from raymeter.fit import Trainer, TrainingData, fit
 from raymeter.preflight import make_audit_split
 from raymeter.provenance import identity
 from raymeter.regress import add_predictions
 from raymeter.schema import Signals
+from raymeter.signals import compute_signals
 from raymeter.signalstore import assemble, save_index
 from raymeter.split import model_seed, pair_reference, seed_for
 from raymeter.store import RunStore
@@ -34,9 +39,9 @@ def small_config(path: Path, **changes: dict) -> AuditConfig:
     return build_config({"run": {"log_dir": str(path)}, **sections, **changes})
 
 
-def signals_of(config: AuditConfig) -> tuple[Signals, list[str]]:
+def signals_of(config: AuditConfig, said: Silent | None = None) -> tuple[Signals, list[str]]:
     """Train, collect and predict on the Ray of this process; returns the signals and the lines that were said."""
-    store, said = RunStore.at(config.run.log_dir), Silent()
+    store, said = RunStore.at(config.run.log_dir), said or Silent()
     dataset = load_dataset(config.data_spec())
     split = make_audit_split(config, dataset)
     store.claim(identity(config, dataset))
@@ -44,6 +49,30 @@ def signals_of(config: AuditConfig) -> tuple[Signals, list[str]]:
     records = gather_records(dataset, split)
     signals = collect_signals(dataset, split, records, models, config, store, said)
     return add_predictions(config, dataset, signals, records, models, store, said), said.lines
+
+
+def serial_signals(config: AuditConfig) -> Signals:
+    """What an audit must give, wherever it runs: every model trained and asked here, one after the other."""
+    dataset = load_dataset(config.data_spec())
+    split = make_audit_split(config, dataset)
+    cpu, threads = torch.device("cpu"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    data, models = TrainingData.on_device(dataset.x, dataset.y, dataset.num_classes, cpu), []
+    for index in map(int, split.models):
+        member, seed = np.ascontiguousarray(split.member[:, index]), model_seed(split.seed, index)
+        trainer = Trainer(data, member, config.train.recipe(), seed)
+        fit(trainer, lambda trainer: None)
+        models.append(trainer.final_model)
+    found, size = [], config.audit.batch_size
+    for records in gather_records(dataset, split):
+        blocks = [slice(start, start + size) for start in range(0, len(records.y), size)]
+        views = config.views(dataset.is_image)
+        values = [compute_signals(models, records.x[block], records.y[block], views, cpu).values for block in blocks]
+        member = split.member[records.ids] if records.part == "audit" else np.zeros((len(records.y), len(models)), bool)
+        masks = {"reference": split.reference, "targets": split.targets, "ids": records.ids, "labels": records.y}
+        found.append(assemble(list(np.moveaxis(np.concatenate(values, axis=1), 2, 0)), member, **masks))
+    torch.set_num_threads(threads)
+    return Signals(*found)
 
 
 def stored_audit(path: Path, models: int, records: int) -> RunStore:
@@ -70,6 +99,25 @@ def but_number_three(shape: tuple[int, ...], classes: int) -> nn.Module:
     if torch.initial_seed() == seed_for(model_seed(0, 3), "weights"):
         raise ValueError("not this one")
     return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+
+def large_digits(spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Digits drawn with 64 times as many pixels: records of which a copy shows."""
+    records = digits.load(spec)
+    return records.x.repeat(8, axis=2).repeat(8, axis=3), records.y
+
+
+class Unhurried(nn.Module):
+    """A small network that waits before every batch, where the environment says so."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.AvgPool2d(shape[-1] // 8), nn.Flatten(), nn.Linear(64, 32), nn.ReLU())
+        self.head = nn.Linear(32, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(float(os.environ.get("AUDITS_PAUSE", "0")) * (1 if self.training else 5))
+        return self.head(self.layers(x))
 
 
 def assert_same_bits(first: Signals, second: Signals) -> None:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from raymeter.data.files import first_line, log
 from raymeter.data.records import DataSpec, Records
-from raymeter.errors import DataError
+from raymeter.errors import DataError, not_uploaded
 
 LABEL_COLUMNS = ("y", "label")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -35,7 +35,7 @@ def load(spec: DataSpec) -> Records:
         raise DataError("data.path: dataset arrays needs the path of an .npz or .parquet file; add it")
     path = Path(spec.path).expanduser()
     if not path.is_file():
-        raise DataError(f"data.path: {path} not found; give the path of an .npz or .parquet file")
+        raise DataError(f"data.path: {path} not found; give the path of an .npz or .parquet file{not_uploaded()}")
     if path.suffix == ".npz":
         x, y = _read_npz(path)
     elif path.suffix in (".parquet", ".pq"):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from raymeter.data.arrays import as_records
 from raymeter.data.files import first_line
 from raymeter.data.records import DataSpec, Records
-from raymeter.errors import DataError
+from raymeter.errors import DataError, not_uploaded
 
 
 def load_custom(spec: DataSpec) -> Records:
@@ -28,7 +28,7 @@ def load_custom(spec: DataSpec) -> Records:
     except Exception as error:  # a user's module can fail in any way
         raise DataError(
             f"data.dataset: cannot load {name!r} ({type(error).__name__}: {first_line(error)}); "
-            "write module:function, with the module importable from here"
+            f"write module:function, with the module importable from here{not_uploaded()}"
         ) from error
     if not callable(loader):
         raise DataError(f"data.dataset: {name} is {type(loader).__name__}, not a function; give one that loads records")

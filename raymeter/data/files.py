@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
-from raymeter.errors import DataError
+from raymeter.errors import DataError, not_uploaded
 
 T = TypeVar("T")
 TIMEOUT = 60.0  # seconds without a byte after which a mirror is given up
@@ -34,7 +34,7 @@ def find_file(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
 def missing(dataset: str, names: Sequence[str], folders: Sequence[Path], how: str) -> DataError:
     """The error for files that are not there: where they are expected and how to get them."""
     places = " or ".join(str(folder) for folder in folders)
-    return DataError(f"{dataset}: {', '.join(names)} not found in {places} (data.data_dir); {how}")
+    return DataError(f"{dataset}: {', '.join(names)} not found in {places} (data.data_dir); {how}{not_uploaded()}")
 
 
 def first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 from pyarrow import csv, parquet
 
-from raymeter.errors import DataError
+from raymeter.errors import DataError, not_uploaded
 
 
 def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
@@ -25,7 +25,8 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
         table = parquet.read_table(path) if Path(path).suffix in (".parquet", ".pq") else csv.read_csv(path)
     except (OSError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [""])[0]
-        raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file") from None
+        hint = not_uploaded()
+        raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file{hint}") from None
     doubled = next((name for name in ("id", "group") if table.column_names.count(name) > 1), None)
     if doubled:
         raise DataError(f"audit.groups: {path} has two columns {doubled!r}; leave one out")

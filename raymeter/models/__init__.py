@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import nn
 
-from raymeter.errors import ConfigError
+from raymeter.errors import ConfigError, not_uploaded
 from raymeter.models.alexnet import alexnet
 from raymeter.models.cnn import cnn
 from raymeter.models.mlp import mlp
@@ -86,7 +86,7 @@ def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> 
     except Exception as error:  # a user's module can fail in any way
         raise ConfigError(
             f"train.model_name: cannot load {name!r} ({_describe(error)}); write module:function, with the module "
-            "importable from here"
+            f"importable from here{not_uploaded()}"
         ) from error
     if not callable(builder):
         raise ConfigError(f"train.model_name: {name} is {type(builder).__name__}; give a function that builds a model")

@@ -24,7 +24,7 @@ from raymeter.stats import auc_interval, mean_over_targets
 
 RESULTS = ("metric", "sd", "records", "error", "seconds")
 MOST_SETTINGS_SHOWN = 6
-LIMIT_KEYS = {"references": "num_ref_models", "population": "population_size"}
+LIMITS = ("references", "queries", "population")
 
 
 def sweep_lines(result: SweepResult) -> list[str]:
@@ -62,22 +62,22 @@ def write_results(result: SweepResult) -> Iterator[File]:
 
 
 def write_best(result: SweepResult) -> Iterator[File]:
-    """best.yaml: the audit's own configuration with the winner as its attack; `raymeter.audit` takes it as it is."""
+    """best.yaml: the audit's own configuration with the winner as its attack, and a report of its own.
+
+    References, views and population stay the audit's: models and signals are reused as they are.
+    """
     config = {
         section: {key: value for key, value in values.items() if value is not None}
         for section, values in result.audit_config.items()
     }
-    audit = dict(config.get("audit", {}))
-    audit["attacks"] = [{"label": "best", **result.best_attack}]
-    for key, name in LIMIT_KEYS.items():
-        if key in result.best:
-            audit[name] = result.best[key]
-    if "queries" in result.best and "views" in audit:
-        audit["views"] = audit["views"][: result.best["queries"]]
-    config["audit"] = audit
+    attacks = [{"label": "best", **result.best_attack}]
+    config["audit"] = {**config.get("audit", {}), "attacks": attacks, "report_log": f"sweep/{result.name}/report"}
+    limits = ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
     head = (
         f"# Winner of the sweep {result.name!r} by {result.metric}: "
         f"{_figure(result.honest)} on targets that it was not chosen on.\n"
+        "# An audit with it reports on all targets, also those that it was chosen on"
+        + (f", and without the winner's limits ({limits}).\n" if limits else ".\n")
     )
     yield "best.yaml", (head + yaml.safe_dump(config, sort_keys=False)).encode()
 

@@ -3,86 +3,113 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import socket
+import re
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from pathlib import Path
 
-import psutil
 import pytest
 import yaml
-from audits import SECTIONS
+from audits import assert_same_bits, serial_signals, small_config
+from heads import RAY, free_ports, own_head
 
-RAY = str(Path(sys.executable).with_name("ray"))
+from raymeter.signalstore import load_signals
+from raymeter.store import RunStore
+
+MODULE = """
+import os, time
+from pathlib import Path
+from torch import nn
+
+HERE = Path({here!r})
 
 
-def free_ports(count):
-    """Ports of the loopback interface that nobody uses at present."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+class Counted(nn.Sequential):
+    def __init__(self, shape, classes):
+        super().__init__(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, classes))
+
+    def forward(self, x):
+        if self.training:
+            with open(HERE / f"batches-{{os.getpid()}}", "ab") as file:
+                file.write(b".")
+            if (HERE / "slow").exists():
+                time.sleep(0.05)
+        return super().forward(x)
+"""
+EPOCHS, BATCHES = 30, 7  # of 32 of 200 members
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory):
-    """Environment for submitting to an own head with token authentication; the head ends by its process id."""
-    folder = Path(tempfile.mkdtemp(prefix="rm", dir="/tmp"))  # Ray's socket paths must be short
-    token = folder / "token"
-    token.write_text("0123456789abcdef0123456789abcdef")
-    token.chmod(0o600)
-    gcs, dashboard, client, agent, grpc, metrics = free_ports(6)
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0"}
-    process = subprocess.Popen(
-        [RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}", "--num-cpus=2"]
-        + ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
-        + [f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={grpc}"]
-        + [f"--metrics-export-port={metrics}", f"--temp-dir={folder}"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
-    below = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGTERM)
-    for each in psutil.wait_procs([psutil.Process(process.pid), *below], timeout=3)[1]:
-        each.kill()
-    process.wait(60)
-    shutil.rmtree(folder, ignore_errors=True)
+def head():
+    """Environment for submitting to an own head with token authentication."""
+    with own_head(*free_ports(1), ["--num-cpus=2"]) as environment:
+        yield environment
 
 
-def submit(environment, folder, *arguments, module="raymeter.audit"):
+def submit(environment, folder, *arguments, module="raymeter.audit", options=()):
     """Submit a job from a folder, waiting until the head can take it."""
     deadline = time.monotonic() + 90
+    command = [RAY, "job", "submit", "--working-dir", folder, *options, "--", sys.executable, "-m", module, *arguments]
     while True:
-        done = subprocess.run(
-            [RAY, "job", "submit", "--working-dir", folder, "--", sys.executable, "-m", module, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         ready = "No available agent" not in done.stderr and "Failed to connect" not in done.stderr
         if ready or time.monotonic() > deadline:
             return done
         time.sleep(1)
 
 
-def test_submitted_audit_and_sweep_run_on_the_cluster(head, tmp_path):
-    """The jobs end with exit code 0, use the head's Ray and leave a complete report; the sweep reads the audit's."""
-    folder, log_dir = tmp_path / "job", tmp_path / "audit"
-    folder.mkdir()
-    (folder / "audit.yaml").write_text(yaml.safe_dump({**SECTIONS, "run": {"log_dir": str(log_dir)}}))
+@pytest.fixture(scope="module")
+def stopped(head, tmp_path_factory):
+    """A job that was stopped while both of its slots were in mid-model: its folder and what it had said."""
+    folder = tmp_path_factory.mktemp("stopped")
+    (folder / "job").mkdir()
+    (folder / "slow").touch()
+    (folder / "job/counted_model.py").write_text(MODULE.format(here=str(folder)))
+    (folder / "job/audit.yaml").write_text(yaml.safe_dump(counted_config(folder).model_dump(exclude_none=True)))
+    ended = []
+    thread = threading.Thread(
+        target=lambda: ended.append(submit(head, folder / "job", "audit.yaml", options=["--submission-id", "stopped"]))
+    )
+    thread.start()
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("batches-*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    subprocess.run([RAY, "job", "stop", "stopped"], env=head, check=True, capture_output=True, timeout=60)
+    thread.join()
+    (folder / "slow").unlink()
+    return folder, ended[0]
+
+
+def counted_config(folder):
+    """An audit whose batches are counted; nothing but the end of a slot makes it save."""
+    return small_config(
+        folder / "audit",
+        train={"model_name": "counted_model:Counted", "epochs": EPOCHS, "checkpoint_interval": 600.0},
+    )
+
+
+def test_stopped_job_has_saved_its_models_within_the_grace(stopped):
+    """SIGTERM comes 3 s before SIGKILL: both models are saved in that time, and Ray ends with 0 for a stopped job."""
+    folder, done = stopped
+    assert len(list(folder.glob("audit/models/*.checkpoint.safetensors"))) == 2
+    assert not (folder / "audit/report").exists()
+    assert "ended by SIGTERM; finished models are kept" in done.stdout
+    assert done.returncode == 0
+
+
+def test_stopped_job_goes_on_and_a_sweep_reads_it(head, stopped, monkeypatch):
+    """Submitted again it repeats no batch and gives the bits of a serial loop; both jobs end with exit code 0."""
+    folder, log_dir = stopped[0] / "job", stopped[0] / "audit"
     done = submit(head, folder, "audit.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Perform Privacy Audit" in done.stdout
+    assert sum(path.stat().st_size for path in stopped[0].glob("batches-*")) == 4 * EPOCHS * BATCHES
+    monkeypatch.syspath_prepend(folder)
+    found = load_signals(RunStore.at(str(log_dir))).signals
+    assert_same_bits(serial_signals(counted_config(stopped[0])), found)
+    stages = re.findall(r"^(.+) \d+\.\d s$", done.stdout, re.MULTILINE)
+    assert stages[0] == "Load Dataset" and stages[-1] == "Perform Privacy Audit"
+    assert not re.search(r"[\r\x1b\u2500-\u257f]|it/s", done.stdout.split("Load Dataset ...")[1].split("attack")[0])
     metrics = json.loads((log_dir / "report/metrics.json").read_text())
     assert metrics["provenance"]["cluster"]["cpus"] == 2
     assert len(metrics["attacks"]["rmia"]["targets"]) == 4
@@ -96,10 +123,12 @@ def test_submitted_audit_and_sweep_run_on_the_cluster(head, tmp_path):
 
 
 def test_submitted_mistake_fails_with_its_line(head, tmp_path):
-    """A wrong key makes the job fail, and the one line is in its log."""
+    """A configuration that was not uploaded makes the job fail with exit code 1, and the one line says why."""
     folder = tmp_path / "job"
     folder.mkdir()
-    (folder / "audit.yaml").write_text("run: {log_dir: x}\ntrain: {epoch: 3}\n")
+    (folder / "audit.yaml").write_text("run: {log_dir: x}\n")
+    (folder / ".gitignore").write_text("*.yaml\n")
     done = submit(head, folder, "audit.yaml")
     assert done.returncode == 1
-    assert "error: train.epoch: unknown; did you mean epochs?" in done.stdout + done.stderr
+    assert "error: audit.yaml: cannot be read (No such file or directory)" in done.stdout + done.stderr
+    assert "files that .gitignore or .rayignore name are not uploaded" in done.stdout + done.stderr

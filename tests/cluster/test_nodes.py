@@ -120,7 +120,7 @@ def disturbed(tmp_path_factory):
             with connected(ClusterSection(address=cluster.address)):
                 director = Director(cluster, path)
                 signals, _ = signals_of(audit_on_nodes(path), director)
-            yield RunStore.at(str(path)).read_json("models/history.json")["leases"], director, signals
+            yield RunStore.at(str(path)).read_json("models/history.json")["attempts"], director, signals
         finally:
             cluster.shutdown()
 

@@ -97,6 +97,12 @@ def test_numpy_parts_load_neither_ray_nor_torch(module):
     assert out.stdout.strip() == "[]"
 
 
+def test_workers_are_asked_for_by_placement_groups_and_actors_only():
+    """A request to the autoscaler would be overwritten by Ray Data's own, and its nodes would go."""
+    for path in PACKAGE.rglob("*.py"):
+        assert "request_resources" not in path.read_text(), path
+
+
 def test_nothing_unpickles():
     """No file calls pickle, torch.load without weights_only, or np.load with pickles."""
     for path in PACKAGE.rglob("*.py"):

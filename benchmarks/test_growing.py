@@ -1,4 +1,9 @@
-"""An audit on a head without workers, for which Ray's autoscaler starts two, and ends them when it is over."""
+"""An audit on a head without workers, for which Ray's autoscaler starts two, and ends them when it is over.
+
+    pytest benchmarks/test_growing.py
+
+Not in the test suite for its 50 seconds (2 cores); it needs nothing but the tests' own requirements.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,6 @@ from audits import assert_same_bits, serial_signals, small_config
 from heads import free_ports, own_head
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
-import raymeter
 from raymeter.signalstore import load_signals
 from raymeter.store import RunStore
 
@@ -62,7 +66,7 @@ def growing(tmp_path_factory):
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
     }
     with own_head(gcs, ["--num-cpus=0", f"--autoscaling-config={path}"], fake) as environment:
-        tests = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        tests = os.pathsep.join([str(Path(__file__).parents[1] / "tests"), os.environ.get("PYTHONPATH", "")])
         yield environment | {"RAY_ADDRESS": f"127.0.0.1:{gcs}", "PYTHONPATH": tests}
 
 
@@ -77,9 +81,3 @@ def test_audit_brings_two_workers_and_lets_them_go(growing, tmp_path):
     nodes = json.loads((tmp_path / "nodes.json").read_text())
     assert (nodes["all"][0], max(nodes["during"]), nodes["all"][-1]) == (0, 2, 0)
     assert_same_bits(serial_signals(config), load_signals(RunStore.at(config.run.log_dir)).signals)
-
-
-def test_workers_are_asked_for_by_placement_groups_and_actors_only():
-    """A request to the autoscaler would be overwritten by Ray Data's own, and its nodes would go."""
-    for path in Path(raymeter.__file__).parent.rglob("*.py"):
-        assert "request_resources" not in path.read_text(), path

@@ -204,6 +204,7 @@ class SignalWork:
     views: tuple[View, ...]
     threads: int
     keep_logits: bool
+    block: int
 
 
 class SignalActor:
@@ -232,9 +233,12 @@ class SignalActor:
         for record in self.work.models[len(self.loaded) :]:
             yield self._load(record)
 
-    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Signals of a batch, by blocks of a fixed size, so that the bits do not depend on how records were read."""
         work = self.work
-        found = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
-        rows = np.moveaxis(found.values, 0, 1)  # [records, kinds, models, queries]
-        logits = {} if found.logits is None else {"logits": found.logits}
-        return {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}
+        for start in range(0, len(batch["y"]), work.block):
+            block = {name: values[start : start + work.block] for name, values in batch.items()}
+            found = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
+            rows = np.moveaxis(found.values, 0, 1)  # [records, kinds, models, queries]
+            logits = {} if found.logits is None else {"logits": found.logits}
+            yield {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}

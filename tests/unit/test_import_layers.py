@@ -17,14 +17,15 @@ FLOORS = [
     {"evaluate"},
     {"data", "models", "fit", "signals", "quantile"},
     {"config", "store", "report", "console"},
-    {"provenance", "preflight", "signalstore", "sweepspace"},
+    {"provenance", "preflight", "scratch", "signalstore", "sweepspace"},
     {"workers", "metrics"},
     {"slot"},
+    {"stream"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress"},
     {"audit", "sweep"},
     {"cli"},
 ]
-RAY_FILES = {"slot", "workers", "metrics", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress"}
+RAY_FILES = {"slot", "stream", "workers", "metrics", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress"}
 ALLOWED: set[tuple[str, str]] = set()
 
 

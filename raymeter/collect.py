@@ -29,6 +29,7 @@ from raymeter.console import Reporter
 from raymeter.data import some_records
 from raymeter.errors import RunError
 from raymeter.metrics import publish
+from raymeter.pages import forget_pages
 from raymeter.preflight import is_mapped
 from raymeter.runtime import count_slots, model_resources, root_cause
 from raymeter.schema import (
@@ -41,7 +42,7 @@ from raymeter.schema import (
     Split,
     fingerprint_arrays,
 )
-from raymeter.scratch import forget_pages, map_column, save_column, scratch_array
+from raymeter.scratch import map_column, save_column, scratch_array
 from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.signalstore import matrices, save_index
 from raymeter.store import RunStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -42,21 +43,31 @@ def record_p_values(signals: SignalMatrix) -> Float[np.ndarray, "examples target
         The statistic: Carlini et al., S&P 2022, arXiv:2112.03570. Why scores need calibration per record:
         Jälkö et al., arXiv:2605.25819. The laws are those of `lira_scores` with variance nig.
     """
+    found = np.empty((len(signals.values), len(signals.targets)))
+    for rows, p in _p_value_blocks(signals):
+        found[rows] = p
+    return found
+
+
+def _p_value_blocks(signals: SignalMatrix) -> Iterator[tuple[slice, Float[np.ndarray, "block targets"]]]:
+    """What `record_p_values` returns, a range of records at a time."""
     require_kind(signals, "logit_gap", "p-values")
     for side in ("in", "out"):
         require_references(signals, side, 1, "p-values")
-    averaged = signals.values.mean(axis=2, dtype=np.float64)
+
+    def averaged(rows: slice) -> Float[np.ndarray, "block models"]:
+        mean: np.ndarray = signals.values[rows].mean(axis=2, dtype=np.float64)
+        return mean
+
     priors = {side: shared_prior(signals, averaged, side) for side in ("in", "out")}
     priors = {side: replace(prior, pooled=prior.unbiased) for side, prior in priors.items()}
-    found = np.empty((len(averaged), len(signals.targets)))
     for rows in blocks(signals):
-        sides = {"in": signals.member[rows], "out": ~signals.member[rows]}
+        values, sides = averaged(rows), {"in": signals.member[rows], "out": ~signals.member[rows]}
         laws = {
-            side: predictive_law(moments(averaged[rows], mask, signals.reference), priors[side], "nig")
+            side: predictive_law(moments(values, mask, signals.reference), priors[side], "nig")
             for side, mask in sides.items()
         }
-        found[rows] = _tail(averaged[rows][:, signals.targets], laws["in"], laws["out"])
-    return found
+        yield rows, _tail(values[:, signals.targets], laws["in"], laws["out"])
 
 
 def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -> Float[np.ndarray, "examples targets"]:
@@ -113,7 +124,9 @@ def record_columns(signals: SignalMatrix, fdr: float = FDR) -> dict[str, np.ndar
         are below 5 % with 64 models, 13 % with 8), so no record is named by it.
     """
     p = leak_p_values(signals)
-    membership = combined_p_values(record_p_values(signals), signals.member[:, signals.targets])
+    membership = np.empty(len(p))
+    for rows, some in _p_value_blocks(signals):  # never all of them: [examples, targets] may be large
+        membership[rows] = combined_p_values(some, signals.member[rows][:, signals.targets])
     return {
         "d_prime": d_prime(signals),
         "p_value": p,

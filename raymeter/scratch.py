@@ -55,15 +55,6 @@ def scratch_array(store: RunStore, shape: tuple[int, ...], dtype: Any) -> np.nda
     return np.frombuffer(mapped, dtype).reshape(shape)
 
 
-def forget_pages(array: np.ndarray) -> None:
-    """Take a mapped array's pages out of this process's memory; they come back from the file when they are read."""
-    base: Any = array
-    while isinstance(base, np.ndarray | memoryview):
-        base = base.base if isinstance(base, np.ndarray) else base.obj
-    if isinstance(base, mmap.mmap):
-        base.madvise(mmap.MADV_DONTNEED)
-
-
 def map_column(store: RunStore, key: str) -> np.ndarray | None:
     """One model's signals as a mapped file, or None where they are missing, incomplete or altered.
 

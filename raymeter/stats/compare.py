@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
 from raymeter.errors import SignalError
+from raymeter.pages import forget_pages
 from raymeter.schema import Comparison, Difference, Scores
 from raymeter.stats.auc import auc, placements
 from raymeter.stats.summary import ROUNDING
@@ -26,7 +27,10 @@ def compare_attacks(
     spread to judge by. The p-value is then twice the mean of the targets' own, which holds however dependent
     they are (Vovk and Wang, Biometrika 107, 2020).
     """
-    areas = [np.array([auc(v, m) for v, m in zip(each.values.T, each.member.T, strict=True)]) for each in scores]
+    areas = []
+    for each in scores:
+        areas.append(np.array([auc(v, m) for v, m in zip(each.values.T, each.member.T, strict=True)]))
+        forget_pages(each.values)
     found = []
     for i, first in enumerate(scores):
         for j, second in enumerate(scores[i + 1 :], start=i + 1):

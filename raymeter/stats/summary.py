@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int64
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
+from raymeter.pages import forget_pages
 from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
 from raymeter.stats.auc import auc_interval
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals
@@ -50,15 +51,17 @@ def summarise(
         SignalError: A target has no members or no non-members among the records, or a score is NaN.
     """
     clusters = dependent_targets(reference, scores[0].targets)
-    results = tuple(_summarise_attack(attack, clusters, fprs) for attack in scores)
+    results = []
     table: dict[str, np.ndarray] = {"id": scores[0].ids}
     if labels is not None:
         table["label"] = labels
     table["targets_in"] = scores[0].member.sum(axis=1)
     for attack in scores:
+        results.append(_summarise_attack(attack, clusters, fprs))
         columns = _record_columns(attack, clusters, seed)
         table |= {f"{attack.attack}_{name}": column for name, column in columns.items()}
-    return results, table
+        forget_pages(attack.values)
+    return tuple(results), table
 
 
 def dependent_targets(

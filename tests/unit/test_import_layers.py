@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
-    {"errors", "schema", "leases", "explain"},
+    {"errors", "schema", "leases", "explain", "pages"},
     {"split", "attacks", "stats"},
     {"power", "exposure", "blind"},
     {"evaluate"},

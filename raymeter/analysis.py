@@ -9,8 +9,6 @@ import numpy as np
 from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
 from raymeter.exposure import record_columns
-
-
 from raymeter.pages import forget_pages
 from raymeter.schema import AttackResult, AuditResult, BlindResult, Dataset, Signals, Split
 from raymeter.scoring import power_of_all, score_all, thresholds_of_all

@@ -69,7 +69,10 @@ class Records:
 
 @dataclass(frozen=True)
 class Frame:
-    """The signals of all models on all parts; rows are the positions in the concatenation of the parts."""
+    """The signals of all models on all parts; rows are the positions in the concatenation of the parts.
+
+    The columns are the positions of the models in the list that was given, for some may be missing.
+    """
 
     rows: Mapping[str, slice]
     values: Float32[np.ndarray, "kinds rows models queries"]
@@ -96,10 +99,10 @@ class Frame:
         assert self.logits is not None
         return self.logits[self.rows[records.part]]
 
-    def column(self, content: Content, records: Records, model: int) -> np.ndarray:
+    def column(self, content: Content, records: Records, position: int) -> np.ndarray:
         """One model's share of a part, [kinds, records, queries] or [records, queries, classes]; writable."""
         whole = self.all_of(content, records)
-        return whole[:, :, model] if content == "signals" else whole[:, model]
+        return whole[:, :, position] if content == "signals" else whole[:, position]
 
 
 def gather_records(dataset: Dataset, split: Split, limit: int | None = None) -> tuple[Records, Records]:
@@ -147,12 +150,13 @@ def collect_signals(
     if len(missing) < len(models):
         reporter.note(f"signals of {len(models) - len(missing)} of {len(models)} models are stored and are reused")
     if missing:
-        _compute(frame, parts, missing, dataset, views, config, store, reporter)
-        for model in missing:
+        _compute(frame, parts, models, missing, dataset, views, config, store, reporter)
+        for position in missing:
+            model = models[position]
             for records in parts:
                 about = {"model": model.index, "weights": model.sha256, "part": records.part, "views": list(views)}
                 for content in contents:
-                    column = frame.column(content, records, model.index)
+                    column = frame.column(content, records, position)
                     save_column(store, keys[content, records.part, model.index], column, about)
     audit, population = (_assemble(frame, records, split) for records in parts)
     logits = [frame.all_of("logits", records) if config.keeps_logits else None for records in parts]
@@ -176,21 +180,22 @@ def _load_stored(
     models: Sequence[ModelRecord],
     store: RunStore,
     mapped: bool,
-) -> list[ModelRecord]:
-    """Put what is stored into the frame; returns the models of which something is not."""
+) -> list[int]:
+    """Put what is stored into the frame; returns the positions of the models of which something is not."""
     part_of = {records.part: records for records in parts}
+    place = {model.index: position for position, model in enumerate(models)}
     absent = set()
     for (content, part, model), key in keys.items():
         column = map_column(store, key) if mapped else store.load_column(key)
         if column is None:
-            absent.add(model)
+            absent.add(place[model])
             continue
-        room = frame.column(content, part_of[part], model)
+        room = frame.column(content, part_of[part], place[model])
         for start in range(0, room.shape[content == "signals"], RECORDS_AT_ONCE):
             rows = slice(start, start + RECORDS_AT_ONCE)
             some = (slice(None), rows) if content == "signals" else (rows,)
             room[some] = column[some]
-    return [model for model in models if model.index in absent]
+    return sorted(absent)
 
 
 def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
@@ -216,17 +221,18 @@ def _compute(
     frame: Frame,
     parts: tuple[Records, Records],
     models: Sequence[ModelRecord],
+    missing: list[int],
     dataset: Dataset,
     views: tuple[View, ...],
     config: AuditConfig,
     store: RunStore,
     reporter: Reporter,
 ) -> None:
-    """One pass of all parts through actors that hold the given models; fills their columns of the frame."""
+    """One pass of all parts through actors that hold the missing models; fills their columns of the frame."""
     resources = model_resources(config.train.resources_per_model)
     work = SignalWork(
         store=store,
-        models=tuple(models),
+        models=tuple(models[position] for position in missing),
         architecture=config.train.model_name,
         input_shape=dataset.x.shape[1:],
         num_classes=dataset.num_classes,
@@ -235,7 +241,7 @@ def _compute(
         keep_logits=config.keeps_logits,
         block=config.audit.batch_size,
     )
-    source, blocks = _source(parts, config.audit.batch_size, count_slots(resources, len(models)))
+    source, blocks = _source(parts, config.audit.batch_size, count_slots(resources, len(missing)))
     stream = source.map_batches(
         SignalActor,
         fn_constructor_args=(work,),
@@ -246,13 +252,13 @@ def _compute(
         num_gpus=resources.get("GPU"),
         resources={name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")} or None,
     )
-    total, columns = frame.values.shape[1], [model.index for model in models]
+    total = frame.values.shape[1]
     seen, start = np.zeros(total, dtype=bool), time.perf_counter()
     try:
         for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             if frame.logits is not None:
-                frame.logits[batch["row"][:, None], columns] = batch["logits"]
-            _scatter(batch["row"], batch["signals"], columns, frame.values, seen)
+                frame.logits[batch["row"][:, None], missing] = batch["logits"]
+            _scatter(batch["row"], batch["signals"], missing, frame.values, seen)
             done = int(seen.sum())
             reporter.progress(done, total, "records")
             publish(records_done=done, records_per_second=done / (time.perf_counter() - start))
@@ -273,7 +279,8 @@ def _source(parts: tuple[Records, Records], block: int, readers: int) -> tuple[r
         tables = [t for records, offset in zip(parts, offsets, strict=True) for t in _blocks(records, offset, block)]
         return ray.data.from_arrow(tables), len(tables)
     chunks = [(part, *chunk) for part, x in enumerate(arrays) for chunk in _chunks(x, block)]
-    source = stream_records(arrays, chunks, [records.y for records in parts], readers=readers)
+    held = [(ray.put(records.x), ray.put(records.y)) for records in parts]
+    source = stream_records(held, chunks, readers=readers)
     return source, len(chunks)
 
 

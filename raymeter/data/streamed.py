@@ -22,6 +22,7 @@ from raymeter.errors import DataError
 
 LARGEST_CHUNK = 16 * 2**20  # bytes of records that are read at once
 FEWEST_CHUNKS = 16  # of a small dataset, so that chunks can be shuffled
+SMALLEST_CHUNK = 256  # records
 BATCH_BYTES = 4 * 2**20  # bytes decoded at once
 
 Range = tuple[int, int]
@@ -96,7 +97,7 @@ class ParquetRecords:
         A range begins where a row group does, so that no group is decoded twice; where `align` is not 1 its ends
         are moved up to multiples of that.
         """
-        most = max(1, int(min(LARGEST_CHUNK, self.nbytes / FEWEST_CHUNKS) / self.record_bytes))
+        most = max(SMALLEST_CHUNK, int(min(LARGEST_CHUNK, self.nbytes / FEWEST_CHUNKS) / self.record_bytes))
         firsts = np.searchsorted(self.rows, self._starts)  # number of the first record of each row group
         ends = [0]
         for first, after in zip(firsts[:-1], firsts[1:], strict=True):

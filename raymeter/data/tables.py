@@ -30,10 +30,12 @@ class Tables:
     Args:
         uri: What the configuration said: a file or a directory, local or a URI that pyarrow.fs opens.
         files: Paths within that file system.
+        versions: Size and time of each file, so that a file written anew is not taken for the one that is open.
     """
 
     uri: str
     files: tuple[str, ...]
+    versions: tuple[tuple[int, int], ...]
 
     def open(self, file: int) -> parquet.ParquetFile:
         """One of the files, with its footer read.
@@ -43,7 +45,7 @@ class Tables:
         """
         path = self.files[file]
         try:
-            return _open(self.uri, path)
+            return _open(self.uri, path, self.versions[file])
         except FileNotFoundError:
             raise DataError(f"{path} not found; data.path must be a place that all nodes see") from None
         except (pa.ArrowException, OSError) as error:
@@ -78,27 +80,31 @@ def list_tables(path: str) -> Tables:
         filesystem, root = pafs.FileSystem.from_uri(uri)
         found = filesystem.get_file_info(root)
         if found.type == pafs.FileType.File:
-            return Tables(uri, (root,))
+            return Tables(uri, (root,), (_version(found),))
         entries = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"data.path: {path} cannot be opened ({first_line(error)})") from None
-    files = sorted(
-        entry.path
+    chosen = {
+        entry.path: _version(entry)
         for entry in entries
         if entry.type == pafs.FileType.File
         and entry.path.endswith(SUFFIXES)
         and not any(part.startswith(("_", ".")) for part in entry.path[len(root) :].strip("/").split("/"))
-    )
-    if not files:
+    }
+    if not chosen:
         remedy = "give the path of an .npz or .parquet file, or of a directory with .parquet files"
         raise DataError(
             f"data.path: {path} not found; {remedy}" if not entries else f"{path} has no .parquet; {remedy}"
         )
-    return Tables(uri, tuple(files))
+    return Tables(uri, tuple(sorted(chosen)), tuple(chosen[path] for path in sorted(chosen)))
+
+
+def _version(entry: pafs.FileInfo) -> tuple[int, int]:
+    return int(entry.size or 0), int(entry.mtime_ns or 0)
 
 
 @lru_cache(maxsize=OPEN_FILES)
-def _open(uri: str, path: str) -> parquet.ParquetFile:
+def _open(uri: str, path: str, version: tuple[int, int]) -> parquet.ParquetFile:
     filesystem, _ = pafs.FileSystem.from_uri(uri)
     return parquet.ParquetFile(filesystem.open_input_file(path))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from audits import assert_same_bits
 from pyarrow import parquet
 
@@ -14,10 +15,13 @@ from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, build_config
 from raymeter.console import Silent
 from raymeter.data import load_dataset
+from raymeter.fit import fit
 from raymeter.preflight import make_audit_split
 from raymeter.runtime import connected
 from raymeter.schema import Signals
+from raymeter.split import model_seed
 from raymeter.store import RunStore
+from raymeter.streamfit import StreamedData, StreamedTrainer, read_directly
 from raymeter.train import train_references
 
 RECORDS, FEATURES = 20_000, 8
@@ -68,6 +72,41 @@ def collect(config: AuditConfig, log_dir: Path, models_of: AuditConfig | None = 
             RunStore.at(str(log_dir)).write(model.weights, store.read(model.weights))
     parts = gather_records(dataset, split, config.data.in_memory_limit)
     return collect_signals(dataset, split, parts, models, config, RunStore.at(str(log_dir)), said), said.lines
+
+
+@pytest.fixture(scope="module")
+def two_slots(records, tmp_path_factory):
+    """Signals of models that were trained on streamed records by two slots at once."""
+    log_dir = tmp_path_factory.mktemp("two_slots")
+    config = config_for(records, log_dir, limit=100_000)
+    return config, collect(config, log_dir)[0]
+
+
+def test_one_slot_gives_the_bits_of_two(records, two_slots, tmp_path):
+    """Who reads the records, and when they arrive, changes nothing."""
+    one, _ = collect(config_for(records, tmp_path, limit=100_000, slots=1), tmp_path)
+    assert_same_bits(two_slots[1], one)
+
+
+def test_a_slot_trains_what_the_same_chunks_read_directly_give(two_slots):
+    """Ray Data adds nothing to the model: reading the chunks in this process gives the same weights."""
+    config, _ = two_slots
+    dataset, store = load_dataset(config.data_spec()), RunStore.at(config.run.log_dir)
+    split = make_audit_split(config, dataset)
+    recipe, seed = config.train.recipe(), model_seed(config.run.random_seed, 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    stream = read_directly(dataset.x, dataset.y)
+    data = StreamedData.of(dataset.x, dataset.y, 2, torch.device("cpu"), stream)
+    trainer = StreamedTrainer(data, split.member[:, 1].copy(), recipe, seed)
+    fitted = fit(trainer, lambda trainer: None)
+    torch.set_num_threads(threads)
+    record, reason = store.load_model(1, recipe.hash, seed)
+    assert reason == ""
+    for name, value in store.read_weights(record).items():
+        torch.testing.assert_close(fitted.model.state_dict()[name], value, rtol=0, atol=0)
+    assert (fitted.train_accuracy, fitted.test_loss) == (record.train_accuracy, record.test_loss)
+    assert record.test_accuracy > 0.7
 
 
 def test_streamed_signals_equal_those_of_data_in_memory(records, tmp_path):

@@ -407,6 +407,7 @@ class AttackResult:
     resolvable: Mapping[str, bool]
     thresholds: Mapping[str, ThresholdComparison] = field(default_factory=dict)
     pooled_auc: float | None = None
+    curves: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -97,5 +97,5 @@ def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[st
                 put(np.ascontiguousarray(outer[start : start + RECORDS_AT_ONCE]).data)
         file.flush()
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-            store.write(f"signals/{key}.npy", data)  # type: ignore[arg-type]
+            store.write(f"signals/{key}.npy", data)
     store.write_json(f"signals/{key}.json", {**about, "sha256": digest.hexdigest()})

@@ -171,9 +171,13 @@ def beyond_memory(spec: DataSpec) -> Tables | None:
     tables = list_tables(spec.path)
     if not len(tables.groups) or not tables.groups[:, 2].any():
         return None  # what is wrong with it is said where it is read
+    return tables if _first_record(tables).nbytes * int(tables.groups[:, 2].sum()) > spec.in_memory_limit else None
+
+
+def _first_record(tables: Tables) -> np.ndarray:
     first = int(np.flatnonzero(tables.groups[:, 2])[0])
-    x, _ = next(_decode(tables, first, BATCH_BYTES, labels=False))
-    return tables if x[0].nbytes * int(tables.groups[:, 2].sum()) > spec.in_memory_limit else None
+    record: np.ndarray = next(_decode(tables, first, BATCH_BYTES, labels=False))[0][0]
+    return record
 
 
 def scan(tables: Tables) -> Scanned:
@@ -182,22 +186,18 @@ def scan(tables: Tables) -> Scanned:
     Raises:
         DataError: As for data in memory; the file is named.
     """
-    digest, labels, shape, dtype = hashlib.sha256(), [], None, np.dtype(np.float32)
+    digest, labels, first = hashlib.sha256(), [], _first_record(tables)
     for group in np.flatnonzero(tables.groups[:, 2]):
-        record_bytes = BATCH_BYTES if shape is None else int(np.prod(shape)) * dtype.itemsize
-        for x, y in _decode(tables, int(group), record_bytes, labels=True):
+        for x, y in _decode(tables, int(group), first.nbytes, labels=True):
             assert y is not None
-            if shape not in (None, x.shape[1:]):
-                raise DataError(
-                    f"{tables.files[tables.groups[group, 0]]} has records of shape {x.shape[1:]}, others {shape}"
-                )
-            shape, dtype = x.shape[1:], x.dtype
-            digest.update(x.data)
+            if (x.shape[1:], x.dtype) != (first.shape, first.dtype):
+                file = tables.files[tables.groups[group, 0]]
+                raise DataError(f"{file} has records of shape {x.shape[1:]}, others {first.shape}; write all alike")
+            digest.update(np.ascontiguousarray(x).data)
             digest.update(np.ascontiguousarray(y).data)
             labels.append(y)
     y = np.concatenate(labels)
-    assert shape is not None
     classes = count_classes(y, tables.uri)
     rows = np.arange(len(y), dtype=np.int64)
-    records = ParquetRecords(tables, rows, digest.hexdigest(), shape, dtype)
+    records = ParquetRecords(tables, rows, digest.hexdigest(), first.shape, first.dtype)
     return Scanned(records, y.astype(np.int64), classes, f"{tables.uri}, streamed")

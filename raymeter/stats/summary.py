@@ -14,9 +14,11 @@ from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, Target
 from raymeter.stats.auc import auc_interval
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals
 from raymeter.stats.risk import mean_where, risk_rank
+from raymeter.stats.roc import roc_curve, thin
 from raymeter.stats.tpr import tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)
+MOST_POINTS = 1_000_000  # records of which whole ROC curves are kept in a report
 ROUNDING = 1e-12  # differences of rates below this are none
 CAUGHT_FPRS = {0.01: "1pct", 0.001: "0.1pct"}
 COIN_FPR = 0.01
@@ -117,7 +119,14 @@ def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float
             name: mean_over_targets([target.tpr_at_fpr[name] for target in targets], clusters) for name in names
         },
         resolvable={name: all(target.tpr_at_fpr[name].resolvable for target in targets) for name in names},
+        curves=_thin_curves(scores) if len(scores.values) > MOST_POINTS else (),
     )
+
+
+def _thin_curves(scores: Scores) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """The vertices of each target's ROC that a picture shows."""
+    columns = zip(scores.values.T, scores.member.T, strict=True)
+    return tuple(thin(*roc_curve(values, member)[:2]) for values, member in columns)
 
 
 def _record_columns(scores: Scores, clusters: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -25,7 +25,19 @@ FLOORS = [
     {"audit", "sweep"},
     {"cli"},
 ]
-RAY_FILES = {"slot", "stream", "workers", "metrics", "audit", "sweep", "runtime", "train", "collect", "scoring", "regress"}
+RAY_FILES = {
+    "slot",
+    "stream",
+    "workers",
+    "metrics",
+    "audit",
+    "sweep",
+    "runtime",
+    "train",
+    "collect",
+    "scoring",
+    "regress",
+}
 ALLOWED: set[tuple[str, str]] = set()
 
 

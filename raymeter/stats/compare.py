@@ -12,6 +12,7 @@ from raymeter.errors import SignalError
 from raymeter.pages import forget_pages
 from raymeter.schema import Comparison, Difference, Scores
 from raymeter.stats.auc import auc, placements
+from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import ROUNDING
 from raymeter.stats.tpr import check_confidence
 
@@ -29,7 +30,8 @@ def compare_attacks(
     """
     areas = []
     for each in scores:
-        areas.append(np.array([auc(v, m) for v, m in zip(each.values.T, each.member.T, strict=True)]))
+        columns = list(zip(each.values.T, each.member.T, strict=True))
+        areas.append(np.array(for_each(lambda column: auc(*column), columns, len(each.values))))
         forget_pages(each.values)
     found = []
     for i, first in enumerate(scores):

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from raymeter.errors import SignalError
 from raymeter.schema import GroupMetrics, GroupTable, Interval, MeanInterval, Scores, TprEstimate
 from raymeter.stats.auc import auc_interval
+from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import mean_over_targets
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 
@@ -152,11 +153,13 @@ def _one_group(
     member = scores.member[mine]
     members, non_members = member.sum(axis=0), (~member).sum(axis=0)
     complete = bool((members > 0).all() and (non_members > 0).all())
-    own, areas = [], []
-    for t, side in enumerate(member.T if complete else ()):
-        values = scores.values[mine, t]
-        own.append(tpr_at_fpr(values, side, fpr))
-        areas.append(auc_interval(values, side))
+
+    def metrics(t: int) -> tuple[TprEstimate, Interval]:
+        values, side = scores.values[mine, t], member[:, t]
+        return tpr_at_fpr(values, side, fpr), auc_interval(values, side)
+
+    found = for_each(metrics, range(member.shape[1]), len(scores.values)) if complete else []
+    own = [rate for rate, _ in found]
 
     def rate(side: np.ndarray) -> MeanInterval | None:
         if not side.any(axis=0).all():
@@ -169,7 +172,7 @@ def _one_group(
         records=int(mine.sum()),
         members=float(members.mean()),
         non_members=float(non_members.mean()),
-        auc=_mean(areas, clusters) if complete else None,
+        auc=_mean([area for _, area in found], clusters) if complete else None,
         tpr_common=rate(member),
         fpr_common=rate(~member),
         tpr_own=_mean(own, clusters) if complete else None,

@@ -8,6 +8,7 @@ from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.schema import RECORDS_AT_ONCE, Scores
+from raymeter.stats.parallel import for_each
 from raymeter.stats.risk import mean_where, risk_rank
 from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
 
@@ -112,15 +113,22 @@ def rank_intervals(
     at_once = max(1, min(DRAWS_AT_ONCE, MOST_MEANS // max(1, records)))
     for start in range(0, draws, at_once):
         mean_in, mean_out = _weighted(scores, times[:, start : start + at_once])
-        for draw, (inside, outside) in enumerate(zip(mean_in, mean_out, strict=True), start=start):
-            lost = both & (np.isnan(inside) | np.isnan(outside))
-            ranks[draw] = np.where(lost, np.nan, risk_rank(inside, outside))
+
+        def rank(means: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            lost = both & (np.isnan(means[0]) | np.isnan(means[1]))
+            found: np.ndarray = np.where(lost, np.nan, risk_rank(*means)).astype(np.float32)
+            return found
+
+        found = for_each(rank, zip(mean_in, mean_out, strict=True), records)
+        ranks[start : start + len(found)] = found
     low, high = np.empty((2, records))
-    for start in range(0, records, RECORDS_AT_ONCE):
-        some = ranks[:, start : start + RECORDS_AT_ONCE].T
+
+    def ends(rows: slice) -> None:
+        some = np.ascontiguousarray(ranks[:, rows].T)
         quantile = np.nanquantile if np.isnan(some).any() else np.quantile  # the former is far slower
-        ends = quantile(some, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
-        low[start : start + RECORDS_AT_ONCE], high[start : start + RECORDS_AT_ONCE] = ends
+        low[rows], high[rows] = quantile(some, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+
+    for_each(ends, [slice(s, s + RECORDS_AT_ONCE) for s in range(0, records, RECORDS_AT_ONCE)], records)
     return low, high
 
 

@@ -12,13 +12,13 @@ from scipy.sparse.csgraph import connected_components
 from raymeter.pages import forget_pages
 from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
 from raymeter.stats.auc import auc_interval
+from raymeter.stats.parallel import MOST_POINTS, for_each
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals
 from raymeter.stats.risk import mean_where, risk_rank
 from raymeter.stats.roc import roc_curve, thin
 from raymeter.stats.tpr import tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)
-MOST_POINTS = 1_000_000  # records of which whole ROC curves are kept in a report
 ROUNDING = 1e-12  # differences of rates below this are none
 CAUGHT_FPRS = {0.01: "1pct", 0.001: "0.1pct"}
 COIN_FPR = 0.01
@@ -97,19 +97,18 @@ def mean_over_targets(
 
 def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float]) -> AttackResult:
     names = [f"{fpr:g}" for fpr in fprs]
-    targets = tuple(
-        TargetMetrics(
-            target=int(target),
-            members=int(scores.member[:, t].sum()),
-            non_members=int((~scores.member[:, t]).sum()),
-            auc=auc_interval(scores.values[:, t], scores.member[:, t]),
-            tpr_at_fpr={
-                name: tpr_at_fpr(scores.values[:, t], scores.member[:, t], fpr)
-                for name, fpr in zip(names, fprs, strict=True)
-            },
+
+    def metrics(t: int) -> TargetMetrics:
+        values, member = scores.values[:, t], scores.member[:, t]
+        return TargetMetrics(
+            target=int(scores.targets[t]),
+            members=int(member.sum()),
+            non_members=int((~member).sum()),
+            auc=auc_interval(values, member),
+            tpr_at_fpr={name: tpr_at_fpr(values, member, fpr) for name, fpr in zip(names, fprs, strict=True)},
         )
-        for t, target in enumerate(scores.targets)
-    )
+
+    targets = tuple(for_each(metrics, range(len(scores.targets)), len(scores.values)))
     return AttackResult(
         name=scores.attack,
         scores=scores,
@@ -125,8 +124,11 @@ def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float
 
 def _thin_curves(scores: Scores) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """The vertices of each target's ROC that a picture shows."""
-    columns = zip(scores.values.T, scores.member.T, strict=True)
-    return tuple(thin(*roc_curve(values, member)[:2]) for values, member in columns)
+
+    def curve(t: int) -> tuple[np.ndarray, np.ndarray]:
+        return thin(*roc_curve(scores.values[:, t], scores.member[:, t])[:2])
+
+    return tuple(for_each(curve, range(len(scores.targets)), len(scores.values)))
 
 
 def _record_columns(scores: Scores, clusters: np.ndarray, seed: int) -> dict[str, np.ndarray]:

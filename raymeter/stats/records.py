@@ -166,12 +166,13 @@ def _weighted(
     scores: Scores, weight: Float[np.ndarray, "targets draws"]
 ) -> tuple[Float[np.ndarray, "draws examples"], Float[np.ndarray, "draws examples"]]:
     """Means over the targets on each side, IN and OUT, with weights per draw; NaN where no weight is left."""
-    found = np.full((2, weight.shape[1], len(scores.values)), np.nan)
+    found = np.empty((2, weight.shape[1], len(scores.values)))
     for start in range(0, len(scores.values), RECORDS_AT_ONCE):
         rows = slice(start, start + RECORDS_AT_ONCE)
-        values, member = scores.values[rows], scores.member[rows]
+        values, member = np.ascontiguousarray(scores.values[rows]), scores.member[rows]
         for means, mask in zip(found, (member, ~member), strict=True):
             side = mask.astype(np.float64)
             count = side @ weight
-            np.divide((values * side) @ weight, count, out=means[:, rows].T, where=count > 0)
+            total = (values * side) @ weight
+            means[:, rows] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0).T
     return found[0], found[1]

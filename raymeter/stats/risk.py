@@ -18,10 +18,14 @@ def risk_rank(
     by mean score. Ties keep the order of the records.
     """
     only_in, only_out = np.isnan(mean_out), np.isnan(mean_in)
-    tier = np.where(only_out, 2, np.where(only_in, 1, 0))
-    key = np.where(only_out, mean_out, np.where(only_in, mean_in, mean_in - mean_out))
+    if only_in.any() or only_out.any():
+        tier = np.where(only_out, 2, np.where(only_in, 1, 0))
+        key = np.where(only_out, mean_out, np.where(only_in, mean_in, mean_in - mean_out))
+        order = np.lexsort((-key, tier))
+    else:  # the same, sooner
+        key = mean_in - mean_out
+        order = np.argsort(-key, kind="stable")
     rank = np.empty(len(key), dtype=np.int64)
-    order = np.lexsort((-key, tier)) if tier.any() else np.argsort(-key, kind="stable")  # the same, sooner
     rank[order] = np.arange(1, len(key) + 1)
     return rank
 

@@ -9,6 +9,7 @@ import numpy as np
 from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
 from raymeter.exposure import record_columns
+from raymeter.pages import forget_pages
 from raymeter.schema import AttackResult, AuditResult, BlindResult, Dataset, Signals, Split
 from raymeter.scoring import power_of_all, score_all, thresholds_of_all
 from raymeter.split import seed_for
@@ -21,6 +22,7 @@ from raymeter.stats import (
     summarise,
     top_overlap,
 )
+from raymeter.store import RunStore
 
 TRANSFERRED_FPRS = (0.01, 0.001)
 TOP_RECORDS = 100
@@ -30,17 +32,10 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
     """Stored signals -> scores, metrics, thresholds, records, groups and the checks around them."""
     seed, audited = config.run.random_seed, signals.audit["logit_gap"]
     clusters = dependent_targets(split.reference, split.targets)
-    scores = score_all(signals, config.attacks)
+    scores = score_all(signals, config.attacks, RunStore.at(config.run.log_dir))
     attacks, table = summarise(scores, split.reference, audited.labels, seed=seed_for(seed, "rank intervals"))
     thresholds = thresholds_of_all(signals, config.attacks, TRANSFERRED_FPRS)
-    attacks = tuple(
-        replace(
-            attack,
-            thresholds=compare_thresholds(attack.scores, thresholds[attack.name], TRANSFERRED_FPRS, clusters),
-            pooled_auc=pooled_auc(attack.scores),
-        )
-        for attack in attacks
-    )
+    attacks = tuple(_with_thresholds(attack, thresholds[attack.name], clusters) for attack in attacks)
     main = next((one for one in attacks if getattr(config.attacks[one.name], "needs_references", True)), attacks[0])
     groupings: dict[str, np.ndarray] = {} if audited.labels is None else {"class": audited.labels}
     if config.audit.groups:
@@ -65,6 +60,13 @@ def _numbered(attack: AttackResult, models: np.ndarray) -> AttackResult:
     targets = tuple(replace(metrics, target=int(models[metrics.target])) for metrics in attack.targets)
     scores = replace(attack.scores, targets=models[attack.scores.targets])
     return replace(attack, targets=targets, scores=scores)
+
+
+def _with_thresholds(attack: AttackResult, transferred: np.ndarray, clusters: np.ndarray) -> AttackResult:
+    compared = compare_thresholds(attack.scores, transferred, TRANSFERRED_FPRS, clusters)
+    found = replace(attack, thresholds=compared, pooled_auc=pooled_auc(attack.scores))
+    forget_pages(attack.scores.values)
+    return found
 
 
 def _ask_blindly(dataset: Dataset, split: Split, seed: int) -> BlindResult:

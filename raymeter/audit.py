@@ -21,13 +21,12 @@ from raymeter.config import AuditConfig, load_config
 from raymeter.console import JsonConsole, StageConsole, guarded
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
-from raymeter.preflight import check_fit, make_audit_split, without_missing_models
+from raymeter.preflight import check_fit, is_mapped, make_audit_split, signal_bytes, without_missing_models
 from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
 from raymeter.report import WRITERS, console_table, remarks, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
 from raymeter.schema import AuditResult
-from raymeter.signals import KINDS
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.train import attempts, train_references
@@ -45,7 +44,7 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         models = train_references(dataset, split, config.train, config.cluster, store, console)
         split = without_missing_models(config, dataset, split, [model.index for model in models])
     with console.stage("Gather Auditing Dataset"):
-        records = gather_records(dataset, split)
+        records = gather_records(dataset, split, config.data.in_memory_limit)
     with console.stage("Compute Membership Signals"):
         signals = collect_signals(dataset, split, records, models, config, store, console)
         signals = add_predictions(config, dataset, signals, records, models, store, console)
@@ -120,15 +119,20 @@ def dry_run(config: AuditConfig) -> str:
     check_fit(config, dataset, split)
     store.check_identity(identity(config, dataset))
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
-    records = examples + len(split.population_ids)
     data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
-    cell = len(KINDS) + (dataset.num_classes if config.keeps_logits else 0)
-    signals_mb = 4 * cell * records * config.num_models * queries / 2**20
+    signals_mb = signal_bytes(config, dataset, split) / 2**20
+    mapped = is_mapped(config, dataset, split)
     lines += [
         f"data: {dataset.name}, pool {len(dataset.y)}, population {len(dataset.population_y)}, "
         f"{dataset.num_classes} classes",
         f"audit: {examples} records x {config.num_models} models x {queries} views, {len(split.targets)} targets",
-        f"memory: about {data_mb:.0f} MiB of records on every node, {2 * signals_mb:.0f} MiB of signals on the driver",
+        f"memory: about {data_mb:.0f} MiB of records "
+        + ("streamed" if dataset.is_streamed else "on every node")
+        + (
+            f", {signals_mb:.0f} MiB of signals in files beside the driver, attacked in blocks"
+            if mapped
+            else f", {2 * signals_mb:.0f} MiB of signals on the driver"
+        ),
     ]
     return "\n".join(lines)
 

@@ -166,11 +166,18 @@ class DataSection(_Section):
 
     dataset: str = Field("digits", description="A name from the datasets table, or module:function")
     data_dir: str = Field("data", description="Where dataset files are looked for and downloaded to")
-    path: str | None = Field(None, description="The .npz or Parquet file of dataset: arrays")
+    path: str | None = Field(
+        None, description="The .npz or Parquet file of dataset: arrays, or a directory (or URI) of Parquet files"
+    )
     pool_size: int | None = Field(
         None, ge=4, description="Records that may train a model, even; by default all but the population"
     )
     download: bool = Field(True, description="Download missing public datasets")
+    in_memory_limit: int = Field(
+        4 * 2**30,
+        ge=0,
+        description="Bytes; larger Parquet data are streamed, larger signals kept in files and attacked in blocks",
+    )
 
     @field_validator("pool_size")
     @classmethod
@@ -226,6 +233,7 @@ class AuditConfig(_Section):
             population_size=self.audit.population_size,
             seed=self.run.random_seed,
             download=self.data.download,
+            in_memory_limit=self.data.in_memory_limit,
         )
 
     def views(self, is_image: bool) -> tuple[View, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from raymeter.attacks.lira import Law, predictive_law, shared_prior
 from raymeter.attacks.moments import Moments, blocks, moments, require_kind, require_references
 from raymeter.schema import SignalMatrix
 from raymeter.stats import benjamini_hochberg
+from raymeter.stats.parallel import for_each
 
 NEARLY_EQUAL = 1e-9  # relative difference of two precisions below which the likelihood ratio is linear
 FDR = 0.05  # expected share of false names among the records at risk
@@ -42,32 +44,50 @@ def record_p_values(signals: SignalMatrix) -> Float[np.ndarray, "examples target
         The statistic: Carlini et al., S&P 2022, arXiv:2112.03570. Why scores need calibration per record:
         Jälkö et al., arXiv:2605.25819. The laws are those of `lira_scores` with variance nig.
     """
+    found, p_values = np.empty((len(signals.values), len(signals.targets))), _p_values_by_rows(signals)
+    for rows in blocks(signals):
+        found[rows] = p_values(rows)
+    return found
+
+
+def _p_values_by_rows(signals: SignalMatrix) -> Callable[[slice], Float[np.ndarray, "block targets"]]:
+    """A function that gives what `record_p_values` returns for a range of records."""
     require_kind(signals, "logit_gap", "p-values")
     for side in ("in", "out"):
         require_references(signals, side, 1, "p-values")
-    averaged = signals.values.mean(axis=2, dtype=np.float64)
+
+    def averaged(rows: slice) -> Float[np.ndarray, "block models"]:
+        mean: np.ndarray = signals.values[rows].mean(axis=2, dtype=np.float64)
+        return mean
+
     priors = {side: shared_prior(signals, averaged, side) for side in ("in", "out")}
     priors = {side: replace(prior, pooled=prior.unbiased) for side, prior in priors.items()}
-    found = np.empty((len(averaged), len(signals.targets)))
-    for rows in blocks(signals):
-        sides = {"in": signals.member[rows], "out": ~signals.member[rows]}
+
+    def p_values(rows: slice) -> Float[np.ndarray, "block targets"]:
+        values, sides = averaged(rows), {"in": signals.member[rows], "out": ~signals.member[rows]}
         laws = {
-            side: predictive_law(moments(averaged[rows], mask, signals.reference), priors[side], "nig")
+            side: predictive_law(moments(values, mask, signals.reference), priors[side], "nig")
             for side, mask in sides.items()
         }
-        found[rows] = _tail(averaged[rows][:, signals.targets], laws["in"], laws["out"])
-    return found
+        return _tail(values[:, signals.targets], laws["in"], laws["out"])
+
+    return p_values
 
 
 def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -> Float[np.ndarray, "examples targets"]:
     freedom = np.broadcast_to(outside.freedom, s.shape)
 
-    def below(x: np.ndarray) -> np.ndarray:
-        probability: np.ndarray = special.stdtr(freedom, (x - outside.centre) / outside.scale)
+    def below(x: np.ndarray, where: np.ndarray) -> np.ndarray:
+        # Student's t costs more than all the rest here, so it is asked only where the answer is needed
+        deviate = (x[where] - outside.centre[where]) / outside.scale[where]
+        probability = np.zeros(s.shape)
+        probability[where] = special.stdtr(freedom[where], deviate)
         return probability
 
-    def above(x: np.ndarray) -> np.ndarray:
-        probability: np.ndarray = special.stdtr(freedom, (outside.centre - x) / outside.scale)
+    def above(x: np.ndarray, where: np.ndarray) -> np.ndarray:
+        deviate = (outside.centre[where] - x[where]) / outside.scale[where]
+        probability = np.zeros(s.shape)
+        probability[where] = special.stdtr(freedom[where], deviate)
         return probability
 
     precise_in, precise_out = inside.scale**-2.0, outside.scale**-2.0
@@ -76,10 +96,18 @@ def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -
     is_linear = np.abs(square) <= NEARLY_EQUAL * np.maximum(precise_in, precise_out)
     other = np.where(is_linear, s, -linear / np.where(is_linear, 1.0, square) - s)
     low, high = np.minimum(s, other), np.maximum(s, other)
-    between = np.where(below(high) < 0.5, below(high) - below(low), above(low) - above(high))
-    two_roots = np.where(square > 0, below(low) + above(high), between)
-    one_root = np.where(linear > 0, above(s), np.where(linear < 0, below(s), 1.0))
-    return np.clip(np.where(is_linear, one_root, two_roots), 0.0, 1.0)
+    outer = ~is_linear & (square > 0)
+    inner = ~is_linear & ~outer
+    below_high = below(high, inner)
+    left, right = inner & (below_high < 0.5), inner & ~(below_high < 0.5)
+    found = np.ones(s.shape)
+    found[outer] = (below(low, outer) + above(high, outer))[outer]
+    found[left] = (below_high - below(low, left))[left]
+    found[right] = (above(low, right) - above(high, right))[right]
+    rising, falling = is_linear & (linear > 0), is_linear & (linear < 0)
+    found[rising] = above(s, rising)[rising]
+    found[falling] = below(s, falling)[falling]
+    return np.clip(found, 0.0, 1.0)
 
 
 def leak_p_values(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
@@ -113,7 +141,12 @@ def record_columns(signals: SignalMatrix, fdr: float = FDR) -> dict[str, np.ndar
         are below 5 % with 64 models, 13 % with 8), so no record is named by it.
     """
     p = leak_p_values(signals)
-    membership = combined_p_values(record_p_values(signals), signals.member[:, signals.targets])
+    membership, of_rows = np.empty(len(p)), _p_values_by_rows(signals)
+
+    def combine(rows: slice) -> None:  # never all of them: [examples, targets] may be large
+        membership[rows] = combined_p_values(of_rows(rows), signals.member[rows][:, signals.targets])
+
+    for_each(combine, blocks(signals), len(p))
     return {
         "d_prime": d_prime(signals),
         "p_value": p,

@@ -218,15 +218,18 @@ class Trainer:
         self._random = {}
 
     def _step(self, ids: Tensor, progress: float, generator: torch.Generator) -> None:
-        x = augment_batch(normalise(self.data.x[ids]), self.recipe.augment, generator)
+        self._learn(self.data.x[ids], self.data.y[ids], progress, generator)
+
+    def _learn(self, records: Tensor, classes: Tensor, progress: float, generator: torch.Generator) -> None:
+        x = augment_batch(normalise(records), self.recipe.augment, generator)
         bf16 = self.recipe.precision == "bf16" and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = self._forward(self.share.of(x)).float()
-        labels = self.share.of(self.data.y[ids])
+        labels = self.share.of(classes)
         if self.share.workers == 1:
             loss = F.cross_entropy(logits, labels)
         else:  # workers average their gradients, and their parts need not be equal
-            loss = F.cross_entropy(logits, labels, reduction="sum") * (self.share.workers / len(ids))
+            loss = F.cross_entropy(logits, labels, reduction="sum") * (self.share.workers / len(records))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.recipe, progress)
         self.optimizer.zero_grad(set_to_none=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from raymeter.attacks import regressors_of, require_blind
+from raymeter.attacks.blocked import works_in_blocks
 from raymeter.attacks.qmia import LEVELS
 from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
@@ -65,9 +66,32 @@ def without_missing_models(config: AuditConfig, dataset: Dataset, split: Split, 
     return smaller
 
 
+def signal_bytes(config: AuditConfig, dataset: Dataset, split: Split) -> int:
+    """What the signals of all models take, with the logits where those are kept."""
+    cell = len(KINDS) + (dataset.num_classes if config.keeps_logits else 0)
+    records = len(split.audit_ids) + len(split.population_ids)
+    models: int = split.member.shape[1]
+    return 4 * cell * records * models * len(config.views(dataset.is_image))
+
+
+def is_mapped(config: AuditConfig, dataset: Dataset, split: Split) -> bool:
+    """Whether the audit's signals, or the records they are of, are beyond `data.in_memory_limit`."""
+    if not isinstance(dataset.population_x, np.ndarray):
+        return True
+    records = len(split.audit_ids) * dataset.x.nbytes // max(1, len(dataset.y)) if dataset.is_streamed else 0
+    return max(records, signal_bytes(config, dataset, split)) > config.data.in_memory_limit
+
+
 def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
     """Find out before any work what would fail after it: a model, views or attacks that do not suit the audit."""
     config.views(dataset.is_image)
+    if is_mapped(config, dataset, split):
+        for label, attack in config.attacks.items():
+            if not works_in_blocks(attack):
+                raise ConfigError(
+                    f"audit.attacks: {label} needs all records at once, and they are beyond data.in_memory_limit "
+                    f"({config.data.in_memory_limit} bytes); set audit.data_size to audit a sample, or raise the limit"
+                )
     if config.audit.groups:
         load_groups(config.audit.groups, split.audit_ids)
     if config.train.augment != "none" and not dataset.is_image:

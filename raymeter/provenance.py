@@ -19,6 +19,7 @@ from raymeter.config import AuditConfig
 from raymeter.schema import Dataset, ModelRecord, fingerprint_arrays
 
 STORE_VERSION = 1
+STREAM_VERSION = 1  # of the order in which streamed records train a model: raise it when that changes
 
 
 def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
             "dataset": config.data.dataset,
             "records": len(dataset.y),
             "sha256": fingerprint_arrays(dataset.x, dataset.y),
+            **({"streamed": STREAM_VERSION} if dataset.is_streamed else {}),
         },
     }
 

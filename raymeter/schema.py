@@ -11,14 +11,35 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from raymeter.errors import DataError, SignalError, SplitError
 
+RECORDS_AT_ONCE = 262_144  # where all records are gone through: bounds what is copied
 SignalKind = Literal["log_prob", "logit_gap", "hinge", "neg_entropy", "neg_modified_entropy"]
+
+
+class LazyRecords(Protocol):
+    """Records that stay in files: they have the shape of an array, and indexing reads them."""
+
+    @property
+    def dtype(self) -> np.dtype: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: slice | Int64[np.ndarray, " chosen"]) -> np.ndarray: ...
+    def subset(self, positions: Int64[np.ndarray, " chosen"]) -> LazyRecords: ...
+    def read(self, start: int, stop: int) -> np.ndarray: ...
+    def chunks(self, align: int = 1) -> list[tuple[int, int]]: ...
 
 
 @dataclass(frozen=True)
@@ -26,13 +47,13 @@ class Dataset:
     """Records and labels: a pool that may train models and a population that never does.
 
     Images are uint8 `[n, channels, height, width]` and stay so until they are on the device;
-    everything else is float32 `[n, features]`.
+    everything else is float32 `[n, features]`. What is larger than memory stays in its files.
     """
 
     name: str
-    x: np.ndarray
+    x: np.ndarray | LazyRecords
     y: Int64[np.ndarray, " pool"]
-    population_x: np.ndarray
+    population_x: np.ndarray | LazyRecords
     population_y: Int64[np.ndarray, " population"]
     num_classes: int
 
@@ -56,6 +77,11 @@ class Dataset:
     def is_image(self) -> bool:
         """Whether records are images, so that mirroring and cropping make sense."""
         return self.x.dtype == np.uint8 and self.x.ndim == 4
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the records stay in their files."""
+        return not isinstance(self.x, np.ndarray)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -179,12 +205,13 @@ class SignalMatrix:
             raise SignalError("a target may not be its own reference; set reference[t, targets[t]] to False")
         if len(self.ids) != examples:
             raise SignalError(f"ids must have {examples} entries, got {len(self.ids)}")
-        bad = ~np.isfinite(self.values).all(axis=(1, 2))
-        if bad.any():
-            first = int(np.flatnonzero(bad)[0])
+        steps = range(0, examples, RECORDS_AT_ONCE)
+        bad = [~np.isfinite(self.values[start : start + RECORDS_AT_ONCE]).all(axis=(1, 2)) for start in steps]
+        count = sum(int(part.sum()) for part in bad)
+        if count:
+            first = int(np.flatnonzero(np.concatenate(bad))[0])
             raise SignalError(
-                f"{int(bad.sum())} of {examples} records have a signal that is not finite; first is record "
-                f"{self.ids[first]}"
+                f"{count} of {examples} records have a signal that is not finite; first is record {self.ids[first]}"
             )
 
 
@@ -229,6 +256,7 @@ class Signals:
     """Everything an attack may read: each signal kind on the audited records and on the population.
 
     Logits are kept only where an attack asks for them: they are as many times larger as there are classes.
+    `mapped` says that the arrays are too large for memory and lie in files: attacks go through them in blocks.
 
     Raises:
         SignalError: The logits are of other records, models or queries than the signals.
@@ -239,6 +267,7 @@ class Signals:
     audit_logits: Float32[np.ndarray, "examples models queries classes"] | None = None
     population_logits: Float32[np.ndarray, "population models queries classes"] | None = None
     predicted: Mapping[str, QuantilePrediction] = field(default_factory=dict)
+    mapped: bool = False
 
     def __post_init__(self) -> None:
         for part, logits, kinds in (
@@ -378,6 +407,7 @@ class AttackResult:
     resolvable: Mapping[str, bool]
     thresholds: Mapping[str, ThresholdComparison] = field(default_factory=dict)
     pooled_auc: float | None = None
+    curves: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -489,15 +519,21 @@ def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.nd
 
 def opposite_models(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:
     """Whether two models were trained on exactly opposite records."""
-    signs = np.where(member, np.float32(1), np.float32(-1))  # float32 counts exactly up to 2**24 records
-    agreement: np.ndarray = signs.T @ signs == -len(member)
-    return agreement
+    agreement = np.zeros((member.shape[1], member.shape[1]), dtype=np.int64)
+    for start in range(0, len(member), RECORDS_AT_ONCE):
+        signs = np.where(member[start : start + RECORDS_AT_ONCE], np.float32(1), np.float32(-1))
+        agreement += (signs.T @ signs).astype(np.int64)  # float32 counts exactly up to 2**24 records
+    opposite: np.ndarray = agreement == -len(member)
+    return opposite
 
 
-def fingerprint_arrays(*arrays: np.ndarray) -> str:
-    """SHA-256 over dtype, shape and bytes of arrays, in order."""
+def fingerprint_arrays(*arrays: np.ndarray | LazyRecords) -> str:
+    """SHA-256 over dtype, shape and bytes of arrays, in order; of streamed records over their own fingerprint."""
     digest = hashlib.sha256()
     for array in arrays:
+        if not isinstance(array, np.ndarray):
+            digest.update(array.fingerprint.encode())
+            continue
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

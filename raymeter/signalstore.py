@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float32
 
 from raymeter.errors import StoreError
 from raymeter.schema import SignalMatrix, Signals
@@ -111,9 +112,17 @@ def assemble(columns: Sequence[np.ndarray], member: np.ndarray, **masks: Any) ->
     Args:
         masks: `reference`, `targets`, `ids` and `labels`, as in SignalMatrix.
     """
-    stacked = np.stack(columns, axis=2)  # [kinds, records, models, queries]
+    return matrices(np.stack(columns, axis=2), member, **masks)
+
+
+def matrices(
+    values: Float32[np.ndarray, "kinds records models queries"],
+    member: Bool[np.ndarray, "records models"],
+    **masks: Any,
+) -> dict[str, SignalMatrix]:
+    """One SignalMatrix per kind; see `assemble`."""
     return {
-        kind: SignalMatrix(kind=kind, values=stacked[position], member=member, **masks)
+        kind: SignalMatrix(kind=kind, values=values[position], member=member, **masks)
         for position, kind in enumerate(KINDS)
     }
 

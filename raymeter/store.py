@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ class RunStore:
             raise StoreError(f"{self.uri} cannot be opened ({str(error).splitlines()[0]}); check run.log_dir") from None
         return filesystem, f"{root}/{path}"
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes | mmap.mmap) -> None:
         """Write a whole file so that readers see the old content or the new, never a part."""
         if not self.is_local:
             filesystem, full = self._open(path)

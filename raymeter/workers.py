@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from raymeter.schema import ModelRecord
 from raymeter.signals import View, compute_signals
 from raymeter.split import model_seed
 from raymeter.store import RunStore, sha256, weights_path
+from raymeter.streamfit import StreamedData, StreamedTrainer
 
 WATCH_SECONDS = 0.5  # how long a slot may not know that it is to stop
 BATCHES_BETWEEN_ORDERS = 8  # where several workers train one model and must hear the same
@@ -48,7 +50,13 @@ class TrainingSlot:
         self.config, self.queue, self.name, self.share = config, config["queue"], config["slot"], share
         self.store, self.recipe = RunStore(config["store"]), Recipe(**config["recipe"])
         x, y, self.member = ray.get([config["x"], config["y"], config["member"]])
-        self.data = TrainingData.on_device(x, y, config["num_classes"], device_of_worker())
+        if isinstance(x, np.ndarray):
+            self.data = TrainingData.on_device(x, y, config["num_classes"], device_of_worker())
+        else:
+            from raymeter.stream import read_in_order  # Ray Data is loaded where it is needed
+
+            stream = partial(read_in_order, config["x"], config["y"])
+            self.data = StreamedData.of(x, y, config["num_classes"], device_of_worker(), stream)
 
     def train_leased_models(self) -> None:
         """Train one leased model after the other; what a model raises is told to the queue."""
@@ -115,7 +123,10 @@ class TrainingSlot:
         """A trainer that stands where the model's checkpoint says, or at the start with the reason why not there."""
 
         def new() -> Trainer:
-            return Trainer(self.data, np.ascontiguousarray(self.member[:, index]), self.recipe, seed, self.share)
+            member = np.ascontiguousarray(self.member[:, index])
+            if isinstance(self.data, StreamedData):
+                return StreamedTrainer(self.data, member, self.recipe, seed, self.share)
+            return Trainer(self.data, member, self.recipe, seed, self.share)
 
         trainer = new()
         saved, reason = self.store.load_checkpoint(index, self.recipe.hash)
@@ -204,6 +215,7 @@ class SignalWork:
     views: tuple[View, ...]
     threads: int
     keep_logits: bool
+    block: int
 
 
 class SignalActor:
@@ -232,9 +244,12 @@ class SignalActor:
         for record in self.work.models[len(self.loaded) :]:
             yield self._load(record)
 
-    def __call__(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Signals of a batch, by blocks of a fixed size, so that the bits do not depend on how records were read."""
         work = self.work
-        found = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
-        rows = np.moveaxis(found.values, 0, 1)  # [records, kinds, models, queries]
-        logits = {} if found.logits is None else {"logits": found.logits}
-        return {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}
+        for start in range(0, len(batch["y"]), work.block):
+            block = {name: values[start : start + work.block] for name, values in batch.items()}
+            found = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
+            rows = np.moveaxis(found.values, 0, 1)  # [records, kinds, models, queries]
+            logits = {} if found.logits is None else {"logits": found.logits}
+            yield {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}

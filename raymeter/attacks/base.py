@@ -23,6 +23,7 @@ class Base:
     mode: Mode = "online"
     temperature: float = 1.0
 
+    separable: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ class Calibrated:
 
     form: Form = "watson"
 
+    separable: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

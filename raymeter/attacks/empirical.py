@@ -16,6 +16,7 @@ from raymeter.schema import Scores, SignalMatrix, Signals
 class Empirical:
     """Attack-R; it has no settings."""
 
+    separable: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __call__(self, signals: Signals) -> Scores:

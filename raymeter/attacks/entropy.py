@@ -22,6 +22,7 @@ class Entropy:
     form: Form = "modified"
 
     needs_references: ClassVar[bool] = False
+    separable: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -42,6 +43,25 @@ class Lira:
 
     def __call__(self, signals: Signals) -> Scores:
         return lira_scores(signals.audit["logit_gap"], mode=self.mode, variance=self.variance)
+
+    def first_pass(self, signals: Signals) -> LiraWithPriors:
+        """The attack with what all records say together, to be called with some of them; see `blocked`."""
+        matrix = signals.audit["logit_gap"]
+        _check(matrix, self.mode, self.variance)
+        return LiraWithPriors(self, _priors(matrix, self.mode, self.variance))
+
+
+@dataclass(frozen=True)
+class LiraWithPriors:
+    """LiRA on some of the records whose shared mean and variances are known; `priors` are OUT and IN per query."""
+
+    attack: Lira
+    priors: tuple[tuple[Prior | None, Prior | None], ...]
+
+    def __call__(self, signals: Signals) -> Scores:
+        matrix = signals.audit["logit_gap"]
+        _check(matrix, self.attack.mode, self.attack.variance)
+        return _scores(matrix, self.priors, self.attack.mode, self.attack.variance)
 
 
 @dataclass(frozen=True)
@@ -105,17 +125,25 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
         normal deviate: Annals of Mathematical Statistics 30 (1959).
     """
     Lira(mode, variance)
+    _check(signals, mode, variance)
+    return _scores(signals, _priors(signals, mode, variance), mode, variance)
+
+
+def _check(signals: SignalMatrix, mode: Mode, variance: Variance) -> None:
     require_kind(signals, "logit_gap", "LiRA")
     least = 2 if variance == "per_sample" else 1
     remedy = "train more models, or use variance: nig" if variance == "per_sample" else "train more models"
     require_references(signals, "out", least, f"LiRA {mode} {variance}", remedy)
     if mode == "online":
         require_references(signals, "in", least, f"LiRA {mode} {variance}", f"{remedy}, or mode: offline")
+
+
+def _scores(
+    signals: SignalMatrix, priors: tuple[tuple[Prior | None, Prior | None], ...], mode: Mode, variance: Variance
+) -> Scores:
     examples, _, queries = signals.values.shape
     total = np.zeros((examples, len(signals.targets)))
-    for query in range(queries):
-        prior_out = _prior(signals, query, "out", variance)
-        prior_in = _prior(signals, query, "in", variance) if mode == "online" else None
+    for query, (prior_out, prior_in) in enumerate(priors):
         for rows in blocks(signals):
             values = signals.values[rows, :, query].astype(np.float64)
             target = values[:, signals.targets]
@@ -142,12 +170,24 @@ class Prior:
     unbiased: Float[np.ndarray, " targets"]
 
 
-def _prior(signals: SignalMatrix, query: int, side: str, variance: Variance) -> Prior | None:
-    return None if variance == "per_sample" else shared_prior(signals, signals.values[:, :, query], side)
+def _priors(signals: SignalMatrix, mode: Mode, variance: Variance) -> tuple[tuple[Prior | None, Prior | None], ...]:
+    """What all records say together of both sides, per query; None where that is not asked for."""
+
+    def prior(query: int, side: str) -> Prior | None:
+        if variance == "per_sample" or (side == "in" and mode == "offline"):
+            return None
+        return shared_prior(signals, lambda rows: signals.values[rows, :, query], side)
+
+    return tuple((prior(query, "out"), prior(query, "in")) for query in range(signals.values.shape[2]))
 
 
-def shared_prior(signals: SignalMatrix, values: Float[np.ndarray, "examples models"], side: str) -> Prior:
+def shared_prior(
+    signals: SignalMatrix, values: Callable[[slice], Float[np.ndarray, "block models"]], side: str
+) -> Prior:
     """Global mean, pooled within-record variance and overall variance of one side, per target.
+
+    Args:
+        values: The signals of a range of records: of one query, or averaged over them.
 
     Blocks are merged as they come (Chan, Golub, LeVeque 1979), so no moments are kept.
     """
@@ -155,7 +195,7 @@ def shared_prior(signals: SignalMatrix, values: Float[np.ndarray, "examples mode
     count, mean, within, overall, freedom = (np.zeros(targets) for _ in range(5))
     for rows in blocks(signals):
         mask = _side(signals.member[rows], side)
-        part = moments(values[rows].astype(np.float64), mask, signals.reference)
+        part = moments(values(rows).astype(np.float64), mask, signals.reference)
         part_count = part.count.sum(axis=0)
         part_mean = (part.count * part.mean).sum(axis=0) / part_count
         part_within = part.squares.sum(axis=0)

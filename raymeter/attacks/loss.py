@@ -20,6 +20,7 @@ class Loss:
     form: Form = "log_prob"
 
     needs_references: ClassVar[bool] = False
+    separable: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:

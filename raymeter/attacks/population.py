@@ -16,6 +16,7 @@ class Population:
     """Attack-P; it has no settings."""
 
     needs_references: ClassVar[bool] = False
+    separable: ClassVar[bool] = True
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __call__(self, signals: Signals) -> Scores:

@@ -63,6 +63,11 @@ class Rmia:
     def needs_logits(self) -> bool:
         return not all(softmax.is_plain for softmax in self._softmaxes())
 
+    @property
+    def separable(self) -> bool:
+        """Whether a record's score does not depend on the others, see `blocked`; what is tuned is tuned on them."""
+        return self.offline_a != "tuned" and self.temperature != "tuned"
+
     def _softmaxes(self) -> list[Softmax]:
         temperatures = TEMPERATURES if isinstance(self.temperature, str) else (self.temperature,)
         return [Softmax(temperature, self.taylor, self.margin) for temperature in temperatures]

@@ -10,16 +10,18 @@ import difflib
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Int64
 
 from raymeter.data import arrays, cifar10, cifar100, digits, fashion_mnist, mnist, purchase100, texas100
 from raymeter.data.custom import load_custom
 from raymeter.data.files import log
 from raymeter.data.records import DataSpec, Records
+from raymeter.data.streamed import beyond_memory, scan
 from raymeter.errors import DataError
-from raymeter.schema import Dataset
+from raymeter.schema import Dataset, LazyRecords
 from raymeter.split import seed_for
 
-__all__ = ["DATASETS", "DOWNLOADABLE", "DataSpec", "Records", "load_dataset"]
+__all__ = ["DATASETS", "DOWNLOADABLE", "DataSpec", "Records", "load_dataset", "some_records"]
 
 DATASETS: dict[str, Callable[[DataSpec], Records]] = {
     "digits": digits.load,
@@ -44,13 +46,15 @@ def load_dataset(spec: DataSpec) -> Dataset:
     leaves over, whichever is least; the pool is all the rest, rounded down to even.
 
     Returns:
-        The dataset; pool and population each keep the order of the files.
+        The dataset; pool and population each keep the order of the files. A Parquet dataset beyond
+        `spec.in_memory_limit` keeps its records in its files, see `streamed`.
 
     Raises:
         DataError: The name is unknown, files are missing or corrupt, the pool is odd, or there are
             fewer records than asked for.
     """
-    records = _loader(spec.dataset)(spec)
+    tables = beyond_memory(spec)
+    records = scan(tables) if tables else _loader(spec.dataset)(spec)
     total = len(records.y)
     log.info("%s: %d records from %s", spec.dataset, total, records.source)
     pool, population = _sizes(spec, total)
@@ -58,12 +62,22 @@ def load_dataset(spec: DataSpec) -> Dataset:
     outside, inside = np.sort(order[:population]), np.sort(order[total - pool :])
     return Dataset(
         name=spec.dataset,
-        x=np.ascontiguousarray(records.x[inside]),
+        x=some_records(records.x, inside, 0),
         y=records.y[inside],
-        population_x=np.ascontiguousarray(records.x[outside]),
+        population_x=some_records(records.x, outside, spec.in_memory_limit),
         population_y=records.y[outside],
         num_classes=records.num_classes,
     )
+
+
+def some_records(
+    x: np.ndarray | LazyRecords, chosen: Int64[np.ndarray, " chosen"], limit: int | None
+) -> np.ndarray | LazyRecords:
+    """Some records by their ascending positions; those of streamed data are read where they take at most `limit`."""
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x[chosen])
+    part = x.subset(chosen)
+    return part[:] if limit is None or part.nbytes <= limit else part
 
 
 def _sizes(spec: DataSpec, total: int) -> tuple[int, int]:

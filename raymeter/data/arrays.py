@@ -1,47 +1,43 @@
-"""The user's own records: an .npz with x and y, or a Parquet file with feature columns and y."""
+"""The user's own records: an .npz with x and y, or Parquet files with feature columns and y."""
 
 from __future__ import annotations
 
-import re
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import parquet
 
 from raymeter.data.files import first_line, log
 from raymeter.data.records import DataSpec, Records
+from raymeter.data.tables import is_parquet, list_tables, read_table, table_arrays
 from raymeter.errors import DataError, not_uploaded
-
-LABEL_COLUMNS = ("y", "label")
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def load(spec: DataSpec) -> Records:
     """Read `data.path`.
 
-    An .npz holds `x` and `y`. A Parquet file holds `y` (or `label`) and either a list column `x`, whose
-    lists have the same shape in every row, or one numeric column per feature, used in file order; the
-    index that pandas may have written is no feature.
+    An .npz holds `x` and `y`. A Parquet file, or a directory of them (local, s3:// or gs://), holds `y` (or
+    `label`) and either a list column `x`, whose lists have the same shape in every row, or one numeric column per
+    feature, used in file order; the index that pandas may have written is no feature. Files of a directory follow
+    one another in the order of their names.
 
     Raises:
         DataError: The file is missing, of another kind, or its arrays do not fit together.
     """
     if spec.path is None:
         raise DataError("data.path: dataset arrays needs the path of an .npz or .parquet file; add it")
+    if is_parquet(spec.path):
+        source = list_tables(spec.path)
+        x, y = table_arrays(read_table(source), spec.path)
+        return as_records(x, y, spec.path)
     path = Path(spec.path).expanduser()
     if not path.is_file():
         raise DataError(f"data.path: {path} not found; give the path of an .npz or .parquet file{not_uploaded()}")
-    if path.suffix == ".npz":
-        x, y = _read_npz(path)
-    elif path.suffix in (".parquet", ".pq"):
-        x, y = _read_parquet(path)
-    else:
+    if path.suffix != ".npz":
         raise DataError(f"data.path: {path} is neither .npz nor .parquet; save x and y with numpy.savez")
+    x, y = _read_npz(path)
     return as_records(x, y, str(path))
 
 
@@ -60,12 +56,16 @@ def as_records(x: Any, y: Any, where: str) -> Records:
         raise DataError(f"{where}: expected x [n, ...] and y [n], got shapes {list(x.shape)} and {list(y.shape)}")
     if not x.size:
         raise DataError(f"{where}: x has shape {list(x.shape)}, there is nothing in it")
-    classes = _count_classes(y, where)
-    features = _as_images(x) if x.dtype == np.uint8 and x.ndim in (3, 4) else _as_features(x, where)
-    return Records(features, y.astype(np.int64), classes, where)
+    classes = count_classes(y, where)
+    return Records(as_features(x, where), y.astype(np.int64), classes, where)
 
 
-def _count_classes(y: np.ndarray, where: str) -> int:
+def as_features(x: np.ndarray, where: str) -> np.ndarray:
+    """Images stay uint8, with their channels first; everything else becomes float32, one row per record."""
+    return _as_images(x) if x.dtype == np.uint8 and x.ndim in (3, 4) else _as_vectors(x, where)
+
+
+def count_classes(y: np.ndarray, where: str) -> int:
     if y.dtype.kind not in "iub":
         raise DataError(
             f"{where}: y must be whole numbers 0, 1, 2, ..., got {y.dtype}; number your classes, for instance with "
@@ -89,7 +89,7 @@ def _as_images(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images)
 
 
-def _as_features(x: np.ndarray, where: str) -> np.ndarray:
+def _as_vectors(x: np.ndarray, where: str) -> np.ndarray:
     if x.dtype.kind not in "fiub":
         raise DataError(f"{where}: x must be numbers, got {x.dtype}; encode texts and categories first")
     if x.ndim == 4:
@@ -125,51 +125,3 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"{path} cannot be read ({first_line(error)}); save plain arrays with numpy.savez(path, x=x, y=y)"
         ) from error
-
-
-def _read_parquet(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read ({first_line(error)}); write it as Parquet again") from error
-    names = [name for name in table.column_names if not PANDAS_INDEX.fullmatch(name)]
-    label = next((name for name in LABEL_COLUMNS if name in names), None)
-    if label is None:
-        raise DataError(f"{path} has columns {', '.join(names[:8])}; one must be called y or label")
-    names.remove(label)
-    y = _numbers(table[label], f"{path}: column {label}") if len(table) else np.empty(0)
-    if "x" in names and pa.types.is_nested(table["x"].type):
-        return _stack_lists(table["x"], f"{path}: column x"), y
-    if not names:
-        raise DataError(f"{path} has no feature columns; add some besides {label}")
-    columns = [_numbers(table[name], f"{path}: column {name}") for name in names]
-    return np.stack(columns, axis=1), y
-
-
-def _numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
-    """One column of numbers without gaps."""
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise DataError(f"{where} must be numbers, got {kind}; encode texts and categories as numbers first")
-    if column.null_count:
-        raise DataError(f"{where} has {column.null_count} missing values; fill them in or drop the records")
-    values: np.ndarray = column.to_numpy()
-    return values
-
-
-def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
-    """A column of lists, or of lists of lists, as one array; every record must have the same shape."""
-    flat, shape = column.combine_chunks(), [len(column)]
-    while pa.types.is_nested(flat.type):
-        if not (pa.types.is_list(flat.type) or pa.types.is_large_list(flat.type) or _is_fixed(flat.type)):
-            raise DataError(f"{where} must be lists of numbers, got {flat.type}")
-        lengths = pc.unique(pc.list_value_length(flat)).to_pylist()
-        if len(lengths) > 1 or None in lengths:
-            raise DataError(f"{where} has lists of different lengths or missing lists; make them equally long")
-        shape.append(lengths[0] if lengths else 0)
-        flat = flat.flatten()
-    return _numbers(pa.chunked_array([flat]), where).reshape(shape)
-
-
-def _is_fixed(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_fixed_size_list(kind))

@@ -21,6 +21,7 @@ class DataSpec:
         population_size: Records that no model trains on; None for the default.
         seed: The run's random seed, which decides who is in the population.
         download: Whether missing public files may be downloaded; False never touches the network.
+        in_memory_limit: Bytes; Parquet data that would take more are streamed. None: everything is loaded.
     """
 
     dataset: str
@@ -30,6 +31,7 @@ class DataSpec:
     population_size: int | None
     seed: int
     download: bool
+    in_memory_limit: int | None = None
 
     @property
     def root(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 
 from raymeter.report.console import console_table, remarks, verdict
@@ -39,14 +40,15 @@ WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
 
 def write_report(
     result: AuditResult,
-    write: Callable[[str, bytes], None],
+    write: Callable[[str, bytes | mmap.mmap], None],
     writers: Mapping[str, Callable[[AuditResult], Iterator[File]]] = WRITERS,
 ) -> None:
     """Hand every file of the report to `write`, one at a time, metrics.json last.
 
     Args:
         result: At least one attack; all attacks on the same records and targets.
-        write: Takes a path relative to the report directory, with `/` between its parts, and the bytes.
+        write: Takes a path relative to the report directory, with `/` between its parts, and the bytes, which of
+            large files are mapped.
             What it raises ends the report.
         writers: Which files, in which order.
 

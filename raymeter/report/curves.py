@@ -10,9 +10,19 @@ from jaxtyping import Float
 
 from raymeter.schema import AttackResult, Interval, MeanInterval
 from raymeter.stats import roc_curve
+from raymeter.stats.roc import EXACT_FPRS, FURTHER_FPRS, spread_rates, thin
 
-# The lowest achievable false-positive rates are never left out; beyond them as many again suffice for a picture.
-EXACT_FPRS, FURTHER_FPRS = 200, 250
+__all__ = [
+    "EXACT_FPRS",
+    "FURTHER_FPRS",
+    "Line",
+    "auc_label",
+    "average_lines",
+    "fpr_grid",
+    "step_tpr",
+    "target_lines",
+    "thin",
+]
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,7 @@ def target_lines(attacks: Sequence[AttackResult], position: int) -> list[Line]:
     """
     lines = []
     for attack in attacks:
-        fpr, tpr, _ = roc_curve(attack.scores.values[:, position], attack.scores.member[:, position])
-        lines.append(Line(auc_label(attack.name, attack.targets[position].auc), *thin(fpr, tpr)))
+        lines.append(Line(auc_label(attack.name, attack.targets[position].auc), *thin(*curve(attack, position))))
     return lines
 
 
@@ -52,8 +61,7 @@ def average_lines(attacks: Sequence[AttackResult]) -> list[Line]:
     for attack in attacks:
         member = attack.scores.member
         grid = fpr_grid(int((~member).sum(axis=0).min()))
-        curves = [roc_curve(attack.scores.values[:, t], member[:, t])[:2] for t in range(member.shape[1])]
-        tpr = np.stack([step_tpr(*curve, grid) for curve in curves])
+        tpr = np.stack([step_tpr(*curve(attack, t), grid) for t in range(member.shape[1])])
         mean, label = tpr.mean(axis=0), auc_label(attack.name, attack.auc)
         if len(tpr) == 1:
             lines.append(Line(label, grid, mean))
@@ -63,10 +71,17 @@ def average_lines(attacks: Sequence[AttackResult]) -> list[Line]:
     return lines
 
 
+def curve(attack: AttackResult, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """False- and true-positive rates of one target: all of them, or those that were kept of millions of records."""
+    if attack.curves:
+        return attack.curves[position]
+    return roc_curve(attack.scores.values[:, position], attack.scores.member[:, position])[:2]
+
+
 def fpr_grid(non_members: int) -> Float[np.ndarray, " points"]:
     """False-positive rates 0, 1/n, 2/n, ... up to EXACT_FPRS steps, then multiples of 1/n dense on both scales."""
     few = np.arange(min(EXACT_FPRS, non_members) + 1)
-    return np.union1d(few, _spread(EXACT_FPRS, non_members).astype(int)) / non_members
+    return np.union1d(few, spread_rates(EXACT_FPRS, non_members).astype(int)) / non_members
 
 
 def step_tpr(
@@ -84,30 +99,6 @@ def step_tpr(
     return steps
 
 
-def thin(
-    fpr: Float[np.ndarray, " points"], tpr: Float[np.ndarray, " points"]
-) -> tuple[Float[np.ndarray, " kept"], Float[np.ndarray, " kept"]]:
-    """Vertices of a step curve that a picture needs: a few hundred, each one of the given vertices.
-
-    Of the vertices at one FPR only the highest shows, so leaving out the rest changes nothing. The
-    EXACT_FPRS lowest distinct rates all stay; of the others those nearest below a grid of FPRs, dense on
-    a linear and on a logarithmic axis, and below a grid of TPRs, and the end (1, 1).
-    """
-    highest = np.append(fpr[1:] != fpr[:-1], True)
-    fpr, tpr = fpr[highest], tpr[highest]
-    if len(fpr) <= EXACT_FPRS + 2 * FURTHER_FPRS:
-        return fpr, tpr
-    across = np.searchsorted(fpr, _spread(fpr[EXACT_FPRS], 1.0), side="right") - 1
-    upwards = np.searchsorted(tpr, np.linspace(tpr[EXACT_FPRS], 1.0, FURTHER_FPRS), side="right") - 1
-    kept = np.unique(np.concatenate([np.arange(EXACT_FPRS), across, upwards, [len(fpr) - 1]]))
-    return fpr[kept], tpr[kept]
-
-
 def auc_label(name: str, auc: Interval | MeanInterval) -> str:
     """What a legend headed AUC says about a curve."""
     return f"{name}  {auc.estimate:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
-
-
-def _spread(low: float, high: float) -> Float[np.ndarray, " points"]:
-    low = min(low, high)
-    return np.union1d(np.geomspace(low, high, FURTHER_FPRS), np.linspace(low, high, FURTHER_FPRS))

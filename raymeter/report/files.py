@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import math
+import mmap
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,9 @@ from pyarrow import parquet
 from raymeter.schema import AttackResult, AuditResult, MeanInterval
 from raymeter.stats import roc_curve
 
-File = tuple[str, bytes]
+File = tuple[str, bytes | mmap.mmap]
+ROWS_AT_ONCE = 262_144  # of a table too long to be made in memory, which is one of more than MOST_ROWS
+MOST_ROWS = 1_000_000
 
 
 def write_metrics(result: AuditResult) -> Iterator[File]:
@@ -50,10 +54,17 @@ def write_records(result: AuditResult) -> Iterator[File]:
     Raises:
         ArrowInvalid: The columns are not equally long.
     """
-    columns = {name: pa.array(column, from_pandas=True) for name, column in result.records.items()}
-    buffer = io.BytesIO()
-    parquet.write_table(pa.table(columns), buffer, compression="zstd")
-    yield "records.parquet", buffer.getvalue()
+    rows = len(result.records["id"])
+    if rows <= MOST_ROWS:
+        buffer = io.BytesIO()
+        parquet.write_table(_table(result, slice(None)), buffer, compression="zstd")
+        yield "records.parquet", buffer.getvalue()
+        return
+    with tempfile.TemporaryFile() as file:
+        with parquet.ParquetWriter(file, _table(result, slice(0, 0)).schema, compression="zstd") as writer:
+            for start in range(0, rows, ROWS_AT_ONCE):
+                writer.write_table(_table(result, slice(start, start + ROWS_AT_ONCE)))
+        yield from _mapped("records.parquet", file)
 
 
 def write_averages(result: AuditResult) -> Iterator[File]:
@@ -95,6 +106,11 @@ def write_targets(result: AuditResult) -> Iterator[File]:
             named = _target_arrays(attack, position)
             arrays |= {f"{attack.name}_{key}": value for key, value in named.items() if key != "memberships"}
         arrays |= _target_arrays(main, position)
+        if len(main.scores.values) > MOST_ROWS:  # compressing would take minutes and gain little
+            with tempfile.TemporaryFile() as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                yield from _mapped(f"exp/attack_result_{main.targets[position].target}.npz", file)
+            continue
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         yield f"exp/attack_result_{target.target}.npz", buffer.getvalue()
@@ -161,7 +177,7 @@ def _attack_metrics(attack: AttackResult) -> dict[str, Any]:
 
 def _target_arrays(attack: AttackResult, position: int) -> dict[str, np.ndarray]:
     scores, member = attack.scores.values[:, position], attack.scores.member[:, position]
-    fpr, tpr, _ = roc_curve(scores, member)
+    fpr, tpr = attack.curves[position] if attack.curves else roc_curve(scores, member)[:2]
     target = attack.targets[position]
     rates = target.tpr_at_fpr
     return {
@@ -173,6 +189,17 @@ def _target_arrays(attack: AttackResult, position: int) -> dict[str, np.ndarray]
         "scores": scores,
         "memberships": member,
     }
+
+
+def _table(result: AuditResult, rows: slice) -> pa.Table:
+    return pa.table({name: pa.array(column[rows], from_pandas=True) for name, column in result.records.items()})
+
+
+def _mapped(path: str, file: IO[bytes]) -> Iterator[File]:
+    """A finished file as a map of it, so that it never is in memory as a whole."""
+    file.flush()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield path, content
 
 
 def _named(column: str) -> list[str]:

@@ -12,6 +12,7 @@ from raymeter.stats.roc import divide, roc_curve
 from raymeter.stats.tpr import allowed_false_positives, check_confidence, check_rate, threshold_at_fpr
 
 BOOTSTRAP_SEED = 1979
+MOST_RANKED = 20_000_000  # scores whose ranks are taken at once; of more, pairs are counted target by target
 
 
 def bootstrap_tpr(
@@ -138,7 +139,19 @@ def pooled_auc(scores: Scores) -> float:
     Raises:
         SignalError: A score is NaN, or there are no members or no non-members.
     """
-    return auc(scores.values.T.ravel(), scores.member.T.ravel())
+    if scores.values.size <= MOST_RANKED:
+        return auc(scores.values.T.ravel(), scores.member.T.ravel())
+    ends = np.concatenate([[0], np.cumsum((~scores.member).sum(axis=0))])
+    non_members = np.empty(ends[-1])
+    for t, (values, member) in enumerate(zip(scores.values.T, scores.member.T, strict=True)):
+        non_members[ends[t] : ends[t + 1]] = divide(values, member)[1]
+    non_members.sort()
+    below = 0  # twice the pairs in which the member is above, and once those that tie
+    for values, member in zip(scores.values.T, scores.member.T, strict=True):
+        inside = np.sort(values[member])
+        below += int(np.searchsorted(non_members, inside, side="left").sum())
+        below += int(np.searchsorted(non_members, inside, side="right").sum())
+    return below / (2 * len(non_members) * int(scores.member.sum()))
 
 
 def _resampled_rates(

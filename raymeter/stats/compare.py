@@ -9,8 +9,10 @@ from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
 from raymeter.errors import SignalError
+from raymeter.pages import forget_pages
 from raymeter.schema import Comparison, Difference, Scores
 from raymeter.stats.auc import auc, placements
+from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import ROUNDING
 from raymeter.stats.tpr import check_confidence
 
@@ -26,7 +28,11 @@ def compare_attacks(
     spread to judge by. The p-value is then twice the mean of the targets' own, which holds however dependent
     they are (Vovk and Wang, Biometrika 107, 2020).
     """
-    areas = [np.array([auc(v, m) for v, m in zip(each.values.T, each.member.T, strict=True)]) for each in scores]
+    areas = []
+    for each in scores:
+        columns = list(zip(each.values.T, each.member.T, strict=True))
+        areas.append(np.array(for_each(lambda column: auc(*column), columns, len(each.values))))
+        forget_pages(each.values)
     found = []
     for i, first in enumerate(scores):
         for j, second in enumerate(scores[i + 1 :], start=i + 1):

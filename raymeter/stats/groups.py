@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -10,11 +10,13 @@ from jaxtyping import Float, Int64
 from raymeter.errors import SignalError
 from raymeter.schema import GroupMetrics, GroupTable, Interval, MeanInterval, Scores, TprEstimate
 from raymeter.stats.auc import auc_interval
+from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import mean_over_targets
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 
 GROUP_FPR = 0.01
 PERMUTATIONS = (500, 5000)  # at least and at most
+MOST_SHUFFLED = 1_000_000_000  # labels that are shuffled one by one; beyond that counts are drawn
 
 
 def group_metrics(
@@ -58,8 +60,8 @@ def group_metrics(
     permutations = int(np.clip(50 * len(names), *PERMUTATIONS)) if permutations is None else permutations
     if permutations < 1:
         raise SignalError(f"permutations must be at least 1, got {permutations}")
-    outside = [scores.values[~member, t] for t, member in enumerate(scores.member.T)]
-    flagged = scores.values > np.array([threshold_at_fpr(values, fpr) for values in outside])
+    sides = enumerate(scores.member.T)
+    flagged = scores.values > np.array([threshold_at_fpr(scores.values[~member, t], fpr) for t, member in sides])
     caught = (flagged & scores.member).sum(axis=1).astype(np.float64)
     trials = scores.member.sum(axis=1).astype(np.float64)
     p_values, gap, gap_p = _tests(place, caught, trials, len(names), permutations, np.random.default_rng(seed))
@@ -104,14 +106,38 @@ def _tests(
     everyone = caught.sum() / trials.sum()
     distance, gap = np.abs(rate - everyone), float(np.ptp(rate[known]))
     as_far, as_wide = np.ones(groups), 1
-    for _ in range(permutations):
-        shuffled = _rates(rng.permutation(place), caught, trials, groups)
+    for shuffled in _shuffles(place, caught, trials, groups, permutations, rng):
         as_far += ~(np.abs(shuffled - everyone) < distance - 1e-12)
         as_wide += bool(np.nanmax(shuffled) - np.nanmin(shuffled) >= gap - 1e-12)
     p_values = np.where(known, as_far / (permutations + 1), np.nan)
     if known.sum() < 2:
         return p_values, float("nan"), float("nan")
     return p_values, gap, as_wide / (permutations + 1)
+
+
+def _shuffles(
+    place: np.ndarray, caught: np.ndarray, trials: np.ndarray, groups: int, permutations: int, rng: np.random.Generator
+) -> Iterator[Float[np.ndarray, " groups"]]:
+    """Rates of the groups after labels were shuffled among the records.
+
+    Of many records only the counts are drawn: those with equal (caught, trials) are alike, and how many of each
+    kind fall to each group is multivariate hypergeometric. That is the law of shuffling them one by one.
+    """
+    if len(place) * permutations <= MOST_SHUFFLED:
+        for _ in range(permutations):
+            yield _rates(rng.permutation(place), caught, trials, groups)
+        return
+    width = int(trials.max()) + 1
+    kinds, counts = np.unique(caught.astype(np.int64) * width + trials.astype(np.int64), return_counts=True)
+    sizes = np.bincount(place, minlength=groups)
+    of_kind = np.stack([kinds // width, kinds % width], axis=1).astype(np.float64)
+    for _ in range(permutations):
+        left, sums = sizes.copy(), np.zeros((groups, 2))
+        for kind, count in zip(of_kind, counts, strict=True):
+            drawn = rng.multivariate_hypergeometric(left, int(count), method="marginals")
+            left -= drawn
+            sums += drawn[:, None] * kind
+        yield np.divide(sums[:, 0], sums[:, 1], out=np.full(groups, np.nan), where=sums[:, 1] > 0)
 
 
 def _one_group(
@@ -127,8 +153,13 @@ def _one_group(
     member = scores.member[mine]
     members, non_members = member.sum(axis=0), (~member).sum(axis=0)
     complete = bool((members > 0).all() and (non_members > 0).all())
-    columns = list(zip(scores.values[mine].T, member.T, strict=True))
-    own = [tpr_at_fpr(values, side, fpr) for values, side in columns] if complete else []
+
+    def metrics(t: int) -> tuple[TprEstimate, Interval]:
+        values, side = scores.values[mine, t], member[:, t]
+        return tpr_at_fpr(values, side, fpr), auc_interval(values, side)
+
+    found = for_each(metrics, range(member.shape[1]), len(scores.values)) if complete else []
+    own = [rate for rate, _ in found]
 
     def rate(side: np.ndarray) -> MeanInterval | None:
         if not side.any(axis=0).all():
@@ -141,7 +172,7 @@ def _one_group(
         records=int(mine.sum()),
         members=float(members.mean()),
         non_members=float(non_members.mean()),
-        auc=_mean([auc_interval(values, side) for values, side in columns], clusters) if complete else None,
+        auc=_mean([area for _, area in found], clusters) if complete else None,
         tpr_common=rate(member),
         fpr_common=rate(~member),
         tpr_own=_mean(own, clusters) if complete else None,

@@ -7,11 +7,14 @@ from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
 from raymeter.errors import SignalError
-from raymeter.schema import Scores
+from raymeter.schema import RECORDS_AT_ONCE, Scores
+from raymeter.stats.parallel import for_each
 from raymeter.stats.risk import mean_where, risk_rank
 from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
 
 DRAWS_AT_ONCE = 16
+# Of millions of records fewer draws are taken, so that no more than so many ranks, and means, are in memory.
+FEWEST_DRAWS, MOST_RANKS, MOST_MEANS = 40, 200_000_000, 20_000_000
 
 
 def benjamini_hochberg(p: Float[np.ndarray, " examples"], fdr: float = 0.05) -> Bool[np.ndarray, " examples"]:
@@ -39,9 +42,9 @@ def caught_counts(
 
     The last value says whether every target can resolve the rate (fpr * non-members >= 1).
     """
-    outside = [scores.values[~member, t] for t, member in enumerate(scores.member.T)]
-    thresholds = np.array([threshold_at_fpr(values, fpr) for values in outside])
-    resolvable = all(fpr == 0 or allowed_false_positives(fpr, len(values)) >= 1 for values in outside)
+    sides = list(enumerate(scores.member.T))
+    thresholds = np.array([threshold_at_fpr(scores.values[~member, t], fpr) for t, member in sides])
+    resolvable = all(fpr == 0 or allowed_false_positives(fpr, int((~member).sum())) >= 1 for _, member in sides)
     caught = ((scores.values > thresholds) & scores.member).sum(axis=1)
     return caught.astype(np.int64), scores.member.sum(axis=1).astype(np.int64), resolvable
 
@@ -91,7 +94,7 @@ def rank_intervals(
 
     Ranks are those of `risk_rank`. With one cluster there is nothing to draw from: both ends are NaN. Draws in
     which a record lost all targets that trained on it, or all that did not, do not count for it; complementary
-    pairs never lose any.
+    pairs never lose any. Of more than a million records fewer draws are taken, 40 of five millions or more.
 
     Raises:
         SignalError: No draws.
@@ -102,19 +105,30 @@ def rank_intervals(
     records = len(scores.values)
     if len(names) < 2:
         return np.full(records, np.nan), np.full(records, np.nan)
+    draws = min(draws, max(FEWEST_DRAWS, MOST_RANKS // max(1, records)))
     rng = np.random.default_rng(seed)
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, place].T.astype(np.float64)
-    inside, outside = scores.member.astype(np.float64), (~scores.member).astype(np.float64)
-    ranks = np.empty((records, draws), dtype=np.float32)
+    ranks = np.empty((draws, records), dtype=np.float32)
     both = scores.member.any(axis=1) & ~scores.member.all(axis=1)
-    for start in range(0, draws, DRAWS_AT_ONCE):
-        weight = times[:, start : start + DRAWS_AT_ONCE]
-        mean_in, mean_out = (_weighted(scores.values, side, weight) for side in (inside, outside))
-        for draw in range(weight.shape[1]):
-            lost = both & (np.isnan(mean_in[:, draw]) | np.isnan(mean_out[:, draw]))
-            ranks[:, start + draw] = np.where(lost, np.nan, risk_rank(mean_in[:, draw], mean_out[:, draw]))
-    quantile = np.nanquantile if np.isnan(ranks).any() else np.quantile  # the former is far slower
-    low, high = quantile(ranks, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+    at_once = max(1, min(DRAWS_AT_ONCE, MOST_MEANS // max(1, records)))
+    for start in range(0, draws, at_once):
+        mean_in, mean_out = _weighted(scores, times[:, start : start + at_once])
+
+        def rank(means: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            lost = both & (np.isnan(means[0]) | np.isnan(means[1]))
+            found: np.ndarray = np.where(lost, np.nan, risk_rank(*means)).astype(np.float32)
+            return found
+
+        found = for_each(rank, zip(mean_in, mean_out, strict=True), records)
+        ranks[start : start + len(found)] = found
+    low, high = np.empty((2, records))
+
+    def ends(rows: slice) -> None:
+        some = np.ascontiguousarray(ranks[:, rows].T)
+        quantile = np.nanquantile if np.isnan(some).any() else np.quantile  # the former is far slower
+        low[rows], high[rows] = quantile(some, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+
+    for_each(ends, [slice(s, s + RECORDS_AT_ONCE) for s in range(0, records, RECORDS_AT_ONCE)], records)
     return low, high
 
 
@@ -133,15 +147,32 @@ def top_overlap(scores: Scores, clusters: Int64[np.ndarray, " targets"], most: i
     tops = []
     for half in (0, 1):
         mine = place % 2 == half
-        values, member = scores.values[:, mine], scores.member[:, mine]
-        rank = risk_rank(mean_where(values, member), mean_where(values, ~member))
+        rank = risk_rank(*(_means(scores, mine, side) for side in ("in", "out")))
         tops.append(set(np.flatnonzero(rank <= most).tolist()))
     return len(tops[0] & tops[1]) / len(tops[0] | tops[1])
 
 
-def _weighted(values: np.ndarray, side: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Means over targets on one side with weights per draw, NaN where no weight is left."""
-    count = side @ weight
-    total = (values * side) @ weight
-    means: np.ndarray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+def _means(scores: Scores, mine: Bool[np.ndarray, " targets"], side: str) -> Float[np.ndarray, " examples"]:
+    """Means over some targets that did, or did not, train on each record."""
+    means = np.empty(len(scores.values))
+    for start in range(0, len(means), RECORDS_AT_ONCE):
+        rows = slice(start, start + RECORDS_AT_ONCE)
+        member = scores.member[rows][:, mine]
+        means[rows] = mean_where(scores.values[rows][:, mine], member if side == "in" else ~member)
     return means
+
+
+def _weighted(
+    scores: Scores, weight: Float[np.ndarray, "targets draws"]
+) -> tuple[Float[np.ndarray, "draws examples"], Float[np.ndarray, "draws examples"]]:
+    """Means over the targets on each side, IN and OUT, with weights per draw; NaN where no weight is left."""
+    found = np.empty((2, weight.shape[1], len(scores.values)))
+    for start in range(0, len(scores.values), RECORDS_AT_ONCE):
+        rows = slice(start, start + RECORDS_AT_ONCE)
+        values, member = np.ascontiguousarray(scores.values[rows]), scores.member[rows]
+        for means, mask in zip(found, (member, ~member), strict=True):
+            side = mask.astype(np.float64)
+            count = side @ weight
+            total = (values * side) @ weight
+            means[:, rows] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0).T
+    return found[0], found[1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from raymeter.schema import RECORDS_AT_ONCE
+
 
 def risk_rank(
     mean_in: Float[np.ndarray, " examples"], mean_out: Float[np.ndarray, " examples"]
@@ -16,10 +18,15 @@ def risk_rank(
     by mean score. Ties keep the order of the records.
     """
     only_in, only_out = np.isnan(mean_out), np.isnan(mean_in)
-    tier = np.where(only_out, 2, np.where(only_in, 1, 0))
-    key = np.where(only_out, mean_out, np.where(only_in, mean_in, mean_in - mean_out))
+    if only_in.any() or only_out.any():
+        tier = np.where(only_out, 2, np.where(only_in, 1, 0))
+        key = np.where(only_out, mean_out, np.where(only_in, mean_in, mean_in - mean_out))
+        order = np.lexsort((-key, tier))
+    else:  # the same, sooner
+        key = mean_in - mean_out
+        order = np.argsort(-key, kind="stable")
     rank = np.empty(len(key), dtype=np.int64)
-    rank[np.lexsort((-key, tier))] = np.arange(1, len(key) + 1)
+    rank[order] = np.arange(1, len(key) + 1)
     return rank
 
 
@@ -27,7 +34,10 @@ def mean_where(
     values: Float[np.ndarray, "examples targets"], mask: Bool[np.ndarray, "examples targets"]
 ) -> Float[np.ndarray, " examples"]:
     """Row means over a mask, NaN where the mask is empty."""
-    count = mask.sum(axis=1)
-    total = np.where(mask, values, 0.0).sum(axis=1)
-    means: np.ndarray = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    means = np.full(len(values), np.nan)
+    for start in range(0, len(values), RECORDS_AT_ONCE):
+        rows = slice(start, start + RECORDS_AT_ONCE)
+        count = mask[rows].sum(axis=1)
+        total = np.where(mask[rows], values[rows], 0.0).sum(axis=1)
+        np.divide(total, count, out=means[rows], where=count > 0)
     return means

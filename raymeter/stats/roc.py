@@ -7,6 +7,9 @@ from jaxtyping import Bool, Float
 
 from raymeter.errors import SignalError
 
+# The lowest achievable false-positive rates are never left out; beyond them as many again suffice for a picture.
+EXACT_FPRS, FURTHER_FPRS = 200, 250
+
 
 def divide(
     scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]
@@ -55,3 +58,28 @@ def roc_curve(
     tpr = np.concatenate([[0.0], true_positives / len(members)])
     fpr = np.concatenate([[0.0], false_positives / len(non_members)])
     return fpr, tpr, np.concatenate([[np.inf], values[last_of_tie]])
+
+
+def thin(
+    fpr: Float[np.ndarray, " points"], tpr: Float[np.ndarray, " points"]
+) -> tuple[Float[np.ndarray, " kept"], Float[np.ndarray, " kept"]]:
+    """Vertices of a step curve that a picture needs: a few hundred, each one of the given vertices.
+
+    Of the vertices at one FPR only the highest shows, so leaving out the rest changes nothing. The
+    EXACT_FPRS lowest distinct rates all stay; of the others those nearest below a grid of FPRs, dense on
+    a linear and on a logarithmic axis, and below a grid of TPRs, and the end (1, 1).
+    """
+    highest = np.append(fpr[1:] != fpr[:-1], True)
+    fpr, tpr = fpr[highest], tpr[highest]
+    if len(fpr) <= EXACT_FPRS + 2 * FURTHER_FPRS:
+        return fpr, tpr
+    across = np.searchsorted(fpr, spread_rates(fpr[EXACT_FPRS], 1.0), side="right") - 1
+    upwards = np.searchsorted(tpr, np.linspace(tpr[EXACT_FPRS], 1.0, FURTHER_FPRS), side="right") - 1
+    kept = np.unique(np.concatenate([np.arange(EXACT_FPRS), across, upwards, [len(fpr) - 1]]))
+    return fpr[kept], tpr[kept]
+
+
+def spread_rates(low: float, high: float) -> Float[np.ndarray, " points"]:
+    """Rates from low to high, dense on a linear and on a logarithmic axis."""
+    low = min(low, high)
+    return np.union1d(np.geomspace(low, high, FURTHER_FPRS), np.linspace(low, high, FURTHER_FPRS))

@@ -9,10 +9,13 @@ from jaxtyping import Bool, Int64
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
+from raymeter.pages import forget_pages
 from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
 from raymeter.stats.auc import auc_interval
+from raymeter.stats.parallel import MOST_POINTS, for_each
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals
 from raymeter.stats.risk import mean_where, risk_rank
+from raymeter.stats.roc import roc_curve, thin
 from raymeter.stats.tpr import tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)
@@ -50,15 +53,17 @@ def summarise(
         SignalError: A target has no members or no non-members among the records, or a score is NaN.
     """
     clusters = dependent_targets(reference, scores[0].targets)
-    results = tuple(_summarise_attack(attack, clusters, fprs) for attack in scores)
+    results = []
     table: dict[str, np.ndarray] = {"id": scores[0].ids}
     if labels is not None:
         table["label"] = labels
     table["targets_in"] = scores[0].member.sum(axis=1)
     for attack in scores:
+        results.append(_summarise_attack(attack, clusters, fprs))
         columns = _record_columns(attack, clusters, seed)
         table |= {f"{attack.attack}_{name}": column for name, column in columns.items()}
-    return results, table
+        forget_pages(attack.values)
+    return tuple(results), table
 
 
 def dependent_targets(
@@ -92,19 +97,18 @@ def mean_over_targets(
 
 def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float]) -> AttackResult:
     names = [f"{fpr:g}" for fpr in fprs]
-    targets = tuple(
-        TargetMetrics(
-            target=int(target),
-            members=int(scores.member[:, t].sum()),
-            non_members=int((~scores.member[:, t]).sum()),
-            auc=auc_interval(scores.values[:, t], scores.member[:, t]),
-            tpr_at_fpr={
-                name: tpr_at_fpr(scores.values[:, t], scores.member[:, t], fpr)
-                for name, fpr in zip(names, fprs, strict=True)
-            },
+
+    def metrics(t: int) -> TargetMetrics:
+        values, member = scores.values[:, t], scores.member[:, t]
+        return TargetMetrics(
+            target=int(scores.targets[t]),
+            members=int(member.sum()),
+            non_members=int((~member).sum()),
+            auc=auc_interval(values, member),
+            tpr_at_fpr={name: tpr_at_fpr(values, member, fpr) for name, fpr in zip(names, fprs, strict=True)},
         )
-        for t, target in enumerate(scores.targets)
-    )
+
+    targets = tuple(for_each(metrics, range(len(scores.targets)), len(scores.values)))
     return AttackResult(
         name=scores.attack,
         scores=scores,
@@ -114,7 +118,17 @@ def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float
             name: mean_over_targets([target.tpr_at_fpr[name] for target in targets], clusters) for name in names
         },
         resolvable={name: all(target.tpr_at_fpr[name].resolvable for target in targets) for name in names},
+        curves=_thin_curves(scores) if len(scores.values) > MOST_POINTS else (),
     )
+
+
+def _thin_curves(scores: Scores) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """The vertices of each target's ROC that a picture shows."""
+
+    def curve(t: int) -> tuple[np.ndarray, np.ndarray]:
+        return thin(*roc_curve(scores.values[:, t], scores.member[:, t])[:2])
+
+    return tuple(for_each(curve, range(len(scores.targets)), len(scores.values)))
 
 
 def _record_columns(scores: Scores, clusters: np.ndarray, seed: int) -> dict[str, np.ndarray]:

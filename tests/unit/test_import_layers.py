@@ -11,13 +11,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
-    {"errors", "schema", "leases", "explain"},
+    {"errors", "schema", "leases", "explain", "pages"},
     {"split", "attacks", "stats"},
     {"power", "exposure", "blind"},
     {"evaluate"},
-    {"data", "models", "fit", "signals", "quantile"},
+    {"data", "models", "fit", "signals", "streamfit", "quantile"},
     {"config", "store", "report", "console"},
-    {"provenance", "preflight", "signalstore", "sweepspace", "upload"},
+    {"provenance", "preflight", "scratch", "signalstore", "sweepspace", "upload"},
+    {"stream"},
     {"workers", "metrics"},
     {"slot"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress"},
@@ -26,6 +27,7 @@ FLOORS = [
 ]
 RAY_FILES = {
     "slot",
+    "stream",
     "workers",
     "metrics",
     "upload",

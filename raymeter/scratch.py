@@ -1,0 +1,101 @@
+"""Arrays on this machine's disk: memory-mapped, so that only what is being worked on is in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from raymeter.data.files import checksum
+from raymeter.errors import StoreError
+from raymeter.schema import RECORDS_AT_ONCE
+from raymeter.store import RunStore
+
+
+@contextmanager
+def scratch_file(store: RunStore) -> Iterator[BinaryIO]:
+    """A file without a name: it is gone when nothing has it open or mapped, however this process ends.
+
+    It lies in the run directory where that is on this machine, for the system's own temporary directory may be
+    in memory; else in the system's.
+
+    Raises:
+        StoreError: It cannot be made.
+    """
+    try:
+        if store.is_local:
+            Path(store.uri).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store.uri if store.is_local else None) as file:
+            yield file
+    except OSError as error:
+        raise StoreError(f"no scratch file in {store.uri} ({error.strerror or error}); free some space") from None
+
+
+def scratch_array(store: RunStore, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """A writable array of zeros in a scratch file.
+
+    Raises:
+        StoreError: The disk has no room for it.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if not size:
+        return np.zeros(shape, dtype)
+    with scratch_file(store) as file:
+        file.truncate(size)
+        if hasattr(os, "posix_fallocate"):  # a full disk is told here, and not by a signal later
+            os.posix_fallocate(file.fileno(), 0, size)
+        mapped = mmap.mmap(file.fileno(), size)
+    return np.frombuffer(mapped, dtype).reshape(shape)
+
+
+def map_column(store: RunStore, key: str) -> np.ndarray | None:
+    """One model's signals as a mapped file, or None where they are missing, incomplete or altered.
+
+    Those of a store that is not on this machine are downloaded.
+    """
+    if not store.is_local:
+        return store.load_column(key)
+    try:
+        manifest = store.read_json(f"signals/{key}.json")
+    except StoreError:
+        return None
+    path = Path(store.uri, f"signals/{key}.npy")
+    if manifest is None or not path.is_file():
+        return None
+    if checksum(path, "sha256") != manifest.get("sha256"):
+        return None
+    values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(values)
+
+
+def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:
+    """Write one model's signals as `RunStore.save_column` does, to the same bytes, a few records at a time.
+
+    Args:
+        values: [kinds, records, queries], or [records, queries, classes] of logits; may be a view of anything.
+    """
+    digest = hashlib.sha256()
+    with scratch_file(store) as file:
+
+        def put(data: Any) -> None:
+            file.write(data)
+            digest.update(data)
+
+        header = np.lib.format.header_data_from_array_1_0(np.empty((0,), values.dtype)) | {"shape": values.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.seek(0)
+        digest.update(file.read())
+        for outer in values if len(values) <= 2 else [values]:
+            for start in range(0, len(outer), RECORDS_AT_ONCE):
+                put(np.ascontiguousarray(outer[start : start + RECORDS_AT_ONCE]).data)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            store.write(f"signals/{key}.npy", data)
+    store.write_json(f"signals/{key}.json", {**about, "sha256": digest.hexdigest()})

@@ -119,17 +119,20 @@ class JsonConsole(StageConsole):
         print(json.dumps({"time": now, "event": event, **stage, **values}), file=self.stream, flush=True)
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command: 0 done, 2 configuration or input error, 1 anything else; deliberate errors take one line."""
+def guarded(command: Callable[[], int], kept: str = "finished models") -> int:
+    """Run a command: 0 done, 2 configuration or input error, 1 anything else; deliberate errors take one line.
+
+    `kept` is what an interrupted command has saved.
+    """
     try:
         return command()
     except RaymeterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, RunError) else 2
     except KeyboardInterrupt:
-        print("interrupted; finished models are kept, start the same command again to go on", file=sys.stderr)
+        print(f"interrupted; {kept} are kept, start the same command again to go on", file=sys.stderr)
         return 130
     except SystemExit as stop:
         if stop.code == 143:
-            print("ended by SIGTERM; finished models are kept, start the same command again to go on", file=sys.stderr)
+            print(f"ended by SIGTERM; {kept} are kept, start the same command again to go on", file=sys.stderr)
         raise

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
+from scipy.stats import norm
 
 from raymeter.attacks import Attack
 from raymeter.errors import SignalError
 from raymeter.power import first_units, unit_orders
-from raymeter.schema import Interval, MeanInterval, Scores, SignalMatrix, Signals
-from raymeter.stats import auc, auc_interval, dependent_targets, mean_over_targets, roc_curve, tpr_at_fpr
+from raymeter.schema import Difference, Interval, MeanInterval, Scores, SignalMatrix, Signals
+from raymeter.stats import (
+    auc,
+    auc_interval,
+    dependent_targets,
+    mean_over_targets,
+    roc_curve,
+    t_difference,
+    tpr_at_fpr,
+)
 from raymeter.stats.roc import divide
-from raymeter.stats.tpr import threshold_at_fpr
+from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
 
 LOWEST_FPR = 0.001  # log_auc looks at false-positive rates from here to 1
+LOG_AUC_CHANCE = (1 - LOWEST_FPR) / -np.log(LOWEST_FPR)
+DRAWS, BOOTSTRAP_SEED = 200, 1851
+NORMAL_95 = 1.959964
+Reference = Bool[np.ndarray, "targets models"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +44,20 @@ class Metric:
     name: str
 
     def __post_init__(self) -> None:
-        if self.name not in ("auc", "log_auc") and not re.fullmatch(r"tpr@(0|0?\.\d+|1)", self.name):
+        if self.name not in ("auc", "log_auc") and not re.fullmatch(r"tpr@(0|0?\.\d+)", self.name):
             raise ValueError(f"metric must be auc, log_auc or tpr@<fpr> such as tpr@0.001, got {self.name}")
+
+    @property
+    def chance(self) -> float:
+        """What scores that say nothing reach."""
+        return {"auc": 0.5, "log_auc": LOG_AUC_CHANCE}[self.name] if "@" not in self.name else self.fpr
+
+    def resolvable(self, scores: Scores) -> bool:
+        """Whether the false-positive rate of a `tpr@` metric allows every target a false positive."""
+        if "@" not in self.name or self.fpr == 0:
+            return True
+        fewest = int((~scores.member).sum(axis=0).min())
+        return allowed_false_positives(self.fpr, fewest) >= 1
 
     @property
     def fpr(self) -> float:
@@ -49,14 +74,39 @@ class Metric:
         return float(np.mean(members > threshold_at_fpr(non_members, self.fpr)))
 
     def interval(self, scores: Scores, clusters: Int64[np.ndarray, " targets"]) -> MeanInterval:
-        """Mean over targets with its interval."""
+        """Mean over targets with its interval; of one cluster, the mean of the targets' own intervals."""
         columns = list(zip(scores.values.T, scores.member.T, strict=True))
         if self.name == "auc":
             return mean_over_targets([auc_interval(*column) for column in columns], clusters)
         if self.name == "log_auc":
-            found = [self.of(*column) for column in columns]
-            return mean_over_targets([Interval(value, value, value) for value in found], clusters)
+            alone = len(np.unique(clusters)) == 1
+            return mean_over_targets([_log_auc_interval(*column, alone) for column in columns], clusters)
         return mean_over_targets([tpr_at_fpr(*column, self.fpr) for column in columns], clusters)
+
+    def gain(self, first: Scores, second: Scores, clusters: Int64[np.ndarray, " targets"]) -> Difference:
+        """First minus second on the same targets: mean of the paired differences, with Student's t over clusters.
+
+        With one cluster the interval is normal, with the standard error of a paired, stratified bootstrap of
+        each target's records, averaged over its targets.
+        """
+        triples = list(zip(first.values.T, second.values.T, first.member.T, strict=True))
+        differences = np.array([self.of(a, m) - self.of(b, m) for a, b, m in triples])
+        found = t_difference(differences, clusters)
+        if found is not None:
+            return found
+        estimate = float(differences.mean())
+        if not differences.any():
+            return Difference(0.0, 0.0, 0.0, 1.0)
+
+        def error(triple: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
+            a, b, m = triple
+            draws = _resampled(lambda rows: self.of(a[rows], m[rows]) - self.of(b[rows], m[rows]), m)
+            return float(draws.std(ddof=1))
+
+        mean_error = float(np.mean([error(triple) for triple in triples]))
+        p_value = float(2 * norm.sf(abs(estimate) / mean_error)) if mean_error > 0 else 1.0
+        half = NORMAL_95 * mean_error
+        return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
 
 
 def log_auc(scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]) -> float:
@@ -64,6 +114,22 @@ def log_auc(scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " e
     fpr, tpr, _ = roc_curve(scores, member)
     steps = np.log(np.clip(np.append(fpr, 1.0), LOWEST_FPR, 1.0))
     return float((np.diff(steps) * tpr).sum() / -np.log(LOWEST_FPR))
+
+
+def _log_auc_interval(scores: np.ndarray, member: np.ndarray, alone: bool) -> Interval:
+    """One target's log_auc; with percentiles of a stratified bootstrap where it stands `alone`, else no width."""
+    value = log_auc(scores, member)
+    if not alone:
+        return Interval(value, value, value)
+    draws = _resampled(lambda rows: log_auc(scores[rows], member[rows]), member)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(value, float(min(low, value)), float(max(high, value)))
+
+
+def _resampled(of: Callable[[np.ndarray], float], member: Bool[np.ndarray, " examples"]) -> np.ndarray:
+    """A figure of resamples that take as many members and as many non-members as there are, with replacement."""
+    rng, sides = np.random.default_rng(BOOTSTRAP_SEED), (np.flatnonzero(member), np.flatnonzero(~member))
+    return np.array([of(np.concatenate([rng.choice(side, len(side)) for side in sides])) for _ in range(DRAWS)])
 
 
 @dataclass(frozen=True)
@@ -90,8 +156,8 @@ def restrict(signals: Signals, targets: Int64[np.ndarray, " chosen"], limits: Li
         SignalError: More is asked for than there is.
     """
     matrix = next(iter(signals.audit.values()))
-    reference = matrix.reference[targets]
-    chosen = replace(matrix, reference=reference, targets=matrix.targets[targets])
+    apart, reference = matrix.may_not_judge(), matrix.reference[targets]
+    chosen = replace(matrix, reference=reference, targets=matrix.targets[targets], apart=apart)
     if limits.references is not None:
         reference = _fewer_references(chosen, limits.references, seed)
     outside = next(iter(signals.population.values()))
@@ -111,6 +177,7 @@ def restrict(signals: Signals, targets: Int64[np.ndarray, " chosen"], limits: Li
             labels=None if found.labels is None else found.labels[part],
             reference=reference,
             targets=chosen.targets,
+            apart=apart,
         )
 
     def cut_logits(found: np.ndarray | None, some: Int64[np.ndarray, " rows"] | None) -> np.ndarray | None:
@@ -158,12 +225,31 @@ def divide_targets(
     return np.flatnonzero(is_selected), np.flatnonzero(~is_selected)
 
 
-def most_references(signals: Signals) -> int:
-    """How many reference units every target has."""
-    return min(len(order) for order in unit_orders(next(iter(signals.audit.values())), seed=0))
+def without_models_of(
+    signals: Signals, selection: Int64[np.ndarray, " selection"], report: Int64[np.ndarray, " report"]
+) -> Signals:
+    """The signals as settings are ranked on them: no report target is a reference of a selection target.
+
+    Scores of a selection target contain what its references know and do not know, and who was a member of them. A
+    setting that wins by what the report targets' own signals look like by chance would look good on them again.
+    """
+    matrix = next(iter(signals.audit.values()))
+    reference = matrix.reference.copy()
+    reference[np.ix_(selection, matrix.targets[report])] = False
+    return replace(
+        signals,
+        audit={kind: found.with_references(reference) for kind, found in signals.audit.items()},
+        population={kind: found.with_references(reference) for kind, found in signals.population.items()},
+    )
 
 
-def _fewer_references(matrix: SignalMatrix, count: int, seed: int) -> Bool[np.ndarray, "targets models"]:
+def most_references(signals: Signals, targets: Int64[np.ndarray, " chosen"] | None = None) -> int:
+    """How many reference units each of some targets (positions; by default all) has at least."""
+    orders = unit_orders(next(iter(signals.audit.values())), seed=0)
+    return min(len(orders[t]) for t in (range(len(orders)) if targets is None else targets))
+
+
+def _fewer_references(matrix: SignalMatrix, count: int, seed: int) -> Reference:
     orders = unit_orders(matrix, seed)
     for order in orders:
         _at_most("references", count, len(order))

@@ -75,7 +75,7 @@ def explain(error: Mapping[str, Any], known: set[str], prefix: str = "") -> str:
     message = message.removeprefix("Input should be ")
     if kind in ("literal_error", "greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         message = f"must be {message}"
-    return f"{full}: {message}" if f"got {value}" in message else f"{full}: {message}, got {show(value)}"
+    return f"{full}: {message}" if ", got " in message else f"{full}: {message}, got {show(value)}"
 
 
 def suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:

@@ -90,6 +90,6 @@ def first_units(
 def _with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
     return replace(
         signals,
-        audit={kind: replace(matrix, reference=reference) for kind, matrix in signals.audit.items()},
-        population={kind: replace(matrix, reference=reference) for kind, matrix in signals.population.items()},
+        audit={kind: matrix.with_references(reference) for kind, matrix in signals.audit.items()},
+        population={kind: matrix.with_references(reference) for kind, matrix in signals.population.items()},
     )

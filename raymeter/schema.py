@@ -164,6 +164,8 @@ class SignalMatrix:
         ids: Record numbers, for error messages and reports; by default 0, 1, 2, ...
         labels: Class of each record, or None when unknown.
         targets: Model column of each target; by default target t is column t.
+        apart: Which models may not judge one another, where `reference` leaves out others too; by default
+            what `reference` says of the targets.
 
     Raises:
         SignalError: Shapes disagree, a value is not finite, or a target is its own reference.
@@ -176,6 +178,21 @@ class SignalMatrix:
     ids: Int64[np.ndarray, " examples"] = None  # type: ignore[assignment]
     labels: Int64[np.ndarray, " examples"] | None = None
     targets: Int64[np.ndarray, " targets"] = None  # type: ignore[assignment]
+    apart: Bool[np.ndarray, "models models"] | None = None
+
+    def may_not_judge(self) -> Bool[np.ndarray, "models models"]:
+        """Pairs of models of which neither may judge the other, as far as targets are concerned."""
+        if self.apart is not None:
+            return self.apart
+        models = self.values.shape[1]
+        known = np.zeros((models, models), dtype=bool)
+        known[self.targets] = ~self.reference
+        known |= known.T
+        return known
+
+    def with_references(self, reference: Bool[np.ndarray, "targets models"]) -> SignalMatrix:
+        """The same signals with fewer references; models that are left out for that may still judge others."""
+        return replace(self, reference=reference, apart=self.may_not_judge())
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
@@ -488,11 +505,31 @@ class AuditResult:
 
 
 @dataclass(frozen=True)
+class SweepFigures:
+    """The winner of a sweep, and its attack with default settings, on the same targets.
+
+    `default` and `gain` (winner minus defaults, paired by target) are None where the defaults cannot be
+    evaluated; `error` then says why.
+    """
+
+    targets: tuple[int, ...]
+    clusters: tuple[int, ...]
+    winner: MeanInterval
+    default: MeanInterval | None
+    gain: Difference | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class SweepResult:
     """What a sweep tried, and what its winner does on targets that it was not chosen on.
 
-    `optimistic` is the winner's figure on the targets that it was selected on, `honest` on the others, `default`
-    that of the same attack with its default settings on those others.
+    Args:
+        rows: One per setting that was tried, with the values that its attack has for everything varied.
+        passed_over: Settings that ranked higher and could not be evaluated on the report targets, with the reason.
+        selection: The winner on the targets that it was chosen on: optimistic.
+        report: The winner on the others: honest.
+        resolvable: Whether the metric's false-positive rate allows a false positive on every target.
     """
 
     name: str
@@ -500,15 +537,23 @@ class SweepResult:
     rows: tuple[Mapping[str, Any], ...]
     best: Mapping[str, Any]
     best_attack: Mapping[str, Any]
-    optimistic: MeanInterval
-    honest: MeanInterval
-    default: MeanInterval
+    passed_over: tuple[str, ...]
+    selection: SweepFigures
+    report: SweepFigures
+    resolvable: bool
     best_scores: Scores
-    default_scores: Scores
-    selection_targets: tuple[int, ...]
-    report_targets: tuple[int, ...]
-    report_clusters: tuple[int, ...]
+    default_scores: Scores | None
     audit_config: Mapping[str, Any]
+
+    @property
+    def optimism(self) -> float | None:
+        """The winner's lead over its attack's defaults where it was chosen, less its lead elsewhere.
+
+        What targets of one side have in common moves the winner and the defaults alike and is not in it.
+        """
+        if self.selection.gain is None or self.report.gain is None:
+            return None
+        return self.selection.gain.estimate - self.report.gain.estimate
 
 
 def default_reference(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndarray, "models models"]:

@@ -28,10 +28,11 @@ Columns = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class StoredAudit:
-    """The signals of an audit and the configuration that it ran with, defaults included."""
+    """The signals of an audit, the configuration that it ran with, defaults included, and a hash of the former."""
 
     signals: Signals
     config: dict[str, Any]
+    fingerprint: str
 
 
 def save_index(store: RunStore, signals: Signals, columns: Columns, config: Mapping[str, Any]) -> None:
@@ -91,7 +92,8 @@ def load_signals(store: RunStore) -> StoredAudit:
         audit_logits=_stack(columns.get("logits_audit")),
         population_logits=_stack(columns.get("logits_population")),
     )
-    return StoredAudit(signals, index["config"])
+    about = json.dumps([index["columns"], index["masks"]], sort_keys=True)
+    return StoredAudit(signals, index["config"], hashlib.sha256(about.encode()).hexdigest())
 
 
 def read_index(store: RunStore) -> dict[str, Any]:

@@ -1,334 +1,221 @@
 """Sweeps of attack settings over stored signals: `python -m raymeter.sweep SWEEP.yaml [section.key=value ...]`.
 
-Ray Tune runs blocks of settings as trials; each block writes its results before it reports, so an interrupted
-sweep goes on where it was. Settings are ranked on some targets and the winner is reported on others.
+Settings are ranked on some targets and the winner is reported on others; `trials` runs them with Ray Tune.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.util
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
-from ray import tune
-from ray.tune.search import ConcurrencyLimiter, Searcher
 
+from raymeter.attacks import ATTACKS
 from raymeter.config import attack_settings
-from raymeter.console import Reporter, Silent, StageConsole, guarded
+from raymeter.console import StageConsole, guarded
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, most_references, restrict, rungs
+from raymeter.evaluate import (
+    Limits,
+    Metric,
+    divide_targets,
+    most_references,
+    restrict,
+    rungs,
+    without_models_of,
+)
 from raymeter.report.sweeps import SWEEP_WRITERS, sweep_lines
 from raymeter.runtime import connected
-from raymeter.schema import Scores, Signals, SweepResult
-from raymeter.signalstore import load_signals, read_index
+from raymeter.schema import Scores, Signals, SweepFigures, SweepResult
+from raymeter.signalstore import StoredAudit, load_signals, read_index
 from raymeter.split import seed_for
 from raymeter.stats import dependent_targets
 from raymeter.store import RunStore
-from raymeter.sweepspace import Range, Setting, Subspace, SweepConfig, load_sweep, settings_of, subspaces
+from raymeter.sweepspace import (
+    Range,
+    Setting,
+    Subspace,
+    SweepConfig,
+    filled,
+    load_sweep,
+    settings_of,
+    subspaces,
+)
+from raymeter.trials import RESULTS, Work, tried
 
-WORST = 0.0  # what a searcher is told of a setting that failed
+VERSION = 2
 
 
 def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> SweepResult:
     """Signals -> settings, tried on the selection targets -> the winner, measured on the report targets."""
     with console.stage("Load Signals"):
         stored = load_signals(store)
-        signals, seed = stored.signals, seed_for(config.run.random_seed, "sweep")
-        _check_space(config, signals)
-        selection, report = divide_targets(signals, config.sweep.selection_share, seed)
-        path = f"sweep/{config.sweep.name}"
-        _claim(store, path, config)
+        seed = seed_for(config.run.random_seed, "sweep")
+        selection, report = divide_targets(stored.signals, config.sweep.selection_share, seed)
+        ranking = without_models_of(stored.signals, selection, report)
+        _check_space(config, ranking, selection)
+        _claim(store, config, stored)
+        if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
+            console.note(f"sweep.asha: {records} records are too few for a second rung; nothing is given up early")
     with console.stage("Sweep"):
-        rows = _tried(config, store, path, signals, selection, seed, console)
+        rows = tried(_work(config, store, selection, seed), ranking, console)
     with console.stage("Report"):
-        result = _report(config, rows, signals, selection, report, seed, stored.config)
+        result = _report(config, rows, stored, ranking, (selection, report), seed, store)
         for writer in SWEEP_WRITERS:
             for name, data in writer(result):
-                store.write(f"{path}/{name}", data)
+                store.write(f"{_path(config)}/{name}", data)
     return result
 
 
-def _check_space(config: SweepConfig, signals: Signals) -> None:
+def _path(config: SweepConfig) -> str:
+    return f"sweep/{config.sweep.name}"
+
+
+def _records(signals: Signals) -> int:
+    return len(signals.audit["log_prob"].values)
+
+
+def _work(config: SweepConfig, store: RunStore, selection: np.ndarray, seed: int) -> Work:
+    """Settings in groups that make a trial each; none where a searcher proposes them one by one."""
+    section, blocks = config.sweep, None
+    if section.searcher != "optuna":
+        settings = settings_of(config)
+        size = 1 if section.asha else section.block
+        blocks = [settings[start : start + size] for start in range(0, len(settings), size)]
+    return Work(
+        store=store.uri,
+        path=_path(config),
+        metric=section.metric,
+        selection=selection,
+        seed=seed,
+        blocks=blocks,
+        spaces=subspaces(section),
+        samples=section.samples or 0,
+        asha=section.asha,
+    )
+
+
+def _check_space(config: SweepConfig, ranking: Signals, selection: np.ndarray) -> None:
     """Refuse a space that asks for more than is stored, before anything runs."""
-    matrix, outside = signals.audit["log_prob"], signals.population["log_prob"]
+    matrix, outside = ranking.audit["log_prob"], ranking.population["log_prob"]
+    most = most_references(ranking, selection)
+    spaces = subspaces(config.sweep)
+    needy = next((space.attack for space in spaces if getattr(ATTACKS[space.attack], "needs_references", True)), None)
+    if most == 0 and needy is not None:
+        raise SignalError(
+            f"no reference is left for {needy}: report targets may not judge the targets that settings are selected "
+            "on; audit three complementary pairs or more, or change sweep.selection_share"
+        )
     there = {
-        "references": (most_references(signals), "raise audit.num_ref_models and run the audit again"),
+        "references": (most, "raise audit.num_ref_models and run the audit again"),
         "queries": (matrix.values.shape[2], "add audit.views and run the audit again"),
         "population": (len(outside.values), "raise audit.population_size in an audit of its own"),
     }
-    for space in subspaces(config.sweep):
-        for key, (most, remedy) in there.items():
-            choices = space.choices.get(key)
-            asked = choices if isinstance(choices, tuple) else (choices.high,) if isinstance(choices, Range) else ()
-            bad = [value for value in asked if type(value) is not int or not 1 <= value <= most]
-            if bad:
-                raise ConfigError(f"{space.path}.{key}: {bad[0]} asked for, the audit has {most}; {remedy}")
-    if config.sweep.searcher != "optuna":
-        needy = next((s for s in settings_of(config) if getattr(s.attack, "needs_logits", False)), None)
-        if needy is not None and signals.audit_logits is None:
+    for space in spaces:
+        for key, (limit, remedy) in there.items():
+            choices = space.choices.get(key, ())
+            if isinstance(choices, Range) or any(type(value) is not int or value < 1 for value in choices):
+                raise ConfigError(f"{space.path}.{key}: expected a list of whole numbers from 1 to {limit}")
+            bad = next((value for value in choices if value > limit), None)
+            if bad is not None:
+                beyond = " for selection targets, which report targets may not judge" if key == "references" else ""
+                raise ConfigError(f"{space.path}.{key}: {bad} asked for, the audit has {limit}{beyond}; {remedy}")
+    if config.sweep.searcher != "optuna" and ranking.audit_logits is None:
+        blind = next((s for s in settings_of(config) if getattr(s.attack, "needs_logits", False)), None)
+        if blind is not None:
             raise ConfigError(
-                f"sweep.space: {needy.values['attack']} with these settings needs logits, which this audit did not "
+                f"sweep.space: {blind.values['attack']} with these settings needs logits, which this audit did not "
                 "keep; run it again with audit.logits=true (models are reused)"
             )
 
 
-def _claim(store: RunStore, path: str, config: SweepConfig) -> None:
+def _claim(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
     """Refuse to go on with another sweep of the same name."""
     plain = {"sweep": config.sweep.model_dump(mode="json"), "random_seed": config.run.random_seed}
-    index = json.dumps(read_index(store), sort_keys=True)
-    mine = {**plain, "signals": hashlib.sha256(index.encode()).hexdigest()}
-    stored = store.read_json(f"{path}/sweep.json")
-    if stored is None:
-        store.write_json(f"{path}/sweep.json", mine)
-    elif stored != json.loads(json.dumps(mine)):
+    mine = {"version": VERSION, **plain, "signals": stored.fingerprint}
+    path = f"{_path(config)}/sweep.json"
+    found = store.read_json(path)
+    if found is None:
+        store.write_json(path, mine)
+    elif found != json.loads(json.dumps(mine)):
         raise StoreError(
-            f"{store.uri}/{path} holds another sweep (other settings, seed or signals); choose another sweep.name, "
-            "or delete that directory"
+            f"{store.uri}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "
+            "another sweep.name, or delete that directory"
         )
-
-
-def _tried(
-    config: SweepConfig,
-    store: RunStore,
-    path: str,
-    signals: Signals,
-    selection: np.ndarray,
-    seed: int,
-    console: Reporter,
-) -> list[dict[str, Any]]:
-    """One row per setting that was tried, from all blocks."""
-    blocks = _blocks(config)
-    work = {"store": store.uri, "path": path, "metric": config.sweep.metric, "selection": selection, "seed": seed}
-    work |= {"blocks": blocks, "asha": config.sweep.asha, "config": config.model_dump(mode="json")}
-    total = config.sweep.samples or 0 if blocks is None else len(blocks)
-    done = 0 if blocks is None else sum(store.read(_block_path(path, i)) is not None for i in range(total))
-    if blocks is None or done < total:
-        _tune(config, store, path, signals, work, total, console)
-    names = range(total) if blocks is not None else _found_blocks(store, path)
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        data = store.read(_block_path(path, name))
-        if data is None:
-            raise RunError(f"block {name} of the sweep was not finished; start the same command again to go on")
-        rows += json.loads(data)
-    return rows
-
-
-def _blocks(config: SweepConfig) -> list[list[Setting]] | None:
-    """Settings in groups that make a trial each; None where a searcher proposes them one by one."""
-    if config.sweep.searcher == "optuna":
-        return None
-    settings = settings_of(config)
-    size = 1 if config.sweep.asha else config.sweep.block
-    return [settings[start : start + size] for start in range(0, len(settings), size)]
-
-
-def _tune(
-    config: SweepConfig,
-    store: RunStore,
-    path: str,
-    signals: Signals,
-    work: dict[str, Any],
-    trials: int,
-    console: Reporter,
-) -> None:
-    """Run what is left with Ray Tune, from its own snapshot where there is one."""
-    trainable = tune.with_resources(tune.with_parameters(_trial, signals=signals, work=work), {"CPU": 1})
-    storage = f"{store.uri}/{path}"
-    snapshot = f"{storage}/tune"
-    callbacks: list[tune.Callback] = [_Progress(console, trials)]
-    run_config = tune.RunConfig(name="tune", storage_path=storage, verbose=0, callbacks=callbacks)
-    if tune.Tuner.can_restore(snapshot):
-        # Tune unpickles its snapshot; it is read from this run directory alone
-        tuner = tune.Tuner.restore(snapshot, trainable=trainable, resume_unfinished=True, restart_errored=True)
-        inner: Any = tuner._local_tuner
-        inner._run_config.callbacks, inner._run_config.verbose = callbacks, 0  # a restored tuner forgets them
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space={} if work["blocks"] is None else {"block": tune.grid_search(list(range(trials)))},
-            tune_config=tune.TuneConfig(
-                metric="metric",
-                mode="max",
-                num_samples=trials if work["blocks"] is None else 1,
-                search_alg=_optuna(config) if work["blocks"] is None else None,
-                scheduler=_asha(signals) if config.sweep.asha else None,
-                reuse_actors=True,
-            ),
-            run_config=run_config,
-        )
-    results = tuner.fit()
-    if results.num_errors:
-        reason = (str(results.errors[0]).strip().splitlines() or [""])[-1]
-        raise RunError(
-            f"{results.num_errors} of {trials} trials ended early ({reason}); start the command again to go on"
-        )
-
-
-def _trial(config: dict[str, Any], signals: Signals, work: dict[str, Any]) -> None:
-    """Evaluate a block of settings, write its rows, report the best."""
-    store, metric = RunStore(work["store"]), Metric(work["metric"])
-    if work["blocks"] is None:
-        spaces = subspaces(SweepConfig.model_validate(work["config"]).sweep)
-        settings = [_proposed(spaces, config)]
-        name: int | str = tune.get_context().get_trial_id()
-    else:
-        name = config["block"]
-        settings = work["blocks"][name]
-    records = len(signals.audit["log_prob"].values)
-    for size in rungs(records) if work["asha"] else [records]:
-        rows = _stored_rows(store, _block_path(work["path"], name), size)
-        if not rows:
-            rows = [_row(setting, signals, work, metric, size) for setting in settings]
-            store.write(_block_path(work["path"], name), json.dumps(rows).encode())
-        best = max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
-        tune.report({"metric": best, "settings": len(rows), "records": size})
-
-
-def _stored_rows(store: RunStore, path: str, records: int) -> list[dict[str, Any]]:
-    """Rows that an interrupted sweep left for this block, on that many records or more; else none."""
-    data = store.read(path)
-    rows: list[dict[str, Any]] = [] if data is None else json.loads(data)
-    return rows if rows and all(row["records"] >= records for row in rows) else []
-
-
-def _row(setting: Setting, signals: Signals, work: dict[str, Any], metric: Metric, records: int) -> dict[str, Any]:
-    """What came of one setting; an error is recorded and ends nothing."""
-    start = time.perf_counter()
-    limits = replace(setting.limits, records=records)
-    row: dict[str, Any] = {**setting.values, "metric": None, "sd": None, "records": records, "error": None}
-    try:
-        found = evaluate(setting.attack, signals, work["selection"], limits, metric, work["seed"])
-        row |= {"metric": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else 0.0}
-    except SignalError as error:
-        row["error"] = str(error)
-    return {**row, "seconds": time.perf_counter() - start}
-
-
-class _Progress(tune.Callback):
-    """Tells how many trials are done, and the best setting's metric so far."""
-
-    def __init__(self, console: Reporter, trials: int) -> None:
-        self.console, self.trials, self.done, self.best = console, trials, 0, WORST
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For Tune's snapshot: a terminal cannot be stored, and a restored sweep gets a new one."""
-        return {**self.__dict__, "console": Silent()}
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        self.best = max(self.best, result.get("metric", WORST))
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self.done += 1
-        self.console.progress(self.done, self.trials, f"trials, best {self.best:.4f}")
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """Optuna's way through the space: an attack first, then what that attack has. Stored with Tune's snapshot."""
-
-    spaces: tuple[Subspace, ...]
-
-    def __call__(self, trial: Any) -> None:
-        entry = trial.suggest_categorical("entry", list(range(len(self.spaces))))
-        for key, choices in self.spaces[entry].choices.items():
-            name = f"{entry}:{key}"  # Tune takes a slash for a level
-            if isinstance(choices, Range):
-                trial.suggest_float(name, choices.low, choices.high, log=choices.kind == "loguniform")
-            else:
-                trial.suggest_categorical(name, list(choices))
-
-
-def _optuna(config: SweepConfig) -> Searcher:
-    """Optuna through Ray Tune; as many proposals at once as there are CPUs."""
-    if importlib.util.find_spec("optuna") is None:
-        raise ConfigError('sweep.searcher: optuna is not installed; pip install "raymeter[sweep]"')
-    from ray.tune.search.optuna import OptunaSearch
-
-    proposal = _Proposal(tuple(subspaces(config.sweep)))
-    searcher = OptunaSearch(space=proposal, metric="metric", mode="max", seed=config.run.random_seed)
-    return ConcurrencyLimiter(searcher, max_concurrent=max(1, int(ray.cluster_resources().get("CPU", 1))))
-
-
-def _proposed(spaces: Sequence[Subspace], config: Mapping[str, Any]) -> Setting:
-    entry = int(config["entry"])
-    return spaces[entry].setting({key: config[f"{entry}:{key}"] for key in spaces[entry].choices})
-
-
-def _asha(signals: Signals) -> tune.schedulers.ASHAScheduler:
-    steps = len(rungs(len(signals.audit["log_prob"].values)))
-    return tune.schedulers.ASHAScheduler(max_t=max(2, steps), grace_period=1, reduction_factor=3)
-
-
-def _block_path(path: str, name: int | str) -> str:
-    return f"{path}/blocks/{name}.json"
-
-
-def _found_blocks(store: RunStore, path: str) -> list[str]:
-    return sorted(Path(name).stem for name in store.list(f"{path}/blocks") if name.endswith(".json"))
 
 
 def _report(
     config: SweepConfig,
     rows: list[dict[str, Any]],
-    signals: Signals,
-    selection: np.ndarray,
-    report: np.ndarray,
+    stored: StoredAudit,
+    ranking: Signals,
+    sides: tuple[np.ndarray, np.ndarray],
     seed: int,
-    audited: dict[str, Any],
+    store: RunStore,
 ) -> SweepResult:
-    """Rank on the selection targets; measure the winner, and its attack's defaults, on the report targets."""
-    metric = Metric(config.sweep.metric)
-    records = len(signals.audit["log_prob"].values)
-    whole = [row for row in rows if row["metric"] is not None and row["records"] == records]
-    if not whole:
-        errors = sorted({row["error"] for row in rows if row["error"]})
-        raise RunError(f"no setting could be evaluated; {errors[0] if errors else 'all were given up early'}")
-    best = max(whole, key=lambda row: row["metric"])
-    space = next(space for space in subspaces(config.sweep) if _fits(space, best))
-    winner = space.setting({key: best[key] for key in space.choices})
-    plain = type(winner.attack)()
+    """The best setting of the selection targets that the report targets can be attacked with, on both."""
+    metric, (selection, report) = Metric(config.sweep.metric), sides
+    winner, best, honest, passed_over = _winner(config, rows, stored.signals, report, seed)
 
-    def scores(setting: Setting, targets: np.ndarray) -> Scores:
+    def scores(setting: Setting, signals: Signals, targets: np.ndarray) -> Scores:
         return setting.attack(restrict(signals, targets, setting.limits, seed))
 
-    def clusters(targets: np.ndarray) -> np.ndarray:
-        return dependent_targets(matrix.reference[targets], matrix.targets[targets])
+    def figures(mine: Scores, signals: Signals, targets: np.ndarray) -> tuple[SweepFigures, Scores | None]:
+        matrix = stored.signals.audit["log_prob"]
+        clusters = dependent_targets(matrix.reference[targets], matrix.targets[targets])
+        about = (tuple(matrix.targets[targets].tolist()), tuple(clusters.tolist()), metric.interval(mine, clusters))
+        try:
+            plain = scores(Setting(type(winner.attack)(), Limits(), {}), signals, targets)
+        except SignalError as error:
+            return SweepFigures(*about, None, None, str(error)), None
+        return SweepFigures(*about, metric.interval(plain, clusters), metric.gain(mine, plain, clusters)), plain
 
-    matrix = signals.audit["log_prob"]
-    honest, default = scores(winner, report), scores(Setting(plain, Limits(), {}), report)
+    of_selection, _ = figures(scores(winner, ranking, selection), ranking, selection)
+    of_report, default_scores = figures(honest, stored.signals, report)
+    keys = list(dict.fromkeys(key for row in rows for key in row if key not in RESULTS))
     return SweepResult(
         name=config.sweep.name,
         metric=metric.name,
-        rows=tuple(rows),
+        rows=tuple(filled(row, keys) for row in rows),
         best=dict(best),
         best_attack=attack_settings(winner.attack),
-        optimistic=metric.interval(scores(winner, selection), clusters(selection)),
-        honest=metric.interval(honest, clusters(report)),
-        default=metric.interval(default, clusters(report)),
+        passed_over=tuple(passed_over),
+        selection=of_selection,
+        report=of_report,
+        resolvable=metric.resolvable(honest),
         best_scores=honest,
-        default_scores=default,
-        selection_targets=tuple(matrix.targets[selection].tolist()),
-        report_targets=tuple(matrix.targets[report].tolist()),
-        report_clusters=tuple(clusters(report).tolist()),
-        audit_config=audited,
+        default_scores=default_scores,
+        audit_config={**stored.config, "run": {**stored.config.get("run", {}), "log_dir": store.uri}},
     )
+
+
+def _winner(
+    config: SweepConfig, rows: list[dict[str, Any]], signals: Signals, report: np.ndarray, seed: int
+) -> tuple[Setting, Mapping[str, Any], Scores, list[str]]:
+    """Down the ranking to the first setting that works on the report targets; why those above did not."""
+    records, passed_over = _records(signals), []
+    whole = [row for row in rows if row["metric"] is not None and row["records"] == records]
+    for best in sorted(whole, key=lambda row: -row["metric"]):
+        space = next(space for space in subspaces(config.sweep) if _fits(space, best))
+        setting = space.setting({key: best[key] for key in space.choices})
+        try:
+            scores = setting.attack(restrict(signals, report, setting.limits, seed))
+        except SignalError as error:
+            passed_over.append(f"{dict(setting.values)}: {error}")
+            continue
+        return setting, best, scores, passed_over
+    errors = sorted({row["error"] for row in rows if row["error"]}) or passed_over
+    raise RunError(f"no setting could be evaluated; {errors[0] if errors else 'all were given up early'}")
 
 
 def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:
     """Whether a row is a point of a part of the space: the same attack, and each value among its choices."""
     if space.attack != row["attack"]:
         return False
-    mine = {key for key in row if key not in ("attack", "metric", "sd", "records", "error", "seconds")}
+    mine = {key for key in row if key not in ("attack", *RESULTS)}
     return mine == set(space.choices) and all(
         choices.low <= row[key] <= choices.high if isinstance(choices, Range) else row[key] in choices
         for key, choices in space.choices.items()
@@ -355,8 +242,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m raymeter.sweep", description="Try attack settings on the stored signals of a finished audit."
     )
-    parser.add_argument("config", metavar="CONFIG", help="YAML file, see docs/sweeps.md")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file, such as configs/sweeps/rmia.yaml; see docs/sweeps.md"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="section.key=value",
+        help="override a key of the file: run.log_dir=demo (the audit), sweep.name=mine, sweep.metric=tpr@0.01",
+    )
     parser.add_argument("--verbose", action="store_true", help="show what Ray says")
     options = parser.parse_intermixed_args(argv)
 
@@ -364,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sweep(load_sweep(options.config, options.overrides), verbose=options.verbose)
         return 0
 
-    return guarded(command)
+    return guarded(command, kept="finished settings")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ class SweepSection(_Section):
         0.5, gt=0, lt=1, description="Share of the target pairs that settings are selected on"
     )
     block: int = Field(25, ge=1, description="Settings that one trial evaluates")
-    asha: bool = Field(False, description="Give poor settings up after 1,000, 4,000, ... records")
+    asha: bool = Field(False, description="Give poor settings up after 1,000, 4,000, ... records; one setting a trial")
     space: tuple[Any, ...] = Field(strict=False, min_length=1, description="One mapping per attack")
 
     @field_validator("metric")
@@ -103,12 +104,27 @@ class Subspace:
         """
         own = {key: value for key, value in values.items() if key not in LIMITS}
         try:
-            attack: Attack = TypeAdapter(ATTACKS[self.attack]).validate_python(own)
+            attack: Attack = _adapter(self.attack).validate_python(own)
         except ValidationError as error:
             known = {f.name for f in fields(ATTACKS[self.attack])}
             raise ConfigError(explain(error.errors()[0], known, self.path)) from None
         limits = Limits(**{key: values[key] for key in LIMITS if key in values})
         return Setting(attack, limits, {"attack": self.attack, **values})
+
+    def first(self) -> dict[str, Any]:
+        """The first choice of everything, or the low end."""
+        return {key: _ends(choices)[0] for key, choices in self.choices.items()}
+
+    def check(self) -> None:
+        """Try every choice and both ends of every range, one at a time; not their combinations.
+
+        Raises:
+            ConfigError: The attack refuses one of them, with the others at their first choice.
+        """
+        first = self.first()
+        for key, choices in self.choices.items():
+            for value in _ends(choices):
+                self.setting({**first, key: value})
 
 
 def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
@@ -136,10 +152,10 @@ def build_sweep(values: Mapping[str, Any]) -> SweepConfig:
     spaces = subspaces(config.sweep)
     if config.sweep.searcher != "grid" and config.sweep.samples is None:
         raise ConfigError(f"sweep.samples: {config.sweep.searcher} needs a number of settings to try; add it")
-    if config.sweep.searcher == "optuna":
-        for space in spaces:  # optuna proposes later; the ends of the space are checked now
-            _first(space)
-    else:
+    if config.sweep.searcher != "grid":
+        for space in spaces:  # what is drawn or proposed later is checked now
+            space.check()
+    if config.sweep.searcher != "optuna":
         settings_of(config)
     return config
 
@@ -161,17 +177,28 @@ def settings_of(config: SweepConfig) -> list[Setting]:
     """
     spaces = subspaces(config.sweep)
     if config.sweep.searcher == "grid":
+        count = sum(math.prod(len(_ends(choices)) for choices in space.choices.values()) for space in spaces)
+        if count > MOST_SETTINGS:
+            raise ConfigError(f"sweep.space: {count} settings; use searcher: random, or fewer choices")
         found = [space.setting(values) for space in spaces for values in _grid(space)]
     else:
         rng = np.random.default_rng(config.run.random_seed)
         found = [_drawn(spaces[int(rng.integers(len(spaces)))], rng) for _ in range(config.sweep.samples or 0)]
-    return list({repr(sorted(setting.values.items())): setting for setting in found}.values())
+    different: dict[str, Setting] = {}
+    for setting in found:
+        different.setdefault(repr((setting.attack, setting.limits)), setting)
+    return list(different.values())
+
+
+def filled(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """A row with what its attack has by default, and `all` of what is limited, where the space did not say."""
+    attack = ATTACKS[row["attack"]]()
+    own = {key: getattr(attack, key) for key in keys if key not in row and hasattr(attack, key)}
+    limits = {key: "all" for key in keys if key not in row and key in LIMITS}
+    return {"attack": row["attack"], **own, **limits, **{key: value for key, value in row.items() if key != "attack"}}
 
 
 def _grid(space: Subspace) -> Iterator[dict[str, Any]]:
-    sizes = [len(choices) for choices in space.choices.values() if isinstance(choices, tuple)]
-    if math.prod(sizes) > MOST_SETTINGS:
-        raise ConfigError(f"{space.path}: {math.prod(sizes)} settings; use searcher: random, or fewer choices")
     lists = [choices for choices in space.choices.values() if isinstance(choices, tuple)]
     return (dict(zip(space.choices, point, strict=True)) for point in itertools.product(*lists))
 
@@ -184,13 +211,13 @@ def _drawn(space: Subspace, rng: np.random.Generator) -> Setting:
     return space.setting(values)
 
 
-def _first(space: Subspace) -> None:
-    for end in (0, -1):
-        values = {
-            key: (choices.low, choices.high)[end] if isinstance(choices, Range) else choices[end]
-            for key, choices in space.choices.items()
-        }
-        space.setting(values)
+def _ends(choices: tuple[Any, ...] | Range) -> tuple[Any, ...]:
+    return (choices.low, choices.high) if isinstance(choices, Range) else choices
+
+
+@functools.cache
+def _adapter(attack: str) -> TypeAdapter[Any]:
+    return TypeAdapter(ATTACKS[attack])
 
 
 def _subspace(entry: Any, path: str, section: SweepSection) -> Subspace:
@@ -198,6 +225,8 @@ def _subspace(entry: Any, path: str, section: SweepSection) -> Subspace:
         raise ConfigError(f"{path}: expected a mapping with attack and its settings, got {show(entry)}")
     name = entry["attack"]
     allowed = {attack for attack in ATTACKS if attack not in NOT_SWEPT}
+    if name in NOT_SWEPT:
+        raise ConfigError(f"{path}.attack: {name} needs more than stored signals and cannot be swept; remove it")
     if name not in allowed:
         raise ConfigError(f"{path}.attack: cannot sweep {name!r}; {suggest(name, allowed)}")
     known = {field.name for field in fields(ATTACKS[name])} | set(LIMITS)
@@ -217,9 +246,9 @@ def _choices(value: Any, path: str) -> tuple[Any, ...] | Range:
     if isinstance(value, list):
         if not value:
             raise ConfigError(f"{path}: the list is empty; give at least one value")
-        bad = next((item for item in value if isinstance(item, bool | list | dict) or item is None), None)
-        if bad is not None or None in value:
-            raise ConfigError(f"{path}: expected numbers or names, got {show(bad)}")
+        for item in value:
+            if type(item) not in (int, float, str) or (isinstance(item, float) and not math.isfinite(item)):
+                raise ConfigError(f"{path}: expected numbers or names, got {show(item)}")
         return tuple(value)
     if isinstance(value, dict):
         kind, bounds = next(iter(value.items())) if value else ("", [])
@@ -227,7 +256,7 @@ def _choices(value: Any, path: str) -> tuple[Any, ...] | Range:
             raise ConfigError(f"{path}: expected a value, a list, or one of {', '.join(RANGES)}, got {show(value)}")
         if not _rises(bounds) or (kind == "loguniform" and bounds[0] <= 0):
             above = " and above 0" if kind == "loguniform" else ""
-            raise ConfigError(f"{path}.{kind}: expected [low, high], rising{above}, got {show(bounds)}")
+            raise ConfigError(f"{path}.{kind}: expected [low, high], finite and rising{above}, got {show(bounds)}")
         return Range("loguniform" if kind == "loguniform" else "uniform", float(bounds[0]), float(bounds[1]))
     return _choices([value], path)
 
@@ -236,6 +265,6 @@ def _rises(bounds: Any) -> bool:
     return (
         isinstance(bounds, list)
         and len(bounds) == 2
-        and all(type(bound) in (int, float) for bound in bounds)
+        and all(type(bound) in (int, float) and math.isfinite(bound) for bound in bounds)
         and bool(bounds[0] < bounds[1])
     )

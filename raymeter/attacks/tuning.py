@@ -44,6 +44,7 @@ class StandIns:
             labels=None if matrix.labels is None else matrix.labels[rows],
             reference=self.reference,
             targets=self.targets,
+            apart=None if matrix.apart is None else matrix.apart[np.ix_(self.columns, self.columns)],
         )
 
     def of_all(self, signals: Signals) -> Signals:
@@ -77,7 +78,7 @@ def stand_ins(signals: SignalMatrix) -> list[StandIns]:
     """For each target up to STAND_INS of its references, evenly spaced, and who may judge them.
 
     A list entry has no targets where none of the references has both members and non-members. Who may judge a
-    stand-in that is a target itself is known from the reference mask. For others, models with exactly opposite
+    stand-in that is a target itself is known from `may_not_judge`. For others, models with exactly opposite
     members are left out; among few records two models may be opposite by accident, which says something of
     their labels, so a target's own mask is trusted there.
     """
@@ -85,9 +86,7 @@ def stand_ins(signals: SignalMatrix) -> list[StandIns]:
     examples = len(signals.values)
     if examples < ENOUGH_TO_BE_OPPOSITE:
         opposite[signals.targets] = False
-    known = np.zeros_like(opposite)
-    known[signals.targets] = ~signals.reference
-    apart = known | known.T | opposite
+    apart = signals.may_not_judge() | opposite
     rows = np.arange(examples)
     if examples > RECORDS:
         rows = np.linspace(0, examples - 1, RECORDS).astype(np.int64)

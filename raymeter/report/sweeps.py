@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,44 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pyarrow import parquet
 
+from raymeter.evaluate import Metric
 from raymeter.report.curves import Line, average_lines
 from raymeter.report.files import File, plain
 from raymeter.report.pictures import COLOURS, FAINT, GREY, RocPicture
-from raymeter.schema import AttackResult, MeanInterval, Scores, SweepResult
+from raymeter.schema import AttackResult, Difference, MeanInterval, Scores, SweepResult
 from raymeter.stats import auc_interval, mean_over_targets
 
 RESULTS = ("metric", "sd", "records", "error", "seconds")
-MOST_SETTINGS_SHOWN = 6
+MOST_PANELS = 12
+MOST_VALUES = 12  # of a setting, on the axis of a heat map; more numbers than that are put together in intervals
+MOST_MAPS = 6
 LIMITS = ("references", "queries", "population")
 
 
 def sweep_lines(result: SweepResult) -> list[str]:
     """The result in the terminal: the winner, its honest and its optimistic figure, and the defaults beside it."""
-    tried = [row for row in result.rows if row["error"] is None]
-    failed = len(result.rows) - len(tried)
-    gain = result.optimistic.estimate - result.honest.estimate
+    failed = sum(row["error"] is not None for row in result.rows)
     settings = ", ".join(f"{key} {_show(result.best[key])}" for key in _keys([result.best]))
-    return [
-        f"{len(result.rows)} settings tried on {_count(len(result.selection_targets))}"
+    name, report, selection = result.best_attack["name"], result.report, result.selection
+    lines = [
+        f"{len(result.rows)} different settings tried on {_count(len(selection.targets))}"
         + (f", {failed} of them failed (see error in results.parquet)" if failed else ""),
+        *([f"{len(result.passed_over)} that ranked above failed on the report targets"] if result.passed_over else []),
         f"Best: {settings}",
-        f"{result.metric} on {_count(len(result.report_targets))} that it was not chosen on: {_figure(result.honest)}",
-        f"{result.metric} where it was chosen, which is optimistic: {_figure(result.optimistic)} "
-        f"(difference {gain:+.4f})",
-        f"{result.best_attack['name']} with its defaults: {_figure(result.default)}",
+        f"{result.metric} on {_count(len(report.targets))} that it was not chosen on: {_figure(report.winner)}",
+        f"{result.metric} where it was chosen, which is optimistic: {_figure(selection.winner)} "
+        f"(difference {selection.winner.estimate - report.winner.estimate:+.4f})",
     ]
+    if not result.resolvable:
+        lines.append(f"{result.metric} is not resolvable: the rate allows less than one false positive")
+    if report.default is None or report.gain is None:
+        return [*lines, f"{name} with its defaults: {report.error}"]
+    lines.append(f"{name} with its defaults: {_figure(report.default)}; gained {_gain(report.gain)}")
+    if selection.gain is not None and result.optimism is not None:
+        lines.append(
+            f"Gained where it was chosen: {_gain(selection.gain)}; choosing flattered it by {result.optimism:+.4f}"
+        )
+    return lines
 
 
 def write_results(result: SweepResult) -> Iterator[File]:
@@ -75,7 +88,7 @@ def write_best(result: SweepResult) -> Iterator[File]:
     limits = ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
     head = (
         f"# Winner of the sweep {result.name!r} by {result.metric}: "
-        f"{_figure(result.honest)} on targets that it was not chosen on.\n"
+        f"{_figure(result.report.winner)} on targets that it was not chosen on.\n"
         "# An audit with it reports on all targets, also those that it was chosen on"
         + (f", and without the winner's limits ({limits}).\n" if limits else ".\n")
     )
@@ -86,16 +99,22 @@ def write_summary(result: SweepResult) -> Iterator[File]:
     """summary.json: the winner, its figures with their intervals, and which targets were used for what."""
     content = {
         "metric": result.metric,
+        "resolvable": result.resolvable,
         "settings": len(result.rows),
         "failed": sum(row["error"] is not None for row in result.rows),
+        "passed_over": result.passed_over,
         "best": {key: result.best[key] for key in _keys([result.best])},
         "attack": result.best_attack,
-        "honest": result.honest,
-        "optimistic": result.optimistic,
-        "optimism": result.optimistic.estimate - result.honest.estimate,
-        "default": result.default,
-        "selection_targets": result.selection_targets,
-        "report_targets": result.report_targets,
+        "honest": result.report.winner,
+        "optimistic": result.selection.winner,
+        "difference": result.selection.winner.estimate - result.report.winner.estimate,
+        "default": result.report.default,
+        "gain": result.report.gain,
+        "selection_default": result.selection.default,
+        "selection_gain": result.selection.gain,
+        "optimism": result.optimism,
+        "selection_targets": result.selection.targets,
+        "report_targets": result.report.targets,
     }
     yield "summary.json", (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
 
@@ -103,9 +122,10 @@ def write_summary(result: SweepResult) -> Iterator[File]:
 def write_metric_picture(result: SweepResult) -> Iterator[File]:
     """metric.png: every setting's metric against each thing that was varied; nothing if only one thing was tried."""
     rows = [row for row in result.rows if row["metric"] is not None]
-    varied = _varied(rows)[:MOST_SETTINGS_SHOWN]
+    varied = _varied(rows)
     if not varied:
         return
+    shown, varied = len(varied), varied[:MOST_PANELS]
     across = min(3, len(varied))
     down = -(-len(varied) // across)
     figure = Figure(figsize=(4.2 * across, 3.4 * down), dpi=100)
@@ -117,7 +137,10 @@ def write_metric_picture(result: SweepResult) -> Iterator[File]:
             axes.set_visible(False)
         else:
             _scatter(axes, rows, key, attacks, result)
-    figure.suptitle(f"{result.metric} of every setting on the selection targets (line: the best)", fontsize=11)
+    title = f"{result.metric} of every setting on the selection targets (line: the best; chance is {_chance(result)})"
+    if shown > len(varied):
+        title += f"; {len(varied)} of the {shown} things that were varied"
+    figure.suptitle(title, fontsize=11, wrap=True)
     right = 1.0
     if len(attacks) > 1:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="center right", fontsize=9, edgecolor=FAINT)
@@ -131,17 +154,19 @@ def write_metric_picture(result: SweepResult) -> Iterator[File]:
 def write_heat_maps(result: SweepResult) -> Iterator[File]:
     """heat_<a>_<b>.png for pairs of what was varied in the winner's attack: the best metric of each pair of values."""
     rows = [row for row in result.rows if row["metric"] is not None and row["attack"] == result.best["attack"]]
-    varied = [key for key in _varied(rows) if key != "attack" and len({_show(row.get(key)) for row in rows}) <= 40]
-    for first, second in list(itertools.combinations(varied, 2))[:6]:
-        yield f"heat_{first}_{second}.png", _heat(rows, first, second, result.metric)
+    varied = [key for key in _varied(rows) if key != "attack"]
+    for first, second in list(itertools.combinations(varied, 2))[:MOST_MAPS]:
+        axes = _Axis.of(rows, first), _Axis.of(rows, second)
+        if all(axis is not None for axis in axes):
+            yield f"heat_{first}_{second}.png", _heat(rows, *axes, f"{result.best['attack']}: best {result.metric}")  # type: ignore[arg-type]
 
 
 def write_best_roc(result: SweepResult) -> Iterator[File]:
     """best_roc.png: ROC of the winner and of its attack's defaults, both on the report targets, log-log."""
     pair = [(f"best {result.best['attack']}", result.best_scores), ("defaults", result.default_scores)]
-    lines = [_average(name, scores, result.report_clusters) for name, scores in pair]
+    lines = [_average(name, scores, result.report.clusters) for name, scores in pair if scores is not None]
     non_members = int((~result.best_scores.member).sum(axis=0).min())
-    title = f"Mean over {_count(len(result.report_targets))} that nothing was chosen on"
+    title = f"Mean over {_count(len(result.report.targets))} that nothing was chosen on"
     yield "best_roc.png", RocPicture(len(lines), log=True).draw(lines, title, non_members)
 
 
@@ -185,34 +210,57 @@ def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: l
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _heat(rows: Sequence[Mapping[str, Any]], first: str, second: str, metric: str) -> bytes:
-    across, down = (_values(rows, key) for key in (first, second))
-    best = np.full((len(down), len(across)), np.nan)
-    for row in rows:
-        cell = down.index(row.get(second)), across.index(row.get(first))
-        best[cell] = np.fmax(best[cell], row["metric"])
-    figure = Figure(figsize=(1.8 + 0.55 * max(6, len(across)), 1.6 + 0.45 * max(4, len(down))), dpi=100)
+@dataclass(frozen=True)
+class _Axis:
+    """One setting on the axis of a heat map: its values, or intervals of them, and the place of each row."""
+
+    key: str
+    labels: list[str]
+    places: Sequence[int]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], key: str) -> _Axis | None:
+        """None where there are more names than an axis holds."""
+        values = [row.get(key) for row in rows]
+        different = sorted(set(values), key=lambda v: (v is None, isinstance(v, str), v if v is not None else 0))
+        if len(different) <= MOST_VALUES:
+            at = {value: place for place, value in enumerate(different)}
+            return cls(key, [_show(value) for value in different], [at[value] for value in values])
+        if not all(isinstance(value, int | float) for value in values):
+            return None
+        numbers = np.array(values, dtype=np.float64)
+        low, high = numbers.min(), numbers.max()
+        wide = low > 0 and high / low > 20
+        edges = (np.geomspace if wide else np.linspace)(low, high, MOST_VALUES + 1)
+        places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, MOST_VALUES - 1)
+        labels = [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(edges)]
+        return cls(key, labels, places.tolist())
+
+
+def _heat(rows: Sequence[Mapping[str, Any]], across: _Axis, down: _Axis, title: str) -> bytes:
+    best = np.full((len(down.labels), len(across.labels)), np.nan)
+    for row, x, y in zip(rows, across.places, down.places, strict=True):
+        best[y, x] = np.fmax(best[y, x], row["metric"])
+    wide = max(map(len, across.labels)) > 6
+    figure = Figure(figsize=(2.6 + 0.6 * max(6, len(across.labels)), 2.0 + 0.45 * max(4, len(down.labels))), dpi=100)
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     image = axes.imshow(best, aspect="auto", origin="lower", cmap="viridis")
-    axes.set_xticks(range(len(across)), [_show(value) for value in across], rotation=45 if len(across) > 8 else 0)
-    axes.set_yticks(range(len(down)), [_show(value) for value in down])
-    if best.size <= 120:
-        middle = (np.nanmin(best) + np.nanmax(best)) / 2
-        for (i, j), value in np.ndenumerate(best):
-            if not np.isnan(value):
-                colour = "black" if value > middle else "white"
-                axes.text(j, i, f"{value:.3f}", ha="center", va="center", size=7, color=colour)
-    axes.set(xlabel=first, ylabel=second, title=f"best {metric} on the selection targets")
+    tilt: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if wide else {}
+    axes.set_xticks(range(len(across.labels)), across.labels, **tilt)
+    axes.set_yticks(range(len(down.labels)), down.labels)
+    middle = (np.nanmin(best) + np.nanmax(best)) / 2
+    for (i, j), value in np.ndenumerate(best):
+        if not np.isnan(value):
+            axes.text(
+                j, i, f"{value:.3f}", ha="center", va="center", size=7, color="black" if value > middle else "white"
+            )
+    axes.set(xlabel=across.key, ylabel=down.key)
+    axes.set_title(f"{title} on the selection targets", fontsize=10, wrap=True)
     figure.colorbar(image)
     figure.tight_layout()
     buffer = io.BytesIO()
     canvas.print_png(buffer)
     return buffer.getvalue()
-
-
-def _values(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
-    found = {row.get(key) for row in rows}
-    return sorted(found, key=lambda value: (value is None, isinstance(value, str), value if value is not None else 0))
 
 
 def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -224,13 +272,21 @@ def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in _keys(rows) if len({_show(row.get(key)) for row in rows}) > 1]
 
 
+def _chance(result: SweepResult) -> str:
+    return f"{Metric(result.metric).chance:.3g}"
+
+
+def _gain(gain: Difference) -> str:
+    return f"{gain.estimate:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+
+
 def _figure(mean: MeanInterval) -> str:
     return f"{mean.estimate:.4f} [{mean.low:.4f}, {mean.high:.4f}]"
 
 
 def _show(value: Any) -> str:
     if value is None:
-        return "not set"
+        return "does not apply"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -3,7 +3,7 @@
 from raymeter.schema import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean, pooled_auc, pooled_roc
-from raymeter.stats.compare import auc_difference, compare_attacks
+from raymeter.stats.compare import auc_difference, compare_attacks, t_difference
 from raymeter.stats.groups import group_metrics, holm
 from raymeter.stats.records import (
     benjamini_hochberg,
@@ -54,6 +54,7 @@ __all__ = [
     "risk_rank",
     "roc_curve",
     "summarise",
+    "t_difference",
     "threshold_at_fpr",
     "top_overlap",
     "tpr_at_fpr",

@@ -36,7 +36,7 @@ def compare_attacks(
     found = []
     for i, first in enumerate(scores):
         for j, second in enumerate(scores[i + 1 :], start=i + 1):
-            difference = _t_difference(areas[i] - areas[j], clusters, confidence)
+            difference = t_difference(areas[i] - areas[j], clusters, confidence)
             if difference is None:
                 difference = _mean_difference(first, second, confidence)
             found.append(Comparison(first.attack, second.attack, difference))
@@ -50,8 +50,10 @@ def _mean_difference(first: Scores, second: Scores, confidence: float) -> Differ
     return Difference(float(estimate), float(low), float(high), float(p if len(each) == 1 else min(2 * p, 1.0)))
 
 
-def _t_difference(differences: np.ndarray, clusters: np.ndarray, confidence: float) -> Difference | None:
-    """Student's t over clusters; None with one cluster, or where nothing varies."""
+def t_difference(
+    differences: Float[np.ndarray, " targets"], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
+) -> Difference | None:
+    """Mean of paired differences with Student's t over clusters; None with one cluster, or where nothing varies."""
     groups = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
     if len(groups) < 2 or np.ptp(groups) < ROUNDING:
         return None

@@ -174,9 +174,13 @@ def test_a_sweep_of_the_demo_names_its_winner(demo):
     done = command("configs/sweeps/lira.yaml", f"run.log_dir={path}", module="raymeter.sweep")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert re.search(r"8 settings tried on 8 targets\nBest: attack lira, mode \w+, variance \w+\n", done.stdout)
+    assert re.search(
+        r"8 different settings tried on 8 targets\nBest: attack lira, mode \w+, variance \w+\n", done.stdout
+    )
     assert "on 8 targets that it was not chosen on: 0." in done.stdout
     assert "which is optimistic: 0." in done.stdout
+    assert re.search(r"lira with its defaults: 0\.\d+ \[.*\]; gained [+-]0\.", done.stdout)
+    assert re.search(r"choosing flattered it by [+-]0\.\d+\n", done.stdout)
     best = path / "sweep/lira/best.yaml"
     dry = command(best, "--dry-run")
     assert dry.returncode == 0, dry.stderr

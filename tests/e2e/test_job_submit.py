@@ -113,12 +113,12 @@ def test_stopped_job_goes_on_and_a_sweep_reads_it(head, stopped, monkeypatch):
     metrics = json.loads((log_dir / "report/metrics.json").read_text())
     assert metrics["provenance"]["cluster"]["cpus"] == 2
     assert len(metrics["attacks"]["rmia"]["targets"]) == 4
-    space = [{"attack": "rmia", "offline_a": [0.1, 0.9]}, {"attack": "loss"}]
+    space = [{"attack": "loss", "form": ["log_prob", "logit_gap"]}, {"attack": "population"}]
     sweep = {"run": {"log_dir": str(log_dir)}, "sweep": {"name": "job", "space": space}}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     done = submit(head, folder, "sweep.yaml", module="raymeter.sweep")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 settings tried on 2 targets" in done.stdout
+    assert "3 different settings tried on 2 targets" in done.stdout
     assert json.loads((log_dir / "sweep/job/summary.json").read_text())["settings"] == 3
 
 

@@ -14,7 +14,7 @@ import pytest
 from audits import stored_audit
 from pyarrow import parquet
 
-from raymeter.evaluate import Metric, divide_targets, evaluate
+from raymeter.evaluate import Metric, divide_targets, evaluate, without_models_of
 from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 from raymeter.sweepspace import load_sweep, settings_of
@@ -56,7 +56,8 @@ def test_a_killed_sweep_goes_on_with_what_is_left(tmp_path):
     found = parquet.read_table(io.BytesIO(store.read("sweep/sweep/results.parquet")))
     signals, config = load_signals(store).signals, load_sweep(tmp_path / "sweep.yaml")
     seed = seed_for(0, "sweep")
-    selection, _ = divide_targets(signals, 0.5, seed)
+    selection, report = divide_targets(signals, 0.5, seed)
+    signals = without_models_of(signals, selection, report)
     settings = settings_of(config)
     assert found.num_rows == len(settings) == 120
     for row in (0, 1, 60, 119):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,8 +14,9 @@ from pyarrow import parquet
 
 from raymeter.config import ClusterSection, build_config
 from raymeter.console import StageConsole
-from raymeter.errors import ConfigError, StoreError
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate
+from raymeter import sweep
+from raymeter.errors import ConfigError, SignalError, StoreError
+from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, without_models_of
 from raymeter.runtime import connected
 from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
@@ -22,10 +24,10 @@ from raymeter.store import RunStore
 from raymeter.sweep import run_sweep
 from raymeter.sweepspace import build_sweep, settings_of
 
-MODELS, RECORDS = 8, 1500
+MODELS, RECORDS = 12, 1500
 SPACE = [
-    {"attack": "rmia", "offline_a": [0.1, 0.5, 0.9], "references": [1, 3]},
-    {"attack": "lira", "variance": ["nig", "per_sample"], "references": [1, 3]},
+    {"attack": "rmia", "offline_a": [0.1, 0.5, 0.9], "references": [1, 2]},
+    {"attack": "lira", "variance": ["nig", "per_sample"], "references": [1, 2]},
     {"attack": "loss"},
 ]
 
@@ -67,20 +69,21 @@ def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(swept):
     signals = load_signals(RunStore.at(path)).signals
     seed, metric = seed_for(0, "sweep"), Metric("tpr@0.05")
     selection, report = divide_targets(signals, 0.5, seed)
+    ranking = without_models_of(signals, selection, report)
     config = build_sweep({"run": {"log_dir": path}, "sweep": {"space": SPACE, "metric": "tpr@0.05"}})
     settings = settings_of(config)
     assert len(result.rows) == len(settings) == 11
     for row, setting in zip(result.rows, settings, strict=True):
         if row["error"] is None:
-            found = evaluate(setting.attack, signals, selection, setting.limits, metric, seed)
+            found = evaluate(setting.attack, ranking, selection, setting.limits, metric, seed)
             assert row["metric"] == pytest.approx(found.mean())
     assert result.best["metric"] == max(row["metric"] for row in result.rows if row["metric"] is not None)
     winner = next(setting for setting in settings if all(result.best[k] == v for k, v in setting.values.items()))
     found = evaluate(winner.attack, signals, report, winner.limits, metric, seed)
-    assert result.honest.estimate == pytest.approx(found.mean())
-    assert set(result.selection_targets).isdisjoint(result.report_targets)
+    assert result.report.winner.estimate == pytest.approx(found.mean())
+    assert set(result.selection.targets).isdisjoint(result.report.targets)
     plain = evaluate(type(winner.attack)(), signals, report, Limits(), metric, seed)
-    assert result.default.estimate == pytest.approx(plain.mean())
+    assert result.report.default.estimate == pytest.approx(plain.mean())
 
 
 def test_a_failing_setting_is_a_row_with_its_error(swept):
@@ -103,7 +106,11 @@ def test_the_files_can_be_read_and_best_yaml_is_an_audit(swept):
     assert best.audit.num_ref_models == MODELS // 2 - 1  # no model is left out of the stored signals
     assert best.audit.report_log == "sweep/s/report"
     summary = json.loads(store.read("sweep/s/summary.json"))
-    assert summary["optimism"] == pytest.approx(summary["optimistic"]["estimate"] - summary["honest"]["estimate"])
+    assert summary["difference"] == pytest.approx(summary["optimistic"]["estimate"] - summary["honest"]["estimate"])
+    gains = summary["selection_gain"]["estimate"], summary["gain"]["estimate"]
+    assert summary["optimism"] == pytest.approx(gains[0] - gains[1])
+    assert gains[1] == pytest.approx(summary["honest"]["estimate"] - summary["default"]["estimate"])
+    assert best.run.log_dir == path and summary["resolvable"]
     assert summary["failed"] == 1
     for name in ("metric.png", "best_roc.png"):
         assert store.read(f"sweep/s/{name}").startswith(b"\x89PNG")
@@ -120,7 +127,7 @@ def test_an_interrupted_sweep_does_only_what_is_left(swept, tmp_path):
     after = run(copied, metric="tpr@0.05")
     assert store.read("sweep/s/blocks/0.json") == kept
     assert [row["metric"] for row in after.rows] == [row["metric"] for row in before.rows]
-    assert after.honest == before.honest
+    assert after.report == before.report
     again = run(copied, metric="tpr@0.05")  # everything is there: Tune is not started
     assert [row["metric"] for row in again.rows] == [row["metric"] for row in before.rows]
 
@@ -134,7 +141,11 @@ def test_another_sweep_of_the_same_name_is_refused(swept):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ([{"attack": "rmia", "references": [1, 9]}], "references: 9 asked for, the audit has 3; raise audit.num_ref"),
+        (
+            [{"attack": "rmia", "references": [1, 9]}],
+            "references: 9 asked for, the audit has 2 for selection targets, which report targets may not judge; raise audit",
+        ),
+        ([{"attack": "rmia", "references": [1.5]}], "references: expected a list of whole numbers from 1 to 2"),
         ([{"attack": "rmia", "queries": [2]}], "queries: 2 asked for, the audit has 1"),
         ([{"attack": "rmia", "temperature": [1.0, 2.0]}], "needs logits, which this audit did not keep"),
     ],
@@ -146,10 +157,70 @@ def test_a_space_beyond_what_is_stored_stops_at_once(copied, space, message):
 
 
 def test_asha_gives_poor_settings_up(copied):
-    """Rows of settings that were given up say on how many records; the winner had all of them."""
-    result = run(copied, asha=True)
-    sizes = {row["records"] for row in result.rows}
-    assert sizes <= {1000, RECORDS} and result.best["records"] == RECORDS
+    """Of settings with the best first, some are given up after 1,000 records; the winner had all of them."""
+    space = [{"attack": "lira"}, {"attack": "rmia", "offline_a": [0.3]}, {"attack": "loss"}, {"attack": "population"}]
+    result = run(copied, asha=True, space=[*space, {"attack": "entropy"}, {"attack": "calibrated"}])
+    sizes = [row["records"] for row in result.rows]
+    assert len(sizes) == 6 and set(sizes) == {1000, RECORDS}
+    assert result.best["records"] == RECORDS
+
+
+def test_an_interrupted_asha_sweep_is_not_taken_for_done(copied):
+    """Blocks that saw the first rung only, and no marker: the sweep goes on instead of choosing among the others."""
+    before = run(copied, asha=True, space=SPACE[:1])
+    store = RunStore.at(copied)
+    store.delete("sweep/s/finished.json")
+    for block in range(6):
+        rows = json.loads(store.read(f"sweep/s/blocks/{block}.json"))
+        store.write(f"sweep/s/blocks/{block}.json", json.dumps([{**row, "records": 1000} for row in rows]).encode())
+    shutil.rmtree(f"{copied}/sweep/s/tune")
+    after = run(copied, asha=True, space=SPACE[:1])
+    assert after.best["records"] == RECORDS
+    assert store.read_json("sweep/s/finished.json") == {"trials": [str(block) for block in range(6)]}
+    assert len(after.rows) == len(before.rows)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'[{"attack": "loss"}]', b"\x80\x04", b"[1, 2, 3]"])
+def test_a_damaged_block_is_computed_again(swept, tmp_path, damage):
+    """A truncated, empty or foreign file is no result; nothing of it is trusted."""
+    _, before = swept
+    copied = str(shutil.copytree(swept[0], tmp_path / "copy"))
+    RunStore.at(copied).write("sweep/s/blocks/1.json", damage)
+    after = run(copied, metric="tpr@0.05")
+    assert [row["metric"] for row in after.rows] == [row["metric"] for row in before.rows]
+
+
+def test_a_damaged_snapshot_of_tune_is_one_line(copied):
+    """Optuna's memory cannot be read: the line says what to delete."""
+    space = [{"attack": "rmia", "offline_a": {"uniform": [0.0, 1.0]}}]
+    run(copied, searcher="optuna", samples=2, space=space)
+    store = RunStore.at(copied)
+    store.delete("sweep/s/finished.json")
+    for path in Path(copied, "sweep/s/tune").glob("*.pkl"):
+        path.write_bytes(b"\x80")
+    with pytest.raises(
+        StoreError, match=r"sweep/s/tune cannot be read .*; delete .*/sweep/s and start the sweep again"
+    ):
+        run(copied, searcher="optuna", samples=2, space=space)
+
+
+def test_a_winner_that_fails_on_the_report_targets_is_passed_over(copied, monkeypatch):
+    """The next setting of the ranking is reported, and the result says what was passed over."""
+    whole = run(copied, name="whole")
+    ranked = sorted((row for row in whole.rows if row["metric"] is not None), key=lambda row: -row["metric"])
+    real = sweep.restrict
+
+    def fails(signals, targets, limits, seed):
+        if list(signals.audit["log_prob"].targets[targets]) == list(whole.report.targets) and not fails.once:
+            fails.once.append(1)
+            raise SignalError("not here")
+        return real(signals, targets, limits, seed)
+
+    fails.once = []
+    monkeypatch.setattr(sweep, "restrict", fails)
+    result = run(copied, name="whole")
+    assert result.best["metric"] == ranked[1]["metric"] and len(result.passed_over) == 1
+    assert "not here" in result.passed_over[0]
 
 
 def test_optuna_proposes_settings_of_the_space(copied):

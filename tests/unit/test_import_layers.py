@@ -21,7 +21,7 @@ FLOORS = [
     {"stream"},
     {"workers", "metrics"},
     {"slot"},
-    {"runtime", "train", "collect", "scoring", "analysis", "regress"},
+    {"runtime", "train", "collect", "scoring", "analysis", "regress", "trials"},
     {"audit", "sweep"},
     {"cli"},
 ]
@@ -32,7 +32,7 @@ RAY_FILES = {
     "metrics",
     "upload",
     "audit",
-    "sweep",
+    "trials",
     "runtime",
     "train",
     "collect",

@@ -1,0 +1,275 @@
+"""Ray Tune over the settings of a sweep: blocks of settings as trials, Optuna's proposals, ASHA over records.
+
+Every trial writes its rows to <log_dir>/sweep/<name>/blocks before it reports, so a sweep that is interrupted goes on
+with what is left: of a grid or of random settings the blocks that have no file; with Optuna or ASHA, whose searcher and
+scheduler have a memory, Tune restores its own snapshot.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray import tune
+from ray.tune.search import ConcurrencyLimiter, Searcher
+
+from raymeter.console import Reporter, Silent
+from raymeter.errors import ConfigError, RunError, SignalError, StoreError
+from raymeter.evaluate import Metric, evaluate, rungs
+from raymeter.schema import Signals
+from raymeter.store import RunStore
+from raymeter.sweepspace import Range, Setting, Subspace
+
+WORST = 0.0  # what a searcher is told of a setting that failed
+FAILURES = 3  # of a trial, such as a worker that was killed, before the sweep ends
+KEPT = 3  # ASHA gives all but one in so many up at each rung
+RESULTS = ("metric", "sd", "records", "error", "seconds")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every trial of a sweep needs to know beside the signals.
+
+    Args:
+        store: Location of the run directory.
+        path: Of the sweep in it.
+        selection: Positions of the targets that settings are ranked on.
+        blocks: Settings of each trial; None where a searcher proposes them one by one.
+        spaces: What a searcher proposes from.
+        samples: How many it may propose.
+        asha: Whether poor settings are given up after few records.
+    """
+
+    store: str
+    path: str
+    metric: str
+    selection: np.ndarray
+    seed: int
+    blocks: Sequence[Sequence[Setting]] | None
+    spaces: Sequence[Subspace]
+    samples: int
+    asha: bool
+
+    @property
+    def trials(self) -> int:
+        return self.samples if self.blocks is None else len(self.blocks)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether what is tried next depends on what came before."""
+        return self.blocks is None or self.asha
+
+
+def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any]]:
+    """One row per setting, computed where there is none yet.
+
+    Args:
+        signals: As settings are ranked on them.
+
+    Raises:
+        RunError: Trials failed again and again.
+        StoreError: A stored block, or Tune's snapshot, is damaged.
+    """
+    store = RunStore(work.store)
+    if work.has_memory:
+        if store.read_json(f"{work.path}/finished.json") is None:
+            _tune(work, None, signals, console)
+            store.write_json(f"{work.path}/finished.json", {"trials": _stored_trials(store, work)})
+        names: Sequence[int | str] = _trials(store.read_json(f"{work.path}/finished.json"))
+    else:
+        names = range(work.trials)
+        missing = [name for name in names if _rows(store, work, name) is None]
+        if missing:
+            _tune(work, missing, signals, console)
+    found = [(name, _rows(store, work, name)) for name in names]
+    lost = next((name for name, rows in found if rows is None), None)
+    if lost is not None or not found:
+        raise StoreError(
+            f"{work.store}/{work.path}/blocks/{lost}.json is missing or damaged; delete {work.store}/{work.path} and "
+            "start the sweep again"
+        )
+    return [row for _, rows in found if rows is not None for row in rows]
+
+
+def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, console: Reporter) -> None:
+    """Run what is left with Ray Tune."""
+    trainable = tune.with_resources(tune.with_parameters(_trial, signals=signals, work=work), {"CPU": 1})
+    storage = f"{work.store}/{work.path}"
+    progress = _Progress(console, work.trials, 0 if missing is None else work.trials - len(missing))
+    if work.has_memory and tune.Tuner.can_restore(f"{storage}/tune"):
+        tuner = _restored(f"{storage}/tune", trainable, progress)
+    else:
+        names = range(work.trials) if missing is None else missing
+        tuner = tune.Tuner(
+            trainable,
+            param_space={} if work.blocks is None else {"block": tune.grid_search(list(names))},
+            tune_config=tune.TuneConfig(
+                metric="metric",
+                mode="max",
+                num_samples=work.trials if work.blocks is None else 1,
+                search_alg=_optuna(work) if work.blocks is None else None,
+                scheduler=_asha(signals) if work.asha else None,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=storage,
+                verbose=0,
+                callbacks=[progress],
+                failure_config=tune.FailureConfig(max_failures=FAILURES),
+            ),
+        )
+    results = tuner.fit()
+    if results.num_errors:
+        reason = (str(results.errors[0]).strip().splitlines() or [""])[-1]
+        raise RunError(
+            f"{results.num_errors} of {work.trials} trials ended early ({reason}); start the command again to go on"
+        )
+
+
+def _restored(snapshot: str, trainable: Any, progress: tune.Callback) -> tune.Tuner:
+    """A tuner from its snapshot, which Tune unpickles: only ever from the sweep's own directory."""
+    try:
+        tuner = tune.Tuner.restore(snapshot, trainable=trainable, resume_unfinished=True, restart_errored=True)
+    except Exception as error:  # whatever unpickling damaged bytes raises
+        raise StoreError(
+            f"{snapshot} cannot be read ({type(error).__name__}); delete {snapshot.removesuffix('/tune')} and start "
+            "the sweep again"
+        ) from None
+    inner: Any = tuner._local_tuner
+    inner._run_config.callbacks, inner._run_config.verbose = [progress], 0  # a restored tuner forgets them
+    return tuner
+
+
+def _trial(config: dict[str, Any], signals: Signals, work: Work) -> None:
+    """Evaluate a block of settings, write its rows, report the best."""
+    store = RunStore(work.store)
+    name: int | str = tune.get_context().get_trial_id() if work.blocks is None else config["block"]
+    records = len(signals.audit["log_prob"].values)
+    for step, size in enumerate(rungs(records) if work.asha else [records]):
+        rows = _rows(store, work, name)
+        if rows is None or any(row["records"] < size for row in rows):
+            rows = _computed(work, config, signals, size)
+            store.write(_block(work, name), json.dumps(rows).encode())
+        best = max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
+        tune.report({"metric": best, "settings": len(rows), "records": size, "rung": KEPT**step})
+
+
+def _computed(work: Work, config: Mapping[str, Any], signals: Signals, records: int) -> list[dict[str, Any]]:
+    """The rows of a trial: of its block, or of the setting that was proposed to it."""
+    if work.blocks is not None:
+        return [_row(setting, signals, work, records) for setting in work.blocks[config["block"]]]
+    space = work.spaces[int(config["entry"])]
+    values = {key: config[f"{config['entry']}:{key}"] for key in space.choices}
+    try:
+        return [_row(space.setting(values), signals, work, records)]
+    except ConfigError as error:  # a combination that the attack refuses
+        failed = {"metric": None, "sd": None, "records": records, "error": str(error), "seconds": 0.0}
+        return [{"attack": space.attack, **values, **failed}]
+
+
+def _row(setting: Setting, signals: Signals, work: Work, records: int) -> dict[str, Any]:
+    """What came of one setting; an error is recorded and ends nothing."""
+    start = time.perf_counter()
+    limits = replace(setting.limits, records=records)
+    row: dict[str, Any] = {**setting.values, "metric": None, "sd": None, "records": records, "error": None}
+    try:
+        found = evaluate(setting.attack, signals, work.selection, limits, Metric(work.metric), work.seed)
+        row |= {"metric": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else 0.0}
+    except SignalError as error:
+        row["error"] = str(error)
+    return {**row, "seconds": time.perf_counter() - start}
+
+
+def _block(work: Work, name: int | str) -> str:
+    return f"{work.path}/blocks/{name}.json"
+
+
+def _rows(store: RunStore, work: Work, name: int | str) -> list[dict[str, Any]] | None:
+    """The stored rows of a block; None where there are none, or where they are not what the block would write."""
+    data = store.read(_block(work, name))
+    try:
+        rows = json.loads(data or b"")
+    except ValueError:
+        return None
+    if not isinstance(rows, list) or not rows or not all(_is_row(row) for row in rows):
+        return None
+    if work.blocks is not None:
+        mine = [dict(setting.values) for setting in work.blocks[int(name)]]
+        if [{key: value for key, value in row.items() if key not in RESULTS} for row in rows] != mine:
+            return None
+    return rows
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not {"attack", *RESULTS} <= set(row) or type(row["records"]) is not int:
+        return False
+    return isinstance(row["error"], str) if row["metric"] is None else isinstance(row["metric"], float)
+
+
+def _stored_trials(store: RunStore, work: Work) -> list[str]:
+    return sorted(Path(name).stem for name in store.list(f"{work.path}/blocks") if name.endswith(".json"))
+
+
+def _trials(finished: dict[str, Any] | None) -> list[str]:
+    names = (finished or {}).get("trials", [])
+    return sorted(names, key=lambda name: (int(name) if name.isdigit() else -1, name))
+
+
+class _Progress(tune.Callback):
+    """Tells how many trials are done, and the best setting's metric so far."""
+
+    def __init__(self, console: Reporter, trials: int, done: int) -> None:
+        self.console, self.trials, self.done, self.best = console, trials, done, WORST
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For Tune's snapshot: a terminal cannot be stored, and a restored sweep gets a new one."""
+        return {**self.__dict__, "console": Silent()}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        self.best = max(self.best, result.get("metric", WORST))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self.done += 1
+        self.console.progress(self.done, self.trials, f"trials, best {self.best:.4f}")
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """Optuna's way through the space: an attack first, then what that attack has. Stored with Tune's snapshot."""
+
+    spaces: tuple[Subspace, ...]
+
+    def __call__(self, trial: Any) -> None:
+        entry = trial.suggest_categorical("entry", list(range(len(self.spaces))))
+        for key, choices in self.spaces[entry].choices.items():
+            name = f"{entry}:{key}"  # Tune takes a slash for a level
+            if isinstance(choices, Range):
+                trial.suggest_float(name, choices.low, choices.high, log=choices.kind == "loguniform")
+            else:
+                trial.suggest_categorical(name, list(choices))
+
+
+def _optuna(work: Work) -> Searcher:
+    """Optuna through Ray Tune; as many proposals at once as there are CPUs."""
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigError('sweep.searcher: optuna is not installed; pip install "raymeter[sweep]"')
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    searcher = OptunaSearch(space=_Proposal(tuple(work.spaces)), metric="metric", mode="max", seed=work.seed % 2**31)
+    return ConcurrencyLimiter(searcher, max_concurrent=max(1, int(ray.cluster_resources().get("CPU", 1))))
+
+
+def _asha(signals: Signals) -> tune.schedulers.ASHAScheduler:
+    """Every number of records is a rung: `rung` grows as ASHA's own steps do."""
+    steps = len(rungs(len(signals.audit["log_prob"].values)))
+    return tune.schedulers.ASHAScheduler(time_attr="rung", max_t=KEPT**steps, grace_period=1, reduction_factor=KEPT)

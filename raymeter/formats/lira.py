@@ -73,7 +73,11 @@ def _read_experiments(source: Path, found: list[tuple[int, int, Path]], extras: 
             model_signals(folder, folder / "scores" / name, folder / "logits" / name, labels, extras, single=True)
         )
         keeps.append(folder / "keep.npy")
-    about: dict[str, object] = {"layout": "tensorflow", "models": [number for number, _, _ in found], "epochs": sorted(set(epochs))}
+    about: dict[str, object] = {
+        "layout": "tensorflow",
+        "models": [number for number, _, _ in found],
+        "epochs": sorted(set(epochs)),
+    }
     if extras.batch_norm is None:
         about["batch_norm"] = BATCH_STATISTICS
     absent = sorted(set(range(sizes[0])) - {number for number, _, _ in found})

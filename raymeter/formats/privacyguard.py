@@ -66,11 +66,13 @@ def read(source: Path, extras: Extras) -> Imported:
         outside = make_signals(_columns(population, ["score_orig", *names], POPULATION), kind, None, POPULATION)
     else:
         notes.append(f"no {POPULATION}: RMIA and Attack-P need a population and cannot run")
-    labels = np.concatenate([_labels(frame) for frame in (train, test)]) if "label" in train.column_names else None
-    outside_labels = _labels(population) if labels is not None and population is not None else None
+    labels = np.concatenate([_labels(frame) for frame in (train, test)]) if _have((train, test), "label") else None
+    outside_labels = None
+    if labels is not None and population is not None and "label" in population.column_names:
+        outside_labels = _labels(population)
     signals = assemble_signals(made, member, ids, labels, outside, outside_labels, targets=[0])
     scores = {}
-    if all("score" in frame.column_names for frame in (train, test)):
+    if _have((train, test), "score"):
         final = np.concatenate([_columns(frame, ["score"], "score") for frame in (train, test)])
         scores["privacyguard"] = Scores("privacyguard", final, member[:, :1], ids, np.zeros(1, dtype=np.int64))
     return Imported(signals, {"kind": kind, "models": ["score_orig", *names]}, tuple(notes), scores)
@@ -98,6 +100,10 @@ def _ids(train: pa.Table, test: pa.Table, extras: Extras) -> tuple[np.ndarray, s
             raise DataError(f"{column}: {rows - len(order)} rows repeat a user; give each one row, or --ids")
         return ids.astype(np.int64), f"{column} is text: ids are the places in its alphabetical order"
     return unique_ids(whole_numbers(named, column), f"{column} (aggregate to one row for each)"), ""
+
+
+def _have(frames: tuple[pa.Table, ...], column: str) -> bool:
+    return all(column in frame.column_names for frame in frames)
 
 
 def _columns(frame: pa.Table, names: list[str], where: str) -> np.ndarray:

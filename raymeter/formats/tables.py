@@ -64,7 +64,8 @@ def read_scores(
         lacking = np.argwhere(~there)[0]
         raise DataError(
             f"{path}: target {of[lacking[1]]} has no score of record {names[lacking[0]]}, and "
-            f"{int((~everywhere).sum())} records in all lack one; give every target the same records, or leave those out with --common-records"
+            f"{int((~everywhere).sum())} records in all lack one; give every target the same records, or leave those "
+            "out with --common-records"
         )
     scores, mask = np.zeros(there.shape), np.zeros(there.shape, dtype=bool)
     scores[record, target] = -values if lower_means_member else values

@@ -1,0 +1,231 @@
+"""`raymeter score`: scores or signals that were made elsewhere -> the full statistics and report; no Ray."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import raymeter
+from raymeter.console import guarded
+from raymeter.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from raymeter.assess import Assessment
+    from raymeter.formats import Extras, Imported
+    from raymeter.store import RunStore
+
+MARKER = "score.json"
+KINDS = ("prob", "log_prob", "loss", "logit_gap", "logits")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    options = _parser().parse_args(argv)
+    return guarded(lambda: score(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="raymeter score",
+        description="Judge scores or signals that were made elsewhere: curves, intervals, records at risk, pictures.",
+    )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="scores (.parquet or .csv with columns id, score, member[, target, group]), or a run directory",
+    )
+    parser.add_argument("--out", metavar="DIR", help="where the report goes; by default beside the file")
+    parser.add_argument("--overwrite", action="store_true", help="replace other results in --out")
+    parser.add_argument("--lower-means-member", action="store_true", help="the lower a score, the likelier a member")
+    parser.add_argument("--common-records", action="store_true", help="leave out records that not every target has")
+    parser.add_argument("--signals", metavar="FILE", help="attack these signals (.npz, .npy, .pt, .parquet, .csv)")
+    add_extras(parser)
+    parser.add_argument("--population", metavar="FILE", help=".npy: signals of records that no model was trained on")
+    parser.add_argument("--population-labels", metavar="FILE", help=".npy: their classes, for logits")
+    parser.add_argument("--attacks", metavar="YAML", help="as audit.attacks, such as '[rmia, {name: lira}]'")
+    parser.add_argument("--seed", type=int, default=0, help="of shuffles and bootstraps (0)")
+    return parser
+
+
+def add_extras(parser: argparse.ArgumentParser) -> None:
+    """Flags for what signals lack by themselves."""
+    parser.add_argument(
+        "--members", metavar="FILE", help=".npy [records, models], 1 where a model was trained on a record"
+    )
+    parser.add_argument("--ids", metavar="FILE", help=".npy: the number of each record")
+    parser.add_argument("--labels", metavar="FILE", help=".npy: the class of each record")
+    parser.add_argument("--kind", choices=KINDS, help="what the signals are, of the true class but for logits")
+
+
+def extras_of(options: argparse.Namespace) -> Extras:
+    """The arrays that the flags name."""
+    from raymeter.formats import Extras
+    from raymeter.formats.reading import load_array, load_arrays, whole_numbers
+
+    def vector(name: str) -> Any:
+        path = getattr(options, name)
+        return None if path is None else whole_numbers(load_array(Path(path)), path)
+
+    members: dict[str, Any] = {}
+    if options.members is not None:
+        path = Path(options.members)
+        members = load_arrays(path) if path.suffix == ".npz" else {"member": load_array(path)}
+    for name in ("population", "population_labels"):
+        if getattr(options, name, None) is not None:
+            members[name] = load_array(Path(getattr(options, name)))
+    return Extras(
+        ids=vector("ids"),
+        labels=vector("labels"),
+        members=members,
+        kind=options.kind,
+        logits=options.kind == "logits" or getattr(options, "logits", False),
+        batch_norm=getattr(options, "batch_norm", None),
+    )
+
+
+def score(options: argparse.Namespace) -> int:
+    """Read, judge, write, and say what was found."""
+    if (options.source is None) == (options.signals is None):
+        raise ConfigError("give a file of scores or a run directory, or --signals FILE; see raymeter score --help")
+    if options.signals is not None:
+        source = Path(options.signals)
+        assessment, about = _own_signals(source, options)
+    elif Path(options.source).is_dir():
+        source = Path(options.source)
+        assessment, about = _run_directory(source, options)
+    else:
+        source = Path(options.source)
+        assessment, about = _table(source, options)
+    default = source / "report" if source.is_dir() else source.with_name(f"{source.stem}-report")
+    from raymeter.store import RunStore
+
+    store = RunStore.at(options.out or str(default))
+    replaced = claim(store, about, options.overwrite)
+    write(assessment, about, store)
+    tell(assessment, [*replaced, *assessment.notes], store)
+    return 0
+
+
+def _table(source: Path, options: argparse.Namespace) -> tuple[Assessment, dict[str, Any]]:
+    from raymeter.assess import assess_scores
+    from raymeter.formats.tables import about_names, read_scores
+
+    _needs_signals(options, f"{source} is a table of scores")
+    table = read_scores(source, lower_means_member=options.lower_means_member, common=options.common_records)
+    assessment = assess_scores(table.scores, table.groups, options.seed)
+    result = replace(assessment.result, records={**assessment.result.records, "id": table.names})
+    notes = assessment.notes
+    if table.dropped:
+        notes = (f"{table.dropped} records that not every target has are left out", *notes)
+    asked = {"lower_means_member": options.lower_means_member, "common_records": options.common_records}
+    about = {"source": str(source), "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **asked}
+    return replace(assessment, result=result, notes=notes), {**about, **about_names(table), "seed": options.seed}
+
+
+def _own_signals(source: Path, options: argparse.Namespace) -> tuple[Assessment, dict[str, Any]]:
+    from raymeter.formats import arrays
+
+    _needs_scores(options, "--signals")
+    imported = arrays.read(source, extras_of(options))
+    return _attacked(imported, str(source), options, None)
+
+
+def _run_directory(source: Path, options: argparse.Namespace) -> tuple[Assessment, dict[str, Any]]:
+    from raymeter.formats import Imported
+    from raymeter.signalstore import load_signals
+    from raymeter.store import RunStore
+
+    _needs_scores(options, "a run directory")
+    _needs_signals(options, f"{source} is a run directory", allowed=("attacks",))
+    stored = load_signals(RunStore.at(str(source)))
+    asked = [entry for entry in stored.config.get("audit", {}).get("attacks", []) if entry.get("name") != "qmia"]
+    return _attacked(
+        Imported(stored.signals, {}), str(source), options, asked if "imported" not in stored.config else None
+    )
+
+
+def _attacked(
+    imported: Imported, source: str, options: argparse.Namespace, default: Any
+) -> tuple[Assessment, dict[str, Any]]:
+    from raymeter.assess import assess_signals
+    from raymeter.schema import fingerprint_arrays
+
+    matrix = imported.signals.audit["logit_gap"]
+    attacks = _attacks(options.attacks, default)
+    assessment = assess_signals(imported.signals, attacks, options.seed)
+    about = {"source": source, "sha256": fingerprint_arrays(matrix.values, matrix.member, matrix.ids), **imported.about}
+    listed = {"attacks": [one.name for one in assessment.result.attacks], "seed": options.seed}
+    return replace(assessment, notes=(*imported.notes, *assessment.notes)), {**about, **listed}
+
+
+def _attacks(text: str | None, default: Any) -> Any:
+    """The attacks asked for, by label; None means all that are possible."""
+    from raymeter.config import build_config
+    from raymeter.explain import parse_yaml
+
+    entries = default if text is None else parse_yaml(text, "--attacks")
+    if entries is None:
+        return None
+    entries = [entries] if isinstance(entries, str) else entries
+    return build_config({"run": {"log_dir": "."}, "audit": {"attacks": entries}}).attacks
+
+
+def _needs_signals(options: argparse.Namespace, why: str, allowed: Sequence[str] = ()) -> None:
+    names = ("members", "ids", "labels", "kind", "population", "population_labels", "attacks")
+    given = [name for name in names if name not in allowed and getattr(options, name) is not None]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} goes with --signals, and {why}; leave it out")
+
+
+def _needs_scores(options: argparse.Namespace, what: str) -> None:
+    if options.lower_means_member or options.common_records:
+        flag = "--lower-means-member" if options.lower_means_member else "--common-records"
+        raise ConfigError(f"{flag} goes with a table of scores, not with {what}; leave it out")
+
+
+def claim(store: RunStore, about: Mapping[str, Any], overwrite: bool) -> list[str]:
+    """Refuse to replace other results, unless that was asked for; a line where any are replaced.
+
+    Raises:
+        StoreError: Names what is there, and the ways out.
+    """
+    if store.read("metrics.json") is None:
+        return []
+    there = store.read_json(MARKER)
+    if there is not None and {**there, "source": ""} == {**about, "source": ""}:
+        return [f"{store.uri} held the same results, which are replaced"]
+    whose = "a report that this command did not write" if there is None else f"the results of {there.get('source')}"
+    if not overwrite:
+        raise StoreError(f"{store.uri} holds {whose}; choose another --out, or add --overwrite to replace them")
+    return [f"{store.uri} held {whose}, which are replaced"]
+
+
+def write(assessment: Assessment, about: Mapping[str, Any], store: RunStore) -> None:
+    """The report, its marker before metrics.json, which says that all is there."""
+    from raymeter.report import WRITERS, write_report
+
+    provenance = {
+        "raymeter": raymeter.__version__,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "score": dict(about),
+        "notes": list(assessment.notes),
+    }
+    store.delete("metrics.json")
+    store.write_json(MARKER, about)
+    writers = {name: writer for name, writer in WRITERS.items() if name != "timings"}
+    write_report(replace(assessment.result, provenance=provenance), store.write, writers)
+
+
+def tell(assessment: Assessment, lines: Sequence[str], store: RunStore) -> None:
+    """The table, one sentence, and what else must be known."""
+    from raymeter.console import StageConsole
+    from raymeter.report import console_table, remarks, verdict
+
+    result = assessment.result
+    StageConsole().result(console_table(result), [verdict(result), *remarks(result), *lines, f"Report: {store.uri}"])

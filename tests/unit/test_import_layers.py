@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "schema", "leases", "explain", "pages"},
     {"split", "attacks", "stats"},
     {"power", "exposure", "blind", "formats"},
-    {"evaluate", "assess", "differences"},
+    {"evaluate", "assess", "differences", "recognise", "walk"},
     {"data", "models", "fit", "signals", "streamfit", "quantile"},
     {"config", "store", "report", "console"},
     {"provenance", "preflight", "scratch", "signalstore", "sweepspace", "upload"},

@@ -11,10 +11,11 @@ from scipy import stats
 from raymeter.attacks import Attack
 from raymeter.errors import SignalError
 from raymeter.recognise import SAME_ORDER, Match, recognise
-from raymeter.schema import Scores, SignalMatrix, opposite_models
-from raymeter.stats import auc_interval, mean_over_targets
+from raymeter.schema import Scores, SignalMatrix, default_reference, opposite_models
+from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
 from raymeter.walk import Side, Step, common_models, common_rows, walk
 
+SHOWN = ("mode", "form", "offline_a", "gamma", "variance")  # settings that name an attack
 ROUNDING = 2e-7  # of a probability that was once a float32
 
 
@@ -62,7 +63,7 @@ def explain_difference(a: Side, b: Side) -> Difference:
                 findings.append(_recognised(known, other, label, found))
                 findings += _own(known, other, label, found[0])
     findings += _of_scores(a, b)
-    return Difference(tuple(findings), walks, matches)
+    return Difference(tuple(dict.fromkeys(findings)), walks, matches)  # what many attacks have in common, once
 
 
 def _recognised(known: Side, other: Side, label: str, found: list[Match]) -> Finding:
@@ -90,8 +91,9 @@ def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]
             made = attack(known.signals)
         except SignalError:
             continue
-        settings = ", ".join(f"{setting.name} {getattr(attack, setting.name)}" for setting in fields(attack))
-        text = f"{known.name}'s own {own} ({settings}) has AUC {_auc_text(made)}, {other.name}'s {label} {_auc_text(theirs)}"
+        settings = ", ".join(f"{name} {getattr(attack, name)}" for name in SHOWN if hasattr(attack, name))
+        text = f"{known.name}'s own {own} ({settings}) has AUC {_auc_text(made)}"
+        text += f", {other.name}'s {label} {_auc_text(theirs)}"
         yield Finding("auc", False, text)
 
 
@@ -218,27 +220,28 @@ def _of_scores(a: Side, b: Side) -> Iterator[Finding]:
         if not len(ids):
             raise SignalError("the two results have no record in common; check that ids mean the same in both")
         targets, there, here = np.intersect1d(one.targets, other.targets, return_indices=True)
-        text = f"{name}: {len(ids)} records in common of {len(one.ids)} and {len(other.ids)}, {len(targets)} targets"
+        text = f"scores: {len(ids)} records in common of {len(one.ids)} and {len(other.ids)}, {len(targets)} targets"
         yield Finding("records", len(ids) < max(len(one.ids), len(other.ids)), text)
         if not len(targets):
             continue
         first, second = one.member[np.ix_(mine, there)], other.member[np.ix_(theirs, here)]
         wrong = int((first != second).sum())
-        yield Finding("memberships", wrong > 0, f"{name}: {wrong} of {first.size} memberships differ")
+        yield Finding("memberships", wrong > 0, f"scores: {wrong} of {first.size} memberships differ")
         values, others = one.values[np.ix_(mine, there)], other.values[np.ix_(theirs, here)]
         ranks = [float(stats.spearmanr(x, y).statistic) for x, y in zip(values.T, others.T, strict=True)]
         mean = float(np.mean(ranks))
         turned = "; one of them is turned round" if mean < -0.2 else ""
         same = "; the same order, so the same ROC" if mean > 1 - 1e-9 else ""
         yield Finding("scores", not same, f"{name}: rank correlation {mean:.4f} within a target{turned}{same}")
-        for side, scores, rows, columns in ((a, one, mine, there), (b, other, theirs, here)):
+        sides = ((a, label, one, mine, there), (b, other_label, other, theirs, here))
+        for side, which, scores, rows, columns in sides:
             part = replace(
                 scores,
                 values=scores.values[np.ix_(rows, columns)],
                 member=scores.member[np.ix_(rows, columns)],
                 targets=scores.targets[columns],
             )
-            yield Finding("auc", False, f"{name}: {side.name} has AUC {_auc_text(scores)}, {_auc_text(part)} in common")
+            yield Finding("auc", False, f"{side.name}'s {which}: AUC {_auc_text(scores)}, {_auc_text(part)} in common")
 
 
 def _paired(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> list[tuple[str, str]]:
@@ -250,5 +253,6 @@ def _paired(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> list[tuple[str,
 
 def _auc_text(scores: Scores) -> str:
     found = [auc_interval(values, member) for values, member in zip(scores.values.T, scores.member.T, strict=True)]
-    mean = mean_over_targets(found, np.arange(len(found)))
+    clusters = dependent_targets(default_reference(scores.member), np.arange(len(found)))
+    mean = mean_over_targets(found, clusters)
     return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]"

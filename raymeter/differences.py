@@ -157,7 +157,9 @@ def _of_signals(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding("records", False, f"records: the same {len(one.ids)}")
     columns, how = common_models(one, other, rows)
     counts = f"of {one.member.shape[1]} and {other.member.shape[1]}"
-    yield Finding("models", how != "same", f"models: {len(columns[0])} {MATCHED[how]}, {counts}")
+    all_there = len(columns[0]) == max(one.member.shape[1], other.member.shape[1])
+    text = f"models: {len(columns[0])} {MATCHED[how]}, {counts}"
+    yield Finding("models", how == "moved" or not all_there, text)
     mine, theirs = one.member[np.ix_(rows[0], columns[0])], other.member[np.ix_(rows[1], columns[1])]
     wrong = int((mine != theirs).sum())
     inverted = "; they are exactly opposite: 1 means non-member in one of them" if wrong == mine.size else ""
@@ -169,9 +171,9 @@ def _of_signals(a: Side, b: Side) -> Iterator[Finding]:
 
 
 MATCHED = {
-    "same": "in the same order, with the same members",
+    "same": "in the same order",
     "moved": "found by their members, in another order or among others",
-    "position": "compared by position, as none has the members of another",
+    "position": "compared by position",
 }
 
 

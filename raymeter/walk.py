@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64
+from scipy.optimize import linear_sum_assignment
 
 from raymeter.attacks import Attack
 from raymeter.errors import SignalError
 from raymeter.schema import MeanInterval, Scores, SignalMatrix, Signals
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
+
+ALIKE = 0.9  # share of the records on which two columns of members agree; of unrelated halves it is one half
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,41 @@ def common_rows(one: SignalMatrix, other: SignalMatrix) -> tuple[np.ndarray, np.
 def common_models(
     one: SignalMatrix, other: SignalMatrix, rows: tuple[np.ndarray, np.ndarray]
 ) -> tuple[tuple[np.ndarray, np.ndarray], str]:
-    """Columns of the models that both have, and how they were found: "same", "moved" or by "position"."""
+    """Columns of the models that both have, and how they were found: "same", "moved" or by "position".
+
+    Two models are the same where they agree on the members but for a few. Inverted memberships look like models
+    that changed places with their complements: the signals tell which it is.
+    """
     mine, theirs = one.member[rows[0]], other.member[rows[1]]
-    if mine.shape == theirs.shape and np.array_equal(mine, theirs):
-        every = np.arange(mine.shape[1])
-        return (every, every), "same"
-    place = {column.tobytes(): j for j, column in reversed(list(enumerate(np.ascontiguousarray(theirs.T))))}
-    pairs = {place[c.tobytes()]: i for i, c in enumerate(np.ascontiguousarray(mine.T)) if c.tobytes() in place}
-    if len(pairs) > 1:
-        found = sorted((i, j) for j, i in pairs.items())
-        return (np.array([i for i, _ in found]), np.array([j for _, j in found])), "moved"
-    first = np.arange(min(mine.shape[1], theirs.shape[1]))
-    return (first, first), "position"
+    signs = (np.where(mask, np.float32(1), np.float32(-1)) for mask in (mine, theirs))
+    first, second = signs
+    agreement = (first.T @ second) / (2 * len(mine)) + 0.5
+    position = np.arange(min(agreement.shape))
+    if mine.shape == theirs.shape and (np.diag(agreement) >= ALIKE).all():
+        return (position, position), "same"
+    found, place = linear_sum_assignment(-agreement)
+    alike = agreement[found, place] >= ALIKE
+    found, place = found[alike], place[alike]
+    if len(found) < 2 or (mine.shape == theirs.shape and _closer(one, other, rows, position, found, place)):
+        return (position, position), "position"
+    return (found, place), "moved"
+
+
+def _closer(
+    one: SignalMatrix,
+    other: SignalMatrix,
+    rows: tuple[np.ndarray, np.ndarray],
+    position: np.ndarray,
+    found: np.ndarray,
+    place: np.ndarray,
+) -> bool:
+    """Whether signals are more alike where models are taken by their position than where by their members."""
+
+    def apart(mine: np.ndarray, theirs: np.ndarray) -> float:
+        values = one.values[np.ix_(rows[0], mine)][:, :, 0], other.values[np.ix_(rows[1], theirs)][:, :, 0]
+        return float(np.abs(values[0] - values[1]).mean())
+
+    return apart(position, position) < apart(found, place)
 
 
 def pieces(signals: Signals, rows: np.ndarray, columns: np.ndarray) -> Pieces:

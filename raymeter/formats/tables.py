@@ -160,7 +160,7 @@ def _groups(table: pa.Table, record: np.ndarray, names: np.ndarray, path: Path) 
     if other.size:
         row = int(other[0])
         raise DataError(
-            f"{path}: record {names[record[row]]} is in group {texts[first[record[row]]]!r} and in {texts[row]!r}; "
+            f"{path}: record {names[record[row]]} is in group '{texts[first[record[row]]]}' and in '{texts[row]}'; "
             "give each record one group"
         )
     return texts[first]

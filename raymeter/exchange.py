@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raymeter.console import guarded
-from raymeter.errors import DataError, StoreError
+from raymeter.errors import ConfigError, DataError, StoreError
 from raymeter.score import add_extras, extras_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 NAMES = ("privacy-meter", "lira", "lira-analysis", "leakpro", "privacyguard", "arrays")
 IMPORT_VERSION = 1
+USED = {  # what each format has a use for
+    "privacy-meter": ("ids", "labels", "kind"),
+    "lira": ("ids", "labels", "logits"),
+    "lira-analysis": ("ids", "labels", "logits"),
+    "leakpro": ("labels", "members", "logits"),
+    "privacyguard": ("ids", "kind"),
+    "arrays": ("ids", "labels", "members", "kind"),
+}
+ONE_TARGET = ("leakpro", "privacyguard")
 
 
 def import_main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +74,10 @@ def import_signals(options: argparse.Namespace) -> int:
     from raymeter.formats.tables import write_scores
     from raymeter.store import RunStore
 
+    for name in ("ids", "labels", "members", "kind", "logits"):
+        if getattr(options, name) and name not in USED[options.format]:
+            takes = ", ".join(f"--{used}" for used in USED[options.format])
+            raise ConfigError(f"--{name} says nothing about {options.format}, which takes {takes}; leave it out")
     store = RunStore.at(options.out)
     _refuse_full(store, "run.json", "signals/index.json", "models/memberships.npy")
     imported = FORMATS[options.format].read(Path(options.source), extras_of(options))
@@ -122,6 +135,8 @@ def export_signals(options: argparse.Namespace) -> int:
     from raymeter.signalstore import load_signals
     from raymeter.store import RunStore
 
+    if options.target is not None and options.format not in ONE_TARGET:
+        raise ConfigError(f"--target is for {' and '.join(ONE_TARGET)}; {options.format} has all targets, leave it out")
     out = RunStore.at(options.out)
     if Path(out.uri).is_dir() and any(Path(out.uri).iterdir()):
         raise StoreError(f"{out.uri} is not empty; choose a new --out")

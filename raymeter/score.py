@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import raymeter
 from raymeter.console import guarded
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from raymeter.formats import Extras, Imported
     from raymeter.store import RunStore
 
+Job: TypeAlias = "tuple[dict[str, Any], Callable[[], Assessment]]"  # what a result is of, and the work that makes it
 MARKER = "score.json"
 KINDS = ("prob", "log_prob", "loss", "logit_gap", "logits")
 
@@ -90,53 +91,49 @@ def extras_of(options: argparse.Namespace) -> Extras:
 
 
 def score(options: argparse.Namespace) -> int:
-    """Read, judge, write, and say what was found."""
-    if (options.source is None) == (options.signals is None):
-        raise ConfigError("give a file of scores or a run directory, or --signals FILE; see raymeter score --help")
-    if options.signals is not None:
-        source = Path(options.signals)
-        assessment, about = _own_signals(source, options)
-    elif Path(options.source).is_dir():
-        source = Path(options.source)
-        assessment, about = _run_directory(source, options)
-    else:
-        source = Path(options.source)
-        assessment, about = _table(source, options)
-    default = source / "report" if source.is_dir() else source.with_name(f"{source.stem}-report")
+    """Read, judge, write, and say what was found; what must not be replaced is known before the work."""
     from raymeter.store import RunStore
 
+    if (options.source is None) == (options.signals is None):
+        raise ConfigError("give a file of scores or a run directory, or --signals FILE; see raymeter score --help")
+    source = Path(options.signals or options.source)
+    read = _own_signals if options.signals is not None else _run_directory if source.is_dir() else _table
+    about, judge = read(source, options)
+    default = source / "report" if source.is_dir() else source.with_name(f"{source.stem}-report")
     store = RunStore.at(options.out or str(default))
     replaced = claim(store, about, options.overwrite)
+    assessment = judge()
     write(assessment, about, store)
     tell(assessment, [*replaced, *assessment.notes], store)
     return 0
 
 
-def _table(source: Path, options: argparse.Namespace) -> tuple[Assessment, dict[str, Any]]:
+def _table(source: Path, options: argparse.Namespace) -> Job:
     from raymeter.assess import assess_scores
     from raymeter.formats.tables import about_names, read_scores
 
     _needs_signals(options, f"{source} is a table of scores")
     table = read_scores(source, lower_means_member=options.lower_means_member, common=options.common_records)
-    assessment = assess_scores(table.scores, table.groups, options.seed)
-    result = replace(assessment.result, records={**assessment.result.records, "id": table.names})
-    notes = assessment.notes
-    if table.dropped:
-        notes = (f"{table.dropped} records that not every target has are left out", *notes)
     asked = {"lower_means_member": options.lower_means_member, "common_records": options.common_records}
     about = {"source": str(source), "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **asked}
-    return replace(assessment, result=result, notes=notes), {**about, **about_names(table), "seed": options.seed}
+
+    def judge() -> Assessment:
+        found = assess_scores(table.scores, table.groups, options.seed)
+        result = replace(found.result, records={**found.result.records, "id": table.names})
+        dropped = [f"{table.dropped} records that not every target has are left out"] if table.dropped else []
+        return replace(found, result=result, notes=(*dropped, *found.notes))
+
+    return {**about, **about_names(table), "seed": options.seed}, judge
 
 
-def _own_signals(source: Path, options: argparse.Namespace) -> tuple[Assessment, dict[str, Any]]:
+def _own_signals(source: Path, options: argparse.Namespace) -> Job:
     from raymeter.formats import arrays
 
     _needs_scores(options, "--signals")
-    imported = arrays.read(source, extras_of(options))
-    return _attacked(imported, str(source), options, None)
+    return _attacked(arrays.read(source, extras_of(options)), source, options, None)
 
 
-def _run_directory(source: Path, options: argparse.Namespace) -> tuple[Assessment, dict[str, Any]]:
+def _run_directory(source: Path, options: argparse.Namespace) -> Job:
     from raymeter.formats import Imported
     from raymeter.signalstore import load_signals
     from raymeter.store import RunStore
@@ -144,24 +141,23 @@ def _run_directory(source: Path, options: argparse.Namespace) -> tuple[Assessmen
     _needs_scores(options, "a run directory")
     _needs_signals(options, f"{source} is a run directory", allowed=("attacks",))
     stored = load_signals(RunStore.at(str(source)))
-    asked = [entry for entry in stored.config.get("audit", {}).get("attacks", []) if entry.get("name") != "qmia"]
-    return _attacked(
-        Imported(stored.signals, {}), str(source), options, asked if "imported" not in stored.config else None
-    )
+    entries = stored.config.get("audit", {}).get("attacks", [])
+    audited = [entry for entry in entries if entry.get("name") != "qmia"]  # its regressors are not stored
+    return _attacked(Imported(stored.signals, {}), source, options, None if "imported" in stored.config else audited)
 
 
-def _attacked(
-    imported: Imported, source: str, options: argparse.Namespace, default: Any
-) -> tuple[Assessment, dict[str, Any]]:
+def _attacked(imported: Imported, source: Path, options: argparse.Namespace, default: Any) -> Job:
     from raymeter.assess import assess_signals
     from raymeter.schema import fingerprint_arrays
 
-    matrix = imported.signals.audit["logit_gap"]
-    attacks = _attacks(options.attacks, default)
-    assessment = assess_signals(imported.signals, attacks, options.seed)
-    about = {"source": source, "sha256": fingerprint_arrays(matrix.values, matrix.member, matrix.ids), **imported.about}
-    listed = {"attacks": [one.name for one in assessment.result.attacks], "seed": options.seed}
-    return replace(assessment, notes=(*imported.notes, *assessment.notes)), {**about, **listed}
+    matrix, attacks = imported.signals.audit["logit_gap"], _attacks(options.attacks, default)
+    about = {"source": str(source), "sha256": fingerprint_arrays(matrix.values, matrix.member, matrix.ids)}
+
+    def judge() -> Assessment:
+        found = assess_signals(imported.signals, attacks, options.seed)
+        return replace(found, notes=(*imported.notes, *found.notes))
+
+    return {**about, **imported.about, "attacks": options.attacks, "seed": options.seed}, judge
 
 
 def _attacks(text: str | None, default: Any) -> Any:

@@ -78,7 +78,7 @@ def _read_experiments(source: Path, found: list[tuple[int, int, Path]], extras: 
         "models": [number for number, _, _ in found],
         "epochs": sorted(set(epochs)),
     }
-    if extras.batch_norm is None:
+    if extras.batch_norm is None and not (source / "ids.npy").is_file():  # not our own export
         about["batch_norm"] = BATCH_STATISTICS
     absent = sorted(set(range(sizes[0])) - {number for number, _, _ in found})
     notes = [f"{len(absent)} of {sizes[0]} experiments are not there: {absent[:5]}"] if absent else []

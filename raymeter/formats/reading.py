@@ -110,7 +110,7 @@ def whole_numbers(values: np.ndarray, what: str) -> Int64[np.ndarray, " entries"
     Raises:
         DataError: It is not a vector, or holds something else.
     """
-    if values.ndim != 1 or values.dtype.kind not in "iufb" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
         raise DataError(f"{what} must be a vector of whole numbers, got {values.dtype}{list(values.shape)}")
     return values.astype(np.int64)
 

@@ -70,6 +70,8 @@ def test_lira_reads_the_last_epoch_with_all_views(tmp_path, scores):
     check(found, TWO_VIEWS)
     np.testing.assert_array_equal(found.signals.audit["log_prob"].labels, TWO_VIEWS.labels)
     assert (found.about["epochs"], found.about["batch_norm"]) == (["0000000100"], "batch")
+    layouts.save(tmp_path / "ids.npy", np.arange(40))  # as raymeter's own export has it, which says nothing of this
+    assert "batch_norm" not in FORMATS["lira"].read(tmp_path, Extras()).about
 
 
 def test_lira_keeps_logits_where_they_are_asked_for(tmp_path):

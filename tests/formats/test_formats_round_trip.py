@@ -123,6 +123,24 @@ def test_full_directories_are_left_alone(run, tmp_path, capsys):
     assert "holds a run already (run.json); choose another --out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (
+            import_main,
+            ["--format", "lira", "--kind", "prob"],
+            "--kind says nothing about lira, which takes --ids, --labels",
+        ),
+        (import_main, ["--format", "leakpro", "--ids", "x.npy"], "--ids says nothing about leakpro"),
+        (export_main, ["--format", "lira", "--target", "1"], "--target is for leakpro and privacyguard"),
+    ],
+)
+def test_flags_without_a_use_are_refused(tmp_path, capsys, main, arguments, message):
+    """Rather than ignored."""
+    assert main([str(tmp_path), *arguments, "--out", str(tmp_path / "x")]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_run_without_logits_is_no_leakpro_cache(tmp_path, capsys):
     """The remedy is a key of the audit."""
     found = layouts.truth()

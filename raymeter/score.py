@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--population", metavar="FILE", help=".npy: signals of records that no model was trained on")
     parser.add_argument("--population-labels", metavar="FILE", help=".npy: their classes, for logits")
     parser.add_argument("--attacks", metavar="YAML", help="as audit.attacks, such as '[rmia, {name: lira}]'")
-    parser.add_argument("--seed", type=int, default=0, help="of shuffles and bootstraps (0)")
+    parser.add_argument("--seed", type=int, help="of shuffles and bootstraps; by default the run's, or 0")
     return parser
 
 
@@ -114,23 +114,24 @@ def _table(source: Path, options: argparse.Namespace) -> Job:
 
     _needs_signals(options, f"{source} is a table of scores")
     table = read_scores(source, lower_means_member=options.lower_means_member, common=options.common_records)
+    seed = options.seed or 0
     asked = {"lower_means_member": options.lower_means_member, "common_records": options.common_records}
     about = {"source": str(source), "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **asked}
 
     def judge() -> Assessment:
-        found = assess_scores(table.scores, table.groups, options.seed)
+        found = assess_scores(table.scores, table.groups, seed)
         result = replace(found.result, records={**found.result.records, "id": table.names})
         dropped = [f"{table.dropped} records that not every target has are left out"] if table.dropped else []
         return replace(found, result=result, notes=(*dropped, *found.notes))
 
-    return {**about, **about_names(table), "seed": options.seed}, judge
+    return {**about, **about_names(table), "seed": seed}, judge
 
 
 def _own_signals(source: Path, options: argparse.Namespace) -> Job:
     from raymeter.formats import arrays
 
     _needs_scores(options, "--signals")
-    return _attacked(arrays.read(source, extras_of(options)), source, options, None)
+    return _attacked(arrays.read(source, extras_of(options)), source, options, None, options.seed or 0)
 
 
 def _run_directory(source: Path, options: argparse.Namespace) -> Job:
@@ -143,10 +144,12 @@ def _run_directory(source: Path, options: argparse.Namespace) -> Job:
     stored = load_signals(RunStore.at(str(source)))
     entries = stored.config.get("audit", {}).get("attacks", [])
     audited = [entry for entry in entries if entry.get("name") != "qmia"]  # its regressors are not stored
-    return _attacked(Imported(stored.signals, {}), source, options, None if "imported" in stored.config else audited)
+    default = None if "imported" in stored.config else audited
+    seed = stored.config.get("run", {}).get("random_seed", 0) if options.seed is None else options.seed
+    return _attacked(Imported(stored.signals, {}), source, options, default, seed)
 
 
-def _attacked(imported: Imported, source: Path, options: argparse.Namespace, default: Any) -> Job:
+def _attacked(imported: Imported, source: Path, options: argparse.Namespace, default: Any, seed: int) -> Job:
     from raymeter.assess import assess_signals
     from raymeter.schema import fingerprint_arrays
 
@@ -154,10 +157,10 @@ def _attacked(imported: Imported, source: Path, options: argparse.Namespace, def
     about = {"source": str(source), "sha256": fingerprint_arrays(matrix.values, matrix.member, matrix.ids)}
 
     def judge() -> Assessment:
-        found = assess_signals(imported.signals, attacks, options.seed)
+        found = assess_signals(imported.signals, attacks, seed)
         return replace(found, notes=(*imported.notes, *found.notes))
 
-    return {**about, **imported.about, "attacks": options.attacks, "seed": options.seed}, judge
+    return {**about, **imported.about, "attacks": options.attacks, "seed": seed}, judge
 
 
 def _attacks(text: str | None, default: Any) -> Any:

@@ -150,7 +150,8 @@ def walk(a: Side, b: Side, label: str) -> Iterator[Step]:
     mine, theirs = pieces(a.signals, rows[0], columns[0]), pieces(b.signals, rows[1], columns[1])
     attack, last = a.attacks[label], b.attacks[label]
     states = [("A", attack, pieces(a.signals, *every[0]))]
-    states.append(("records in common", attack, pieces(a.signals, rows[0], every[0][1])))
+    if len(rows[0]) < len(one.ids):
+        states.append(("records in common", attack, pieces(a.signals, rows[0], every[0][1])))
     states.append(("models in common", attack, mine))
     states.append(("settings", last, mine))
     mine = replace(mine, reference=theirs.reference, targets=theirs.targets)
@@ -158,8 +159,10 @@ def walk(a: Side, b: Side, label: str) -> Iterator[Step]:
     mine = replace(mine, member=theirs.member)
     states.append(("memberships", last, mine))
     states.append(("signals and population", last, theirs))
-    states.append(("B's other models", last, pieces(b.signals, rows[1], every[1][1])))
-    states.append(("B's other records", last, pieces(b.signals, *every[1])))
+    if len(columns[1]) < other.member.shape[1]:
+        states.append(("B's other models", last, pieces(b.signals, rows[1], every[1][1])))
+    if len(rows[1]) < len(other.ids):
+        states.append(("B's other records", last, pieces(b.signals, *every[1])))
     before: MeanInterval | None = None
     previous: tuple[Attack, Pieces] | None = None
     for what, way, made in states:

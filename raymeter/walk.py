@@ -51,6 +51,7 @@ class Pieces:
     labels: np.ndarray | None
     ids: Int64[np.ndarray, " records"]
     outside: np.ndarray | None
+    outside_labels: np.ndarray | None
 
     def signals(self) -> Signals:
         """As attacks take them.
@@ -60,10 +61,11 @@ class Pieces:
         """
         judged: dict[str, Any] = {"reference": self.reference, "targets": self.targets}
         about: dict[str, Any] = {"ids": self.ids, "labels": self.labels, **judged}
+        around: dict[str, Any] = {"labels": self.outside_labels, **judged}
         nobody = np.zeros((len(next(iter(self.population.values()))), self.member.shape[1]), dtype=bool)
         return Signals(
             audit={kind: SignalMatrix(kind, values, self.member, **about) for kind, values in self.values.items()},
-            population={kind: SignalMatrix(kind, found, nobody, **judged) for kind, found in self.population.items()},
+            population={kind: SignalMatrix(kind, found, nobody, **around) for kind, found in self.population.items()},
             audit_logits=self.logits,
             population_logits=self.outside,
         )
@@ -137,6 +139,7 @@ def pieces(signals: Signals, rows: np.ndarray, columns: np.ndarray) -> Pieces:
         labels=None if matrix.labels is None else matrix.labels[rows],
         ids=matrix.ids[rows],
         outside=None if outside is None else outside[:, columns],
+        outside_labels=signals.population["logit_gap"].labels,
     )
 
 

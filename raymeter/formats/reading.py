@@ -16,6 +16,7 @@ from pyarrow import csv, parquet
 
 from raymeter.errors import DataError
 
+TABLES = (".parquet", ".pq", ".csv")
 PICKLED = (
     "holds pickled Python objects, and raymeter unpickles nothing; where you trust it, convert it in your own "
     "environment: python -c \"import numpy as np; np.save('{new}', np.asarray(np.load('{old}', "
@@ -94,8 +95,12 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         DataError: It cannot be read, or two columns have one name.
     """
+    if path.suffix not in TABLES:
+        raise DataError(f"{path} is no table: give a file that ends in {', '.join(TABLES)} (signals go with --signals)")
     try:
-        table = parquet.read_table(path) if path.suffix in (".parquet", ".pq") else csv.read_csv(path)
+        table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; check the path") from None
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({first_line(error)}); give a Parquet or CSV file") from None
     doubled = next((name for name in table.column_names if table.column_names.count(name) > 1), None)

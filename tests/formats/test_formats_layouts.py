@@ -8,8 +8,10 @@ from pathlib import Path
 
 import layouts
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import parquet
 
 from raymeter.errors import DataError
 from raymeter.formats import FORMATS, Extras
@@ -203,6 +205,22 @@ def test_privacyguard_reads_its_frames(tmp_path, as_csv):
     assert matrix.targets.tolist() == [0]
     assert sorted(matrix.ids.tolist()) == list(range(100, 140))
     assert len(found.signals.population["log_prob"].values) == 15
+
+
+def test_privacyguard_keeps_final_scores_and_text_names(tmp_path):
+    """A column `score` becomes a table of scores; ids of text are their alphabetical places."""
+    layouts.privacyguard(tmp_path, TRUTH)
+    for part, score in (("df_train_merge", 2.0), ("df_test_merge", 1.0)):
+        frame = parquet.read_table(tmp_path / f"{part}.parquet")
+        users = pa.array([f"u{i}" for i in frame.column("user_id").to_pylist()])
+        frame = frame.drop_columns("user_id").append_column("user_id", users)
+        frame = frame.append_column("score", pa.array(np.full(len(frame), score)))
+        parquet.write_table(frame, tmp_path / f"{part}.parquet")
+    found = FORMATS["privacyguard"].read(tmp_path, Extras())
+    matrix, scores = found.signals.audit["log_prob"], found.scores["privacyguard"]
+    check(found, TRUTH, "log_prob", matrix.ids)  # u100 ... u139 have the same order as numbers
+    np.testing.assert_array_equal(scores.values[:, 0], np.where(scores.member[:, 0], 2.0, 1.0))
+    assert found.notes[0] == "user_id is text: ids are the places in its alphabetical order"
 
 
 def test_privacyguard_refuses_aggregates_and_rows_without_a_name(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
 from raymeter.attacks import Base, Calibrated, Empirical, Entropy, Lira, Loss, Rmia
-from raymeter.attacks.lira import Variance, predictive_law, shared_prior
+from raymeter.attacks.lira import Mode, Variance, predictive_law, shared_prior
 from raymeter.attacks.moments import moments
 from raymeter.errors import SignalError
 from raymeter.schema import Scores, Signals
@@ -18,6 +19,7 @@ from raymeter.schema import Scores, Signals
 OFFLINE_A = (0.0, 0.1, 0.2, 0.3, 0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 VARIANCES: tuple[Variance, ...] = ("nig", "per_sample", "global", "pooled")
 SAME_ORDER = 0.9995
+TINY = 1e-30  # which the authors add to a standard deviation
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,46 @@ def log_density_scores(signals: Signals, variance: Variance) -> Float[np.ndarray
     return total
 
 
+def published_lira_scores(signals: Signals, mode: Mode, fixed: bool) -> Float[np.ndarray, "examples targets"]:
+    """LiRA as the authors' code computes it: medians for means, normal laws, views averaged; higher means member.
+
+    A fixed variance is that of all IN signals for both sides online, of all OUT signals offline. Offline the score is
+    minus the log-density, two-sided. Every record counts the same number of references a side: the first ones of those
+    that have more.
+
+    References:
+        Carlini et al., S&P 2022, arXiv:2112.03570; tensorflow/privacy@3d499e69, mi_lira_2021/plot.py.
+    """
+    matrix = signals.audit["logit_gap"]
+    values = matrix.values.astype(np.float64)
+    found = np.empty((len(values), len(matrix.targets)))
+    for t, target in enumerate(matrix.targets):
+        own, judges = values[:, target], matrix.reference[t]
+        out = _side_of(values, ~matrix.member & judges, "out")
+        if mode == "offline":
+            spread = np.full_like(own, out.std()) if fixed else out.std(axis=1)
+            found[:, t] = -stats.norm.logpdf(own, np.median(out, axis=1), spread + TINY).mean(axis=1)
+            continue
+        inside = _side_of(values, matrix.member & judges, "in")
+        spreads = [np.full_like(own, inside.std())] * 2 if fixed else [inside.std(axis=1), out.std(axis=1)]
+        densities = [
+            stats.norm.logpdf(own, np.median(side, axis=1), spread + TINY)
+            for side, spread in zip((inside, out), spreads, strict=True)
+        ]
+        found[:, t] = (densities[0] - densities[1]).mean(axis=1)
+    return found
+
+
+def _side_of(values: np.ndarray, mask: np.ndarray, side: str) -> Float[np.ndarray, "examples references queries"]:
+    """Each record's signals under its first references of a side, as many as every record has."""
+    count = int(mask.sum(axis=1).min())
+    if count < 1:
+        raise SignalError(f"a record has no {side.upper()} reference; train more models")
+    rows, columns = np.nonzero(mask & (np.cumsum(mask, axis=1) <= count))
+    chosen: np.ndarray = values[rows, columns].reshape(len(values), count, values.shape[2])
+    return chosen
+
+
 def _candidates(signals: Signals, places: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Names of ways to make scores, with the scores of some targets; what cannot run is left out."""
     for which, reference in (("", None), (", with the target's complement among the references", True)):
@@ -115,6 +157,10 @@ def _ways(uses_references: bool) -> Iterator[tuple[str, Callable[[Signals], np.n
             f"lira offline by its two-sided log-density, variance {variance}",
             lambda s, v=variance: log_density_scores(s, v),  # type: ignore[misc]
         )
+    for mode in get_args(Mode):
+        for fixed in (False, True):
+            name = f"lira {mode} as its authors' code has it (medians), {'fixed' if fixed else 'own'} variance"
+            yield name, lambda s, mode=mode, fixed=fixed: published_lira_scores(s, mode, fixed)  # type: ignore[misc]
     yield "calibrated (watson)", lambda s: Calibrated()(s).values
     yield "calibrated (sablayrolles)", lambda s: Calibrated("sablayrolles")(s).values
     yield "empirical", lambda s: Empirical()(s).values

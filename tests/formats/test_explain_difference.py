@@ -8,6 +8,7 @@ from dataclasses import replace
 import layouts
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from raymeter.attacks import Lira, Rmia
 from raymeter.differences import Difference, explain_difference
@@ -147,10 +148,38 @@ def test_the_walk_ends_at_the_other_result(signals):
     assert steps[-1].auc.estimate == pytest.approx(alone.walks["lira"][0].auc.estimate)
 
 
+def authors_lira(signals, fixed):
+    """The authors' online attack on every target, one record at a time, after their description."""
+    matrix = signals.audit["logit_gap"]
+    values, found = matrix.values[:, :, 0].astype(np.float64), np.empty((200, 8))
+    for t in range(8):
+        judges = np.flatnonzero(matrix.reference[t])
+        sides = [[[values[r, m] for m in judges if matrix.member[r, m] == side] for r in range(200)] for side in (1, 0)]
+        for r in range(200):
+            inside, out = sides[0][r], sides[1][r]
+            spread = (np.std(sides[0]),) * 2 if fixed else (np.std(inside), np.std(out))
+            laws = [norm(np.median(side), sd + 1e-30) for side, sd in zip((inside, out), spread, strict=True)]
+            found[r, t] = laws[0].logpdf(values[r, t]) - laws[1].logpdf(values[r, t])
+    return found
+
+
+def authors_offline(signals):
+    """The log-density under the OUT references, which their code sweeps with the sign turned."""
+    matrix = signals.audit["logit_gap"]
+    values, found = matrix.values[:, :, 0].astype(np.float64), np.empty((200, 8))
+    for r, t in np.ndindex(200, 8):
+        out = [values[r, m] for m in range(8) if matrix.reference[t, m] and not matrix.member[r, m]]
+        found[r, t] = norm(np.median(out), np.std(out) + 1e-30).logpdf(values[r, t])
+    return found
+
+
 WAYS = {
     "lira online, variance per_sample": lambda s: Lira(variance="per_sample")(s).values,
     "lira offline by its tail, variance global": lambda s: Lira("offline", "global")(s).values,
     "lira offline by its two-sided log-density, variance global": lambda s: log_density_scores(s, "global"),
+    "lira online as its authors' code has it (medians), fixed variance": lambda s: authors_lira(s, True),
+    "lira online as its authors' code has it (medians), own variance": lambda s: authors_lira(s, False),
+    "lira offline as its authors' code has it (medians), own variance": lambda s: -authors_offline(s),
     "rmia offline, offline_a 0.6": lambda s: Rmia(offline_a=0.6)(s).values,
     "rmia online": lambda s: Rmia(mode="online")(s).values,
 }

@@ -19,7 +19,7 @@ from raymeter.formats.reading import load_array, load_arrays, unique_ids, whole_
 from raymeter.formats.values import Exported, Extras, File, Imported, Made, assemble_signals, make_signals, npy
 from raymeter.schema import Signals
 
-CACHED = re.compile(r"(target|sm_(\d+))_([0-9a-f]+)_logits\.npy")
+CACHED = re.compile(r"(target|sm_(\d+))(_[0-9a-f]+)?_logits\.npy")  # some versions leave the hash out
 PLAIN = "raymeter_members.npz"
 CONVERT = (
     "who trained on what, and the classes, are in LeakPro's pickles, which raymeter does not read. Where you trust "

@@ -150,6 +150,14 @@ def test_leakpro_lines_rows_up_by_record(tmp_path):
     assert matrix.targets.tolist() == [0]
 
 
+def test_leakpro_without_hashes_in_its_names_is_the_same(tmp_path):
+    """Some versions write sm_0_logits.npy."""
+    ids = layouts.leakpro(tmp_path, TRUTH)
+    for path in (tmp_path / "attack_cache").glob("*.npy"):
+        path.rename(path.with_name(path.name.replace("_ab12", "").replace("_cd34", "")))
+    check(FORMATS["leakpro"].read(tmp_path, Extras()), TRUTH, rows=ids)
+
+
 def test_leakpro_gives_the_command_that_writes_its_pickles_down(tmp_path):
     """Without the plain file the error has a command, and that command works on such pickles."""
     layouts.leakpro(tmp_path, TRUTH)

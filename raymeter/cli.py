@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 from raymeter import __version__
 
-VERBS = {"audit": "run a whole audit from a YAML file", "sweep": "try attack settings on a finished audit's signals"}
+VERBS = {
+    "audit": "run a whole audit from a YAML file",
+    "sweep": "try attack settings on a finished audit's signals",
+    "score": "judge scores or signals that were made elsewhere",
+    "import": "make a run directory of another tool's signals",
+    "export": "write a run's signals as another tool's",
+    "explain-difference": "say why two results differ",
+}
+HOMES = {"import": ("exchange", "import_main"), "export": ("exchange", "export_main")}  # a module each but for these
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("verb", choices=list(VERBS), help="; ".join(f"{verb}: {text}" for verb, text in VERBS.items()))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see raymeter VERB --help")
     options = parser.parse_args(argv)
-    return int(importlib.import_module(f"raymeter.{options.verb}").main(options.arguments))
+    module, function = HOMES.get(options.verb, (options.verb.replace("-", "_"), "main"))
+    return int(getattr(importlib.import_module(f"raymeter.{module}"), function)(options.arguments))
 
 
 if __name__ == "__main__":

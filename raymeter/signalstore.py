@@ -54,7 +54,8 @@ def save_index(store: RunStore, signals: Signals, columns: Columns, config: Mapp
         "population_labels": population.labels,
     }
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    known = {name: array for name, array in arrays.items() if array is not None}  # imported records may have no class
+    np.savez_compressed(buffer, **known)  # type: ignore[arg-type]
     content = {"columns": {part: list(keys) for part, keys in columns.items()}, "config": dict(config)}
     about = {"version": INDEX_VERSION, "kinds": list(KINDS), "masks": hashlib.sha256(buffer.getvalue()).hexdigest()}
     stored = store.read_json(INDEX)
@@ -85,9 +86,13 @@ def load_signals(store: RunStore) -> StoredAudit:
     nobody = np.zeros((len(arrays["population_ids"]), member.shape[1]), dtype=bool)
     judged = {"reference": arrays["reference"], "targets": arrays["targets"]}
     signals = Signals(
-        audit=assemble(columns["audit"], member, ids=arrays["audit_ids"], labels=arrays["audit_labels"], **judged),
+        audit=assemble(columns["audit"], member, ids=arrays["audit_ids"], labels=arrays.get("audit_labels"), **judged),
         population=assemble(
-            columns["population"], nobody, ids=arrays["population_ids"], labels=arrays["population_labels"], **judged
+            columns["population"],
+            nobody,
+            ids=arrays["population_ids"],
+            labels=arrays.get("population_labels"),
+            **judged,
         ),
         audit_logits=_stack(columns.get("logits_audit")),
         population_logits=_stack(columns.get("logits_population")),

@@ -104,7 +104,9 @@ def require_population(signals: SignalMatrix, population: SignalMatrix, attack: 
         SignalError: Names the attack and what is wrong.
     """
     require_kind(population, signals.kind, f"{attack} (population)")
-    if population.values.shape[1:] != signals.values.shape[1:] or not len(population.values):
+    if not len(population.values):
+        raise SignalError(f"{attack} needs a population, records that no model was trained on, and there is none")
+    if population.values.shape[1:] != signals.values.shape[1:]:
         raise SignalError(
             f"{attack} needs a population under the same models and queries, got {population.values.shape} "
             f"beside {signals.values.shape}"

@@ -94,7 +94,7 @@ def test_log_mean_prob_survives_underflow():
     ("population", "message"),
     [
         (outside(0, 5, 4), "RMIA needs a population under the same models and queries"),
-        (outside(0, 0, 6), "RMIA needs a population under the same models and queries"),
+        (outside(0, 0, 6), "RMIA needs a population, records that no model was trained on, and there is none"),
         (pairs(0, 5, 6), "RMIA needs a population that no model trained on, but record 0 of it has a member"),
     ],
 )

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
     {"errors", "schema", "leases", "explain", "pages"},
     {"split", "attacks", "stats"},
-    {"power", "exposure", "blind"},
-    {"evaluate"},
+    {"power", "exposure", "blind", "formats"},
+    {"evaluate", "assess", "differences", "recognise", "walk"},
     {"data", "models", "fit", "signals", "streamfit", "quantile"},
     {"config", "store", "report", "console"},
     {"provenance", "preflight", "scratch", "signalstore", "sweepspace", "upload"},
@@ -22,7 +22,7 @@ FLOORS = [
     {"workers", "metrics"},
     {"slot"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress", "trials"},
-    {"audit", "sweep"},
+    {"audit", "sweep", "score", "exchange", "explain_difference"},
     {"cli"},
 ]
 RAY_FILES = {

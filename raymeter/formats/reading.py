@@ -1,0 +1,167 @@
+"""Files that others wrote, read without unpickling; shapes, ids and 0/1 values are checked, never assumed.
+
+A shape that fits only when it is turned round, ids that are missing and values that cannot be what they are called
+are errors with a remedy.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Int64
+from pyarrow import csv, parquet
+
+from raymeter.errors import DataError
+
+TABLES = (".parquet", ".pq", ".csv")
+PICKLED = (
+    "holds pickled Python objects, and raymeter unpickles nothing; where you trust it, convert it in your own "
+    "environment: python -c \"import numpy as np; np.save('{new}', np.asarray(np.load('{old}', "
+    'allow_pickle=1).tolist()))"'
+)
+PICKLED_TENSOR = (
+    "is not a file of plain tensors, and raymeter unpickles nothing else; where you trust it, convert it in your own "
+    "environment: python -c \"import torch, numpy as np; np.save('{new}', np.asarray(torch.load('{old}', "
+    'weights_only=0)))"'
+)
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The array of a .npy file, or of a .pt or .pth file that holds one plain tensor.
+
+    Raises:
+        DataError: The file is missing or damaged, or only unpickling could read it: the command that converts it.
+    """
+    try:
+        if path.suffix in (".pt", ".pth"):
+            return _load_tensor(path)
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; check the path") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}); check the path") from None
+    except (ValueError, EOFError) as error:
+        if "pickle" in str(error):
+            raise DataError(f"{path} {PICKLED.format(old=path, new=path.with_suffix('.plain.npy'))}") from None
+        raise DataError(f"{path} is damaged ({first_line(error)}); get it again") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise DataError(f"{path} holds several arrays where one is needed; give a .npy file")
+    return array
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file by name.
+
+    Raises:
+        DataError: As `load_array`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; check the path") from None
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        if "pickle" in str(error):
+            raise DataError(
+                f"{path} holds pickled Python objects, and raymeter unpickles nothing; save plain arrays with "
+                "np.savez(path, name=array)"
+            ) from None
+        raise DataError(f"{path} cannot be read as .npz ({first_line(error)}); write it with np.savez") from None
+
+
+def _load_tensor(path: Path) -> np.ndarray:
+    import pickle
+
+    import torch  # a second to load, and most files are arrays
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        remedy = PICKLED_TENSOR.format(old=path, new=path.with_suffix(".npy"))
+        raise DataError(f"{path} {remedy} ({first_line(error)})") from None
+    if not isinstance(found, torch.Tensor):
+        raise DataError(f"{path} holds a {type(found).__name__} where one tensor is needed; save the tensor alone")
+    array: np.ndarray = found.numpy()
+    return array
+
+
+def read_table(path: Path) -> pa.Table:
+    """A Parquet (.parquet, .pq) or CSV file as a table.
+
+    Raises:
+        DataError: It cannot be read, or two columns have one name.
+    """
+    if path.suffix not in TABLES:
+        raise DataError(f"{path} is no table: give a file that ends in {', '.join(TABLES)} (signals go with --signals)")
+    try:
+        table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; check the path") from None
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read ({first_line(error)}); give a Parquet or CSV file") from None
+    doubled = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
+    if doubled is not None:
+        raise DataError(f"{path} has two columns {doubled!r}; leave one out")
+    return table
+
+
+def whole_numbers(values: np.ndarray, what: str) -> Int64[np.ndarray, " entries"]:
+    """A vector of whole numbers.
+
+    Raises:
+        DataError: It is not a vector, or holds something else.
+    """
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+        raise DataError(f"{what} must be a vector of whole numbers, got {values.dtype}{list(values.shape)}")
+    return values.astype(np.int64)
+
+
+def truth(values: np.ndarray, what: str) -> np.ndarray:
+    """An array of 0 and 1, or of False and True, as bool.
+
+    Raises:
+        DataError: Names the first other value.
+    """
+    if values.dtype == np.bool_:
+        return values
+    if values.dtype.kind not in "iuf":
+        raise DataError(f"{what} must be 0 or 1 (or False and True), got {values.dtype}")
+    odd = values[(values != 0) & (values != 1)]
+    if odd.size:
+        raise DataError(f"{what} must be 0 or 1, got {odd.flat[0]}; turn labels into 1 for member and 0 for non-member")
+    found: np.ndarray = values == 1
+    return found
+
+
+def oriented(mask: np.ndarray, records: int, models: int, what: str) -> Bool[np.ndarray, "records models"]:
+    """A membership matrix [records, models].
+
+    Raises:
+        DataError: It has another shape; one that is turned round is told so.
+    """
+    if mask.shape == (records, models):
+        return truth(mask, what)
+    turned = ": it is turned round, transpose it" if mask.shape == (models, records) else ""
+    raise DataError(f"{what} must be [records, models] = [{records}, {models}], got {list(mask.shape)}{turned}")
+
+
+def unique_ids(ids: Int64[np.ndarray, " records"], what: str) -> Int64[np.ndarray, " records"]:
+    """Ids that name each record once.
+
+    Raises:
+        DataError: Names the first id that comes twice.
+    """
+    ordered = np.sort(ids)
+    twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if twice.size:
+        raise DataError(f"{what}: record {ordered[twice[0]]} comes twice; give each record one row")
+    return ids
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, or its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

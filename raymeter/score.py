@@ -1,0 +1,230 @@
+"""`raymeter score`: scores or signals that were made elsewhere -> the full statistics and report; no Ray."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import raymeter
+from raymeter.console import guarded
+from raymeter.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from raymeter.assess import Assessment
+    from raymeter.formats import Extras, Imported
+    from raymeter.store import RunStore
+
+Job: TypeAlias = "tuple[dict[str, Any], Callable[[], Assessment]]"  # what a result is of, and the work that makes it
+MARKER = "score.json"
+KINDS = ("prob", "log_prob", "loss", "logit_gap", "logits")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    options = _parser().parse_args(argv)
+    return guarded(lambda: score(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="raymeter score",
+        description="Judge scores or signals that were made elsewhere: curves, intervals, records at risk, pictures.",
+    )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="scores (.parquet or .csv with columns id, score, member[, target, group]), or a run directory",
+    )
+    parser.add_argument("--out", metavar="DIR", help="where the report goes; by default beside the file")
+    parser.add_argument("--overwrite", action="store_true", help="replace other results in --out")
+    parser.add_argument("--lower-means-member", action="store_true", help="the lower a score, the likelier a member")
+    parser.add_argument("--common-records", action="store_true", help="leave out records that not every target has")
+    parser.add_argument("--signals", metavar="FILE", help="attack these signals (.npz, .npy, .pt, .parquet, .csv)")
+    add_extras(parser)
+    parser.add_argument("--population", metavar="FILE", help=".npy: signals of records that no model was trained on")
+    parser.add_argument("--population-labels", metavar="FILE", help=".npy: their classes, for logits")
+    parser.add_argument("--attacks", metavar="YAML", help="as audit.attacks, such as '[rmia, {name: lira}]'")
+    parser.add_argument("--seed", type=int, help="of shuffles and bootstraps; by default the run's, or 0")
+    return parser
+
+
+def add_extras(parser: argparse.ArgumentParser) -> None:
+    """Flags for what signals lack by themselves."""
+    parser.add_argument(
+        "--members", metavar="FILE", help=".npy [records, models], 1 where a model was trained on a record"
+    )
+    parser.add_argument("--ids", metavar="FILE", help=".npy: the number of each record")
+    parser.add_argument("--labels", metavar="FILE", help=".npy: the class of each record")
+    parser.add_argument("--kind", choices=KINDS, help="what the signals are, of the true class but for logits")
+
+
+def extras_of(options: argparse.Namespace) -> Extras:
+    """The arrays that the flags name."""
+    from raymeter.formats import Extras
+    from raymeter.formats.reading import load_array, load_arrays, whole_numbers
+
+    def vector(name: str) -> Any:
+        path = getattr(options, name)
+        return None if path is None else whole_numbers(load_array(Path(path)), path)
+
+    members: dict[str, Any] = {}
+    if options.members is not None:
+        path = Path(options.members)
+        members = load_arrays(path) if path.suffix == ".npz" else {"member": load_array(path)}
+    for name in ("population", "population_labels"):
+        if getattr(options, name, None) is not None:
+            members[name] = load_array(Path(getattr(options, name)))
+    return Extras(
+        ids=vector("ids"),
+        labels=vector("labels"),
+        members=members,
+        kind=options.kind,
+        logits=options.kind == "logits" or getattr(options, "logits", False),
+        batch_norm=getattr(options, "batch_norm", None),
+    )
+
+
+def score(options: argparse.Namespace) -> int:
+    """Read, judge, write, and say what was found; what must not be replaced is known before the work."""
+    from raymeter.store import RunStore
+
+    if (options.source is None) == (options.signals is None):
+        raise ConfigError("give a file of scores or a run directory, or --signals FILE; see raymeter score --help")
+    source = Path(options.signals or options.source)
+    read = _own_signals if options.signals is not None else _run_directory if source.is_dir() else _table
+    about, judge = read(source, options)
+    default = source / "report" if source.is_dir() else source.with_name(f"{source.stem}-report")
+    store = RunStore.at(options.out or str(default))
+    replaced = claim(store, about, options.overwrite)
+    assessment = judge()
+    write(assessment, about, store)
+    tell(assessment, [*replaced, *assessment.notes], store)
+    return 0
+
+
+def _table(source: Path, options: argparse.Namespace) -> Job:
+    from raymeter.assess import assess_scores
+    from raymeter.formats.tables import about_names, read_scores
+
+    _needs_signals(options, f"{source} is a table of scores")
+    table = read_scores(source, lower_means_member=options.lower_means_member, common=options.common_records)
+    seed = options.seed or 0
+    asked = {"lower_means_member": options.lower_means_member, "common_records": options.common_records}
+    about = {"source": str(source), "sha256": hashlib.sha256(source.read_bytes()).hexdigest(), **asked}
+
+    def judge() -> Assessment:
+        found = assess_scores(table.scores, table.groups, seed)
+        result = replace(found.result, records={**found.result.records, "id": table.names})
+        dropped = [f"{table.dropped} records that not every target has are left out"] if table.dropped else []
+        return replace(found, result=result, notes=(*dropped, *found.notes))
+
+    return {**about, **about_names(table), "seed": seed}, judge
+
+
+def _own_signals(source: Path, options: argparse.Namespace) -> Job:
+    from raymeter.formats import arrays
+
+    _needs_scores(options, "--signals")
+    return _attacked(arrays.read(source, extras_of(options)), source, options, None, options.seed or 0)
+
+
+def _run_directory(source: Path, options: argparse.Namespace) -> Job:
+    from raymeter.formats import Imported
+    from raymeter.signalstore import load_signals
+    from raymeter.store import RunStore
+
+    _needs_scores(options, "a run directory")
+    _needs_signals(options, f"{source} is a run directory", allowed=("attacks",))
+    stored = load_signals(RunStore.at(str(source)))
+    entries = stored.config.get("audit", {}).get("attacks", [])
+    audited = [entry for entry in entries if entry.get("name") != "qmia"]  # its regressors are not stored
+    default = None if "imported" in stored.config else audited
+    seed = stored.config.get("run", {}).get("random_seed", 0) if options.seed is None else options.seed
+    return _attacked(Imported(stored.signals, {}), source, options, default, seed)
+
+
+def _attacked(imported: Imported, source: Path, options: argparse.Namespace, default: Any, seed: int) -> Job:
+    from raymeter.assess import assess_signals
+    from raymeter.schema import fingerprint_arrays
+
+    matrix, attacks = imported.signals.audit["logit_gap"], _attacks(options.attacks, default)
+    about = {"source": str(source), "sha256": fingerprint_arrays(matrix.values, matrix.member, matrix.ids)}
+
+    def judge() -> Assessment:
+        found = assess_signals(imported.signals, attacks, seed)
+        return replace(found, notes=(*imported.notes, *found.notes))
+
+    return {**about, **imported.about, "attacks": options.attacks, "seed": seed}, judge
+
+
+def _attacks(text: str | None, default: Any) -> Any:
+    """The attacks asked for, by label; None means all that are possible."""
+    from raymeter.config import build_config
+    from raymeter.explain import parse_yaml
+
+    entries = default if text is None else parse_yaml(text, "--attacks")
+    if entries is None:
+        return None
+    entries = [entries] if isinstance(entries, str) else entries
+    return build_config({"run": {"log_dir": "."}, "audit": {"attacks": entries}}).attacks
+
+
+def _needs_signals(options: argparse.Namespace, why: str, allowed: Sequence[str] = ()) -> None:
+    names = ("members", "ids", "labels", "kind", "population", "population_labels", "attacks")
+    given = [name for name in names if name not in allowed and getattr(options, name) is not None]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} goes with --signals, and {why}; leave it out")
+
+
+def _needs_scores(options: argparse.Namespace, what: str) -> None:
+    if options.lower_means_member or options.common_records:
+        flag = "--lower-means-member" if options.lower_means_member else "--common-records"
+        raise ConfigError(f"{flag} goes with a table of scores, not with {what}; leave it out")
+
+
+def claim(store: RunStore, about: Mapping[str, Any], overwrite: bool) -> list[str]:
+    """Refuse to replace other results, unless that was asked for; a line where any are replaced.
+
+    Raises:
+        StoreError: Names what is there, and the ways out.
+    """
+    if store.read("metrics.json") is None:
+        return []
+    there = store.read_json(MARKER)
+    if there is not None and {**there, "source": ""} == {**about, "source": ""}:
+        return [f"{store.uri} held the same results, which are replaced"]
+    whose = "a report that this command did not write" if there is None else f"the results of {there.get('source')}"
+    if not overwrite:
+        raise StoreError(f"{store.uri} holds {whose}; choose another --out, or add --overwrite to replace them")
+    return [f"{store.uri} held {whose}, which are replaced"]
+
+
+def write(assessment: Assessment, about: Mapping[str, Any], store: RunStore) -> None:
+    """The report, its marker before metrics.json, which says that all is there."""
+    from raymeter.report import WRITERS, write_report
+
+    provenance = {
+        "raymeter": raymeter.__version__,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "score": dict(about),
+        "notes": list(assessment.notes),
+    }
+    store.delete("metrics.json")
+    store.write_json(MARKER, about)
+    writers = {name: writer for name, writer in WRITERS.items() if name != "timings"}
+    write_report(replace(assessment.result, provenance=provenance), store.write, writers)
+
+
+def tell(assessment: Assessment, lines: Sequence[str], store: RunStore) -> None:
+    """The table, one sentence, and what else must be known."""
+    from raymeter.console import StageConsole
+    from raymeter.report import console_table, remarks, verdict
+
+    result = assessment.result
+    StageConsole().result(console_table(result), [verdict(result), *remarks(result), *lines, f"Report: {store.uri}"])

@@ -1,0 +1,32 @@
+"""What raymeter score says of a run's signals is what the audit itself says."""
+
+from __future__ import annotations
+
+import numpy as np
+from audits import stored_audit
+
+from raymeter.analysis import analyse
+from raymeter.assess import assess_signals
+from raymeter.config import build_config
+from raymeter.report.files import plain
+from raymeter.schema import Split
+from raymeter.signalstore import load_signals
+
+
+def test_score_of_a_run_gives_the_audits_figures(tmp_path):
+    """AUC, TPR, thresholds, comparisons, groups, power and the table of records, to the last bit."""
+    signals = load_signals(stored_audit(tmp_path, models=8, records=200)).signals
+    attacks = ["loss", "rmia", {"name": "lira", "mode": "offline"}]
+    sections = {"run": {"log_dir": str(tmp_path), "random_seed": 5}, "audit": {"attacks": attacks}}
+    sections["audit"]["blind_baseline"] = False
+    config = build_config(sections)
+    matrix = signals.audit["logit_gap"]
+    nobody = np.zeros(0, dtype=np.int64)
+    split = Split(matrix.member, matrix.reference, matrix.targets, matrix.ids, nobody, seed=5)
+    audited = analyse(config, None, split, signals)
+    mine = assess_signals(signals, config.attacks, seed=5).result
+    for part in ("attacks", "comparisons", "power", "groups", "grouped_attack", "top_overlap"):
+        assert plain(getattr(mine, part)) == plain(getattr(audited, part)), part
+    assert mine.records.keys() == audited.records.keys()
+    for name, column in audited.records.items():
+        np.testing.assert_array_equal(np.ma.filled(mine.records[name], -1), np.ma.filled(column, -1))

@@ -1,0 +1,121 @@
+"""One's own signals: every kind gives the same two signals, and what cannot be right is refused."""
+
+from __future__ import annotations
+
+import layouts
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from raymeter.errors import DataError
+from raymeter.formats import arrays
+from raymeter.formats.values import Extras, make_signals
+
+TRUTH = layouts.truth(views=2)
+
+
+@pytest.mark.parametrize("kind", ["prob", "log_prob", "loss", "logit_gap", "logits"])
+def test_every_kind_gives_the_same_signals(kind):
+    """float64 probabilities, their logs, losses, gaps and logits of the same models."""
+    given = {
+        "prob": TRUTH.prob,
+        "log_prob": np.log(TRUTH.prob),
+        "loss": -np.log(TRUTH.prob),
+        "logit_gap": TRUTH.gap,
+        "logits": TRUTH.logits,
+    }[kind]
+    made = make_signals(given, kind, TRUTH.labels, "mine")
+    np.testing.assert_allclose(made.logit_gap, TRUTH.gap, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(made.log_prob, np.log(TRUTH.prob), rtol=1e-5, atol=1e-6)
+    assert made.saturated == 0
+
+
+def test_rounded_probabilities_stay_finite_and_are_counted():
+    """0 and 1 in float32 keep the order of the others; the note says how many there are."""
+    values = np.array([[0.0, 1e-30], [1 - 2.0**-24, 1.0], [0.5, 0.25]], dtype=np.float32)
+    made = make_signals(values, "prob", None, "mine")
+    gap = made.logit_gap[:, :, 0]
+    assert made.saturated == 2
+    assert np.isfinite(gap).all()
+    assert gap[0, 0] < gap[0, 1] < gap[2, 1] < gap[2, 0] < gap[1, 0] < gap[1, 1]
+
+
+def test_log_probabilities_of_zero_stay_above_all_others():
+    """A log-probability that was rounded to 0 has a larger gap than the smallest that was not."""
+    made = make_signals(np.array([[-1e-30, 0.0], [-1.0, -2.0]]), "log_prob", None, "mine")
+    assert made.saturated == 1
+    assert made.logit_gap[0, 1] > made.logit_gap[0, 0] > 60
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (
+            np.array([[0.2, 0.9]]),
+            "log_prob",
+            r"log-probabilities must be at most 0, got 0.2 in row 0; .*--kind loss, prob",
+        ),
+        (np.array([[0.2, -0.9]]), "prob", r"probabilities must be 0\.\.1, got -0.9 in row 0"),
+        (np.array([[0.2, -0.9]]), "loss", "losses must be at least 0, got -0.9"),
+        (np.array([[0.2, np.nan]]), "logit_gap", "row 0 of model 1 is not finite"),
+        (np.zeros((2, 3, 4)), "logits", "logits need the class of each record; add labels"),
+        (np.zeros(3), "log_prob", r"log_prob must be numbers \[records, models, views\]"),
+        (np.array([["a"]]), "log_prob", "must be numbers"),
+    ],
+)
+def test_signals_that_cannot_be_right_are_refused(values, kind, message):
+    """The value, its place, and what else it may be."""
+    with pytest.raises(DataError, match=message):
+        make_signals(values, kind, None, "mine")
+
+
+def test_labels_must_be_classes_of_the_logits():
+    """A label beyond the classes."""
+    with pytest.raises(DataError, match=r"labels must be 2 classes in 0\.\.3"):
+        make_signals(np.zeros((2, 3, 4)), "logits", np.array([0, 4]), "mine")
+
+
+def mine(path, **changes):
+    """A file of signals, with some arrays changed or left out."""
+    found = {"signals": np.log(TRUTH.prob[:, :, 0]), "member": TRUTH.member, **changes}
+    np.savez(path / "mine.npz", **{name: array for name, array in found.items() if array is not None})
+    return path / "mine.npz"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"member": None}, "no member; add --members"),
+        ({"member": TRUTH.member.T}, r"must be \[records, models\] = \[40, 6\], got \[6, 40\]: it is turned round"),
+        ({"member": TRUTH.member[:39]}, r"must be \[records, models\] = \[40, 6\], got \[39, 6\]"),
+        ({"member": TRUTH.member * 2}, "member must be 0 or 1, got 2"),
+        ({"ids": np.arange(39)}, "ids must name 40 records, got 39"),
+        ({"ids": np.zeros(40, dtype=int)}, "ids: record 0 comes twice"),
+        ({"ids": np.arange(40) / 2}, "ids must be a vector of whole numbers"),
+        ({"labels": np.zeros(3, dtype=int)}, "labels must be of 40 records, got 3"),
+        ({"population": np.log(TRUTH.prob[:9, :5, 0])}, "the population must be under the same models"),
+        ({"membres": TRUTH.member}, "has an array 'membres'; known are signals, member"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path, changes, message):
+    """Orientation, ids, labels and names are checked."""
+    with pytest.raises(DataError, match=message):
+        arrays.read(mine(tmp_path, **changes), Extras())
+
+
+def test_a_table_of_signals_is_the_same_as_arrays(tmp_path):
+    """Columns signal_<model> and member_<model> in any order, with id and label."""
+    values = np.log(TRUTH.prob[:, :, 0])
+    columns = {f"signal_{m}": values[:, m] for m in reversed(range(6))}
+    columns |= {f"member_{m}": TRUTH.member[:, m].astype(int) for m in range(6)}
+    columns |= {"id": np.arange(40) + 7, "label": TRUTH.labels}
+    parquet.write_table(pa.table(columns), tmp_path / "mine.parquet")
+    found = arrays.read(tmp_path / "mine.parquet", Extras()).signals.audit["log_prob"]
+    np.testing.assert_allclose(found.values[:, :, 0], values, rtol=1e-6)
+    np.testing.assert_array_equal(found.member, TRUTH.member)
+    assert (found.ids[0], found.labels.tolist()) == (7, TRUTH.labels.tolist())
+    columns.pop("member_3")
+    parquet.write_table(pa.table(columns), tmp_path / "mine.parquet")
+    with pytest.raises(DataError, match="6 columns signal_<model> and 5 member_<model>; add the rest"):
+        arrays.read(tmp_path / "mine.parquet", Extras())

@@ -1,0 +1,236 @@
+"""raymeter score: the same statistics as of an audit's report, and every doubt about the input is spoken."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import layouts
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from raymeter.schema import Scores
+from raymeter.score import main
+from raymeter.stats import auc_interval, summarise
+
+RNG = np.random.default_rng(0)
+HALF = RNG.random((300, 2)) < 0.5
+MEMBER = np.stack([HALF, ~HALF], axis=2).reshape(300, 4)
+VALUES = RNG.normal(size=MEMBER.shape) + MEMBER
+
+
+def columns(**changes) -> dict:
+    """One row per record and target; a column may be changed or, with None, left out."""
+    found = {
+        "id": np.repeat(np.arange(300) + 50, 4),
+        "target": np.tile(np.arange(4), 300),
+        "score": VALUES.ravel(),
+        "member": MEMBER.ravel().astype(int),
+        "group": np.repeat(np.where(np.arange(300) % 3, "a", "b"), 4),
+        **changes,
+    }
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def table(path, name="scores.parquet", **changes):
+    """The columns as a file."""
+    found = pa.table(columns(**changes))
+    if name.endswith(".csv"):
+        csv.write_csv(found, path / name)
+    else:
+        parquet.write_table(found, path / name)
+    return str(path / name)
+
+
+def report(path) -> dict:
+    """metrics.json of a report."""
+    return json.loads((path / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """The report of a whole table."""
+    path = tmp_path_factory.mktemp("score")
+    assert main([table(path)]) == 0
+    return path / "scores-report"
+
+
+def test_a_table_gets_the_statistics_of_an_audit(judged):
+    """AUC, TPR and their intervals are those of the library's own functions, with complements as one cluster."""
+    found = report(judged)["attacks"]["score"]
+    scores = Scores("score", VALUES, MEMBER, np.arange(300), np.arange(4))
+    reference = np.kron(np.eye(2), np.ones((2, 2))) == 0
+    (wanted,), _ = summarise([scores], reference, None)
+    assert found["auc"] == {name: getattr(wanted.auc, name) for name in ("estimate", "low", "high", "sd", "targets")}
+    for t, target in enumerate(found["targets"]):
+        assert target["auc"]["low"] == auc_interval(VALUES[:, t], MEMBER[:, t]).low
+    assert found["tpr_at_fpr"]["0.01"]["estimate"] == wanted.tpr_at_fpr["0.01"].estimate
+
+
+def test_a_table_gets_curves_pictures_records_and_groups(judged):
+    """The files that an audit's report has, with the table's ids and groups."""
+    names = {path.name for path in judged.iterdir()} | {path.name for path in (judged / "exp").iterdir()}
+    for name in ("ROC_average.png", "attack_result_average.csv", "groups.csv", "ROC_log_3.png", "attack_result_3.npz"):
+        assert name in names
+    records = parquet.read_table(judged / "records.parquet")
+    assert records.column("id").to_pylist() == list(range(50, 350))
+    assert {"score_rank", "score_mean_in"} <= set(records.column_names)
+    groups = report(judged)["groups"]["group"]["groups"]
+    assert [(group["group"], group["records"]) for group in groups] == [("a", 200), ("b", 100)]
+    thresholds = report(judged)["attacks"]["score"]["thresholds"]["0.01"]
+    assert thresholds["transferred"]["tpr"]["targets"] == 4
+
+
+def test_other_results_are_not_replaced_silently(judged, capsys):
+    """The same file again is said to be; another file needs --overwrite."""
+    path = judged.parent
+    assert main([str(path / "scores.parquet")]) == 0
+    assert "held the same results, which are replaced" in capsys.readouterr().out
+    other = table(path, "other.parquet", score=VALUES.ravel() * 2)
+    assert main([other, "--out", str(judged)]) == 2
+    error = capsys.readouterr().err
+    assert "scores.parquet; choose another --out, or add --overwrite to replace them" in error
+    assert report(judged)["provenance"]["score"]["source"].endswith("scores.parquet")
+
+
+def test_scores_that_are_turned_round_get_a_warning_and_a_remedy(tmp_path, capsys):
+    """An AUC clearly below one half; with --lower-means-member it is what it should be."""
+    one = {"target": None, "id": np.arange(300), "score": -VALUES[:, 0], "member": MEMBER[:, 0], "group": None}
+    path = table(tmp_path, "scores.csv", **one)
+    assert main([path, "--out", str(tmp_path / "x")]) == 0
+    out = capsys.readouterr().out
+    assert "warning: the AUC of score is 0." in out
+    assert "say so with --lower-means-member" in out
+    assert any("--lower-means-member" in note for note in report(tmp_path / "x")["provenance"]["notes"])
+    assert main([path, "--lower-means-member", "--out", str(tmp_path / "y")]) == 0
+    assert "warning" not in capsys.readouterr().out
+    found = report(tmp_path / "y")["attacks"]["score"]
+    assert found["auc"]["estimate"] == pytest.approx(auc_interval(VALUES[:, 0], MEMBER[:, 0]).estimate)
+    assert found["settings"] == {"lower_means_member": True}
+
+
+def put(column: np.ndarray, row: int, value: object) -> np.ndarray:
+    """A copy with one value changed."""
+    changed = column.copy()
+    changed[row] = value
+    return changed
+
+
+PLAIN = columns()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"member": None}, "has no column 'member'; it needs the columns id, score and member"),
+        ({"score": put(PLAIN["score"], 5, np.nan)}, "1 scores are not finite; the first is nan of record 51"),
+        ({"score": put(PLAIN["score"], 5, np.inf)}, "the first is inf of record 51"),
+        ({"member": put(PLAIN["member"], 3, 2)}, "member must be 0 or 1, got 2"),
+        ({"member": np.repeat("yes", 1200)}, "member must be 0 or 1"),
+        ({"id": put(PLAIN["id"], 4, 50)}, "record 50 comes 2 times in target 0"),
+        ({"target": None}, "record 50 comes 4 times; .* or name the targets in a column target"),
+        ({"member": np.where(PLAIN["target"] == 2, 1, PLAIN["member"])}, "all 300 records of target 2 are members"),
+        ({"member": np.where(PLAIN["target"] == 2, 0, PLAIN["member"])}, "all 300 records of target 2 are non-members"),
+        ({"id": put(PLAIN["id"], 0, 999)}, "target 0 has no score of record 50, and 2 records in all lack one"),
+        ({"group": put(PLAIN["group"], 1, "c")}, "record 50 is in group 'b' and in 'c'"),
+        ({"score": np.repeat("high", 1200)}, "score must be numbers, got string"),
+        ({"id": PLAIN["id"] / 2}, "id must be whole numbers or texts, got float64"),
+    ],
+)
+def test_tables_that_cannot_be_right_are_refused(tmp_path, capsys, changes, message):
+    """One line that names the record or the target, and what to do; nothing is written."""
+    assert main([table(tmp_path, **changes)]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "scores-report").exists()
+
+
+def test_records_that_not_every_target_has_can_be_left_out(tmp_path, capsys):
+    """Text ids and text targets; the report says what was dropped and which number is which target."""
+    names = np.array([f"r{i}" for i in PLAIN["id"]])
+    found = {"id": put(names.astype(object), 0, "extra"), "target": np.array(["x", "y", "z", "w"])[PLAIN["target"]]}
+    path = table(tmp_path, id=found["id"].astype(str), target=found["target"])
+    assert main([path, "--common-records"]) == 0
+    assert "2 records that not every target has are left out" in capsys.readouterr().out
+    assert report(tmp_path / "scores-report")["provenance"]["score"]["targets"] == {
+        "0": "w",
+        "1": "x",
+        "2": "y",
+        "3": "z",
+    }
+    ids = parquet.read_table(tmp_path / "scores-report/records.parquet").column("id").to_pylist()
+    assert len(ids) == 299 and "r51" in ids
+
+
+def test_targets_trained_on_the_same_records_are_no_second_draw(tmp_path):
+    """Two models of one membership count once: the interval is that of the targets, not of Student's t over two."""
+    same = np.repeat(MEMBER[:, :1], 2, axis=1)
+    changes = {"id": np.repeat(np.arange(300), 2), "target": np.tile(np.arange(2), 300), "group": None}
+    path = table(tmp_path, score=VALUES[:, :2].ravel() + same.ravel(), member=same.ravel(), **changes)
+    assert main([path]) == 0
+    found = report(tmp_path / "scores-report")["attacks"]["score"]
+    lows = [target["auc"]["low"] for target in found["targets"]]
+    assert found["auc"]["low"] == pytest.approx(np.mean(lows))
+
+
+def test_own_signals_are_attacked_by_all_that_is_possible(tmp_path, capsys):
+    """Logits with classes and a population allow every attack; the table of records names those at risk."""
+    found = layouts.truth(records=120, models=6)
+    for name, array in {
+        "signals": found.logits[:, :, 0],
+        "members": found.member,
+        "labels": found.labels,
+        "population": found.population[:, :, 0],
+        "population_labels": found.population_labels,
+    }.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    flags = [
+        f"--{n}={tmp_path / n.replace('-', '_')}.npy" for n in ("members", "labels", "population", "population-labels")
+    ]
+    assert main(["--signals", str(tmp_path / "signals.npy"), "--kind", "logits", *flags]) == 0
+    content = report(tmp_path / "signals-report")
+    assert set(content["attacks"]) == {
+        *("loss", "rmia", "rmia_online", "lira", "lira_offline", "base", "base_offline", "calibrated", "empirical"),
+        *("population", "entropy", "stack"),
+    }
+    assert content["attacks"]["lira"]["auc"]["low"] > 0.5
+    records = parquet.read_table(tmp_path / "signals-report/records.parquet")
+    assert {"p_value", "at_risk", "membership_p_value", "lira_rank"} <= set(records.column_names)
+    assert "without" not in capsys.readouterr().out
+
+
+def test_signals_without_population_say_what_cannot_run_and_that_members_may_be_inverted(tmp_path, capsys):
+    """No RMIA, no entropy; inverted memberships are noticed; an attack that is asked for must be possible."""
+    found = layouts.truth(records=120, models=6)
+    np.savez(tmp_path / "s.npz", signals=np.log(found.prob), member=~found.member)
+    assert main(["--signals", str(tmp_path / "s.npz"), "--attacks", "[loss, {name: lira, variance: global}]"]) == 0
+    out = capsys.readouterr().out
+    assert "no population: RMIA and Attack-P cannot run" in out
+    assert "below chance: check that 1 means member" in out
+    assert list(report(tmp_path / "s-report")["attacks"]) == ["loss", "lira"]
+    assert main(["--signals", str(tmp_path / "s.npz"), "--attacks", "rmia", "--out", str(tmp_path / "x")]) == 2
+    assert "RMIA needs a population, records that no model was trained on, and there is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a file of scores or a run directory, or --signals FILE"),
+        (["a.csv", "--kind", "prob"], "--kind goes with --signals"),
+        (["--signals", "a.npz", "--lower-means-member"], "--lower-means-member goes with a table of scores"),
+        (["nowhere.csv"], "nowhere.csv is not there; check the path"),
+        (
+            ["mine.npz"],
+            "mine.npz is no table: give a file that ends in .parquet, .pq, .csv (signals go with --signals)",
+        ),
+        (["."], "holds no signals"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(tmp_path, monkeypatch, capsys, arguments, message):
+    """Rather than ignored."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err

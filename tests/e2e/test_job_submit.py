@@ -113,7 +113,7 @@ def test_stopped_job_goes_on_and_a_sweep_reads_it(head, stopped, monkeypatch):
     metrics = json.loads((log_dir / "report/metrics.json").read_text())
     assert metrics["provenance"]["cluster"]["cpus"] == 2
     assert len(metrics["attacks"]["rmia"]["targets"]) == 4
-    space = [{"attack": "loss", "form": ["log_prob", "logit_gap"]}, {"attack": "population"}]
+    space = [{"attack": "loss", "form": ["log_prob", "confidence"]}, {"attack": "population"}]
     sweep = {"run": {"log_dir": str(log_dir)}, "sweep": {"name": "job", "space": space}}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     done = submit(head, folder, "sweep.yaml", module="raymeter.sweep")

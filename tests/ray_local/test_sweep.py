@@ -12,9 +12,9 @@ import yaml
 from audits import stored_audit
 from pyarrow import parquet
 
+from raymeter import sweep
 from raymeter.config import ClusterSection, build_config
 from raymeter.console import StageConsole
-from raymeter import sweep
 from raymeter.errors import ConfigError, SignalError, StoreError
 from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, without_models_of
 from raymeter.runtime import connected

@@ -5,11 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import norm
+from scipy.stats import t as student
 
-from raymeter.attacks import Calibrated, Rmia
+from raymeter.attacks import Calibrated, Lira, Rmia
 from raymeter.errors import SignalError
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, log_auc, most_references, restrict, rungs
-from raymeter.schema import SignalMatrix, Signals
+from raymeter.evaluate import (
+    LOG_AUC_CHANCE,
+    Limits,
+    Metric,
+    divide_targets,
+    evaluate,
+    log_auc,
+    most_references,
+    restrict,
+    rungs,
+    without_models_of,
+)
+from raymeter.schema import Scores, SignalMatrix, Signals
 from raymeter.split import pair_reference
 from raymeter.stats import auc, tpr_at_fpr
 
@@ -90,7 +102,7 @@ def test_metrics_match_their_definitions():
     )
 
 
-@pytest.mark.parametrize("name", ["accuracy", "tpr@", "tpr@2", "tpr@-1"])
+@pytest.mark.parametrize("name", ["accuracy", "tpr@", "tpr@1", "tpr@2", "tpr@-1", "tpr@nan"])
 def test_unknown_metrics_are_refused(name):
     """The error lists what there is."""
     with pytest.raises(ValueError, match="metric must be auc, log_auc or tpr@<fpr>"):
@@ -119,3 +131,117 @@ def test_rungs_grow_to_all_records():
     """1,000, 4,000, 16,000 and all; few records are one rung."""
     assert list(rungs(50_000)) == [1000, 4000, 16_000, 50_000]
     assert list(rungs(800)) == [800]
+
+
+def test_report_targets_judge_no_selection_target():
+    """Selection targets lose them as references; report targets keep all of theirs, and nothing else changes."""
+    found = signals()
+    selection, report = divide_targets(found, 0.5, seed=0)
+    ranking = without_models_of(found, selection, report).audit["log_prob"]
+    assert not ranking.reference[np.ix_(selection, report)].any()
+    np.testing.assert_array_equal(ranking.reference[report], found.audit["log_prob"].reference[report])
+    both = np.ix_(selection, selection)
+    np.testing.assert_array_equal(ranking.reference[both], found.audit["log_prob"].reference[both])
+    assert most_references(found) == 3
+    assert most_references(without_models_of(found, selection, report), selection) == 1
+
+
+def test_what_report_targets_know_does_not_move_a_ranking():
+    """Other signals of the report targets, and no figure of a selection target changes."""
+    found = signals()
+    selection, report = divide_targets(found, 0.5, seed=0)
+    rng = np.random.default_rng(5)
+
+    def other(matrix: SignalMatrix) -> SignalMatrix:
+        values = matrix.values.copy()
+        values[:, report] = -np.abs(rng.normal(size=values[:, report].shape))
+        return SignalMatrix(matrix.kind, values, matrix.member, matrix.reference)
+
+    changed = Signals(
+        {kind: other(matrix) for kind, matrix in found.audit.items()},
+        {kind: other(matrix) for kind, matrix in found.population.items()},
+    )
+    for attack in (Rmia(), Rmia(mode="online"), Lira(variance="global"), Calibrated()):
+        figures = [
+            evaluate(attack, without_models_of(each, selection, report), selection, Limits(), Metric("auc"), seed=0)
+            for each in (found, changed)
+        ]
+        np.testing.assert_array_equal(*figures)
+        plain = [evaluate(attack, each, selection, Limits(), Metric("auc"), seed=0) for each in (found, changed)]
+        assert (plain[0] != plain[1]).any()  # without that, it would
+
+
+def test_fewer_references_do_not_change_who_may_judge_whom():
+    """A model that a sweep leaves out is no twin: the pairs that were apart stay so."""
+    matrix = signals().audit["log_prob"]
+    fewer = matrix.with_references(matrix.reference & (np.arange(8) < 4))
+    np.testing.assert_array_equal(fewer.may_not_judge(), matrix.may_not_judge())
+    np.testing.assert_array_equal(matrix.may_not_judge(), ~pair_reference(8))
+
+
+def scored(values: np.ndarray, member: np.ndarray) -> Scores:
+    """Scores of all targets."""
+    return Scores("some", values, member, np.arange(len(member)), np.arange(member.shape[1]))
+
+
+def test_a_gain_is_the_mean_of_paired_differences():
+    """Student's t over clusters where there are several; what both have in common cancels."""
+    rng = np.random.default_rng(2)
+    member = np.arange(400)[:, None] % 2 == np.zeros((1, 6))
+    common = rng.normal(size=(400, 6)) + member * rng.uniform(0, 2, 6)
+    first, second = scored(common + 0.3 * member, member), scored(common, member)
+    metric, clusters = Metric("auc"), np.array([0, 0, 1, 1, 2, 2])
+    of = [[auc(s.values[:, t], s.member[:, t]) for t in range(6)] for s in (first, second)]
+    differences = np.subtract(*of)
+    found = metric.gain(first, second, clusters)
+    assert found.estimate == pytest.approx(differences.mean())
+    means = differences.reshape(3, 2).mean(axis=1)
+    half = student.ppf(0.975, 2) * means.std(ddof=1) / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((means.mean() - half, means.mean() + half))
+    same = metric.gain(first, first, clusters)
+    assert (same.estimate, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["auc", "log_auc", "tpr@0.1"])
+def test_the_gain_within_one_cluster_covers_the_truth(name):
+    """A paired bootstrap of the records: over 60 draws its 95 % interval holds the gain of a large sample."""
+    metric, rng, one = Metric(name), np.random.default_rng(3), np.zeros(1, dtype=np.int64)
+
+    def draw(size: int) -> tuple[Scores, Scores]:
+        member = np.arange(size)[:, None] % 2 == 0
+        first = rng.normal(size=(size, 1)) + member
+        return scored(first, member), scored(first + rng.normal(size=(size, 1)), member)
+
+    large = draw(200_000)
+    truth = np.subtract(*(metric.of(s.values[:, 0], s.member[:, 0]) for s in large))
+    inside = [(g := metric.gain(*draw(500), one)).low <= truth <= g.high for _ in range(60)]
+    assert sum(inside) >= 51  # fewer has probability 0.0005 at 95 %
+
+
+def test_log_auc_of_one_cluster_has_a_width():
+    """Its interval is a bootstrap's: around the estimate, narrower with more records."""
+    rng, one = np.random.default_rng(4), np.zeros(1, dtype=np.int64)
+    widths = []
+    for size in (400, 6400):
+        member = np.arange(size)[:, None] % 2 == 0
+        found = Metric("log_auc").interval(scored(rng.normal(size=(size, 1)) + member, member), one)
+        assert found.low < found.estimate < found.high
+        widths.append(found.high - found.low)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.4)
+
+
+def test_a_rate_below_one_false_positive_is_not_resolvable():
+    """0.1 % of 500 non-members is half a record."""
+    member = np.arange(1000)[:, None] % 2 == 0
+    few = scored(np.zeros((1000, 1)), member)
+    assert not Metric("tpr@0.001").resolvable(few)
+    assert Metric("tpr@0.01").resolvable(few) and Metric("tpr@0").resolvable(few) and Metric("auc").resolvable(few)
+
+
+def test_chance_is_what_scores_without_meaning_reach():
+    """1/2, 0.145, and the rate itself."""
+    member = np.arange(400_000) % 2 == 0
+    scores = np.random.default_rng(6).normal(size=400_000)
+    for name in ("auc", "log_auc", "tpr@0.05"):
+        assert Metric(name).of(scores, member) == pytest.approx(Metric(name).chance, abs=0.004)
+    assert pytest.approx(0.1446, abs=1e-4) == LOG_AUC_CHANCE

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from raymeter.attacks import Lira, Rmia
 from raymeter.errors import ConfigError
 from raymeter.evaluate import Limits
 from raymeter.sweepspace import build_sweep, load_sweep, settings_of
 
+LIRA_DEFAULT = {"attack": "lira", "variance": Lira().variance, "mode": Lira().mode}
 CONFIGS = Path(__file__).parents[2] / "configs/sweeps"
 
 
@@ -38,6 +40,19 @@ def test_parts_of_a_space_have_settings_of_their_own():
     assert found[1].attack == Lira(variance="pooled")
 
 
+def test_settings_that_differ_in_writing_only_are_one():
+    """1 and 1.0, and a default that is written out."""
+    found = settings_of(sweep([{"attack": "rmia", "gamma": [2, 2.0]}, {"attack": "lira"}, LIRA_DEFAULT]))
+    assert [setting.values for setting in found] == [{"attack": "rmia", "gamma": 2}, {"attack": "lira"}]
+
+
+def test_too_many_settings_are_refused_before_any_is_made():
+    """The number is told."""
+    space = [{"attack": "rmia", "offline_a": [i / 2000 for i in range(2000)], "gamma": [1 + i for i in range(501)]}]
+    with pytest.raises(ConfigError, match="sweep.space: 1002000 settings; use searcher: random, or fewer choices"):
+        sweep(space)
+
+
 def test_random_settings_stay_within_their_ranges_and_depend_on_the_seed():
     """The same seed draws the same settings; uniform and loguniform keep their bounds."""
     space = [{"attack": "rmia", "offline_a": {"uniform": [0.2, 0.4]}, "gamma": {"loguniform": [1.0, 100.0]}}]
@@ -53,7 +68,8 @@ def test_random_settings_stay_within_their_ranges_and_depend_on_the_seed():
     ("space", "section", "message"),
     [
         ([{"attack": "rmi"}], {}, "sweep.space[0].attack: cannot sweep 'rmi'; did you mean rmia?"),
-        ([{"attack": "qmia"}], {}, "sweep.space[0].attack: cannot sweep 'qmia'"),
+        ([{"attack": "qmia"}], {}, "sweep.space[0].attack: qmia needs more than stored signals"),
+        ([{"attack": "stack"}], {}, "sweep.space[0].attack: stack needs more than stored signals"),
         ([{"attack": "rmia", "gama": [1.0]}], {}, "sweep.space[0].gama: unknown; did you mean gamma?"),
         ([{"attack": "rmia", "offline_a": [0.1, 2.0]}], {}, "sweep.space[0]: offline_a must be in [0, 1]"),
         ([{"attack": "rmia", "offline_a": []}], {}, "sweep.space[0].offline_a: the list is empty"),
@@ -61,13 +77,25 @@ def test_random_settings_stay_within_their_ranges_and_depend_on_the_seed():
         (
             [{"attack": "rmia", "gamma": {"loguniform": [0, 1]}}],
             {"searcher": "random", "samples": 3},
-            "sweep.space[0].gamma.loguniform: expected [low, high], rising and above 0, got [0, 1]",
+            "sweep.space[0].gamma.loguniform: expected [low, high], finite and rising and above 0, got [0, 1]",
         ),
         (
             [{"attack": "rmia", "offline_a": {"uniform": [0.1, 0.9]}}],
             {},
             "sweep.space[0].offline_a: a range has no grid; give a list, or use searcher: random",
         ),
+        (
+            [{"attack": "rmia", "gamma": {"uniform": [1.0, float("inf")]}}],
+            {"searcher": "random", "samples": 3},
+            "sweep.space[0].gamma.uniform: expected [low, high], finite and rising, got",
+        ),
+        ([{"attack": "rmia", "gamma": [float("nan")]}], {}, "sweep.space[0].gamma: expected numbers or names, got"),
+        (
+            [{"attack": "rmia", "offline_a": {"uniform": [0.5, 1.5]}}],
+            {"searcher": "optuna", "samples": 3},
+            "sweep.space[0]: offline_a must be in [0, 1]",
+        ),
+        ([{"attack": "loss"}], {"metric": "tpr@1"}, "sweep.metric: metric must be auc, log_auc or tpr@<fpr>"),
         ([{"attack": "loss"}], {"searcher": "random"}, "sweep.samples: random needs a number of settings"),
         ([{"attack": "loss"}], {"metric": "accuracy"}, "sweep.metric: metric must be auc, log_auc or tpr@<fpr>"),
         ([{"attack": "loss"}], {"nam": "x"}, "sweep.nam: unknown; did you mean name?"),
@@ -96,3 +124,10 @@ def test_a_sweep_file_that_is_not_there_is_named():
     """The path is in the message."""
     with pytest.raises(ConfigError, match="nowhere.yaml: cannot be read"):
         load_sweep("nowhere.yaml")
+
+
+def test_the_documented_sweep_is_valid():
+    """The YAML block of docs/sweeps.md, as it stands there."""
+    text = (CONFIGS.parents[1] / "docs/sweeps.md").read_text()
+    block = text.split("```yaml\n")[1].split("```")[0]
+    assert len(settings_of(build_sweep(yaml.safe_load(block)))) > 200

@@ -53,9 +53,10 @@ def store_models(store: RunStore, models: int) -> list[ModelRecord]:
     """Untrained models in a run directory, as if they were done."""
     records = []
     for index in range(models):
-        weights = safetensors.torch.save(untrained(index).state_dict())
-        record = ModelRecord(index, 0, weights_path(index), sha256(weights), "none", 0.0, 0.0, 0.0, 0.0, 0.0)
-        records.append(store.save_model(record, weights))
+        weights = {name: value.contiguous() for name, value in untrained(index).state_dict().items()}
+        data = safetensors.torch.save(weights)
+        record = ModelRecord(index, 0, weights_path(index), sha256(data), "none", 0.0, 0.0, 0.0, 0.0, 0.0)
+        records.append(store.save_model(record, data))
     return records
 
 

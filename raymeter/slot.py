@@ -7,6 +7,7 @@ from typing import Any
 import ray
 import ray.train
 import ray.train.collective
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 
 
 def train_slot(config: dict[str, Any]) -> None:
@@ -34,3 +35,16 @@ def train_slot(config: dict[str, Any]) -> None:
 def lost_nodes() -> list[str]:
     """Nodes that have died; what ran there has not failed by itself."""
     return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
+
+
+class Introduce(WorkerGroupCallback):
+    """Makes a run's controller known to the queue, so that it can be called off while it waits for a node.
+
+    Ray Train itself offers that to Ctrl-C in the main thread only.
+    """
+
+    def __init__(self, slot: str, queue: Any) -> None:
+        self.slot, self.queue = slot, queue
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))

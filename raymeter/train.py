@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import ray
 import ray.exceptions
-from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -31,7 +30,7 @@ from raymeter.leases import Leases, Snapshot
 from raymeter.metrics import publish
 from raymeter.runtime import fits_now, is_embedded, model_resources, nodes_called_back, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, Split
-from raymeter.slot import lost_nodes, train_slot
+from raymeter.slot import Introduce, lost_nodes, train_slot
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 
@@ -198,7 +197,7 @@ class Slots:
 
             options["backend_config"] = TorchConfig()
         try:
-            DataParallelTrainer(
+            _SlotTrainer(
                 train_slot,
                 train_loop_config={**self.shared, "slot": slot},
                 scaling_config=scaling,
@@ -216,17 +215,11 @@ class Slots:
                 ray.get(self.queue.release.remote(slot, lost_nodes()))
 
 
-class Introduce(WorkerGroupCallback):
-    """Makes a run's controller known to the queue, so that it can be called off while it waits for a node.
+class _SlotTrainer(DataParallelTrainer):
+    """A Ray Train run without the actor that would hand out Ray Datasets, which a slot does not get that way."""
 
-    Ray Train itself offers that to Ctrl-C in the main thread only.
-    """
-
-    def __init__(self, slot: str, queue: Any) -> None:
-        self.slot, self.queue = slot, queue
-
-    def before_worker_group_start(self, worker_group_context: Any) -> None:
-        ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
+    def _create_default_callbacks(self) -> list[Any]:
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ != "DatasetsCallback"]
 
 
 class _View:

@@ -12,11 +12,16 @@ DESCRIPTIONS = {
     "records_per_second": "Records whose signals arrived per second, mean since the stage began",
 }
 _gauges: dict[str, Gauge] = {}
+_values: dict[str, float] = {}
 
 
 def publish(**values: float) -> None:
-    """Set gauges `ray_raymeter_<name>`; names are the keys of DESCRIPTIONS."""
-    for name, value in values.items():
+    """Set gauges `ray_raymeter_<name>`; names are the keys of DESCRIPTIONS.
+
+    Ray tells the endpoint of a gauge once for every time that it is set, so those of earlier stages are set again.
+    """
+    _values.update(values)
+    for name, value in _values.items():
         if name not in _gauges:
             _gauges[name] = Gauge(f"raymeter_{name}", DESCRIPTIONS[name])
         _gauges[name].set(value)

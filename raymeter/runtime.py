@@ -17,6 +17,7 @@ import ray
 import ray._private.state
 import ray.data
 import ray.exceptions
+from ray._private import ray_constants
 
 from raymeter.config import ClusterSection
 from raymeter.errors import RunError
@@ -62,7 +63,7 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
     try:
-        with nullcontext() if verbose else _without_stderr():
+        with nullcontext() if verbose else _without_stderr(), nullcontext() if address else _loopback_only():
             ray.init(address=address or "local", **options)
     except ConnectionError as error:
         raise RunError(f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS") from None
@@ -72,6 +73,20 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Have an embedded Ray listen on 127.0.0.1, as Ray itself does on macOS and Windows; on Linux it asks nobody.
+
+    The environment variable for it is read when Ray is imported, too early to know whether Ray is to be embedded.
+    """
+    kept = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = kept
 
 
 @contextmanager

@@ -1,0 +1,89 @@
+"""The embedded Ray: who can reach it, and what a Prometheus server reads from it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+import time
+import urllib.request
+
+import psutil
+import pytest
+import ray
+from audits import signals_of, small_config
+
+from raymeter.config import ClusterSection
+from raymeter.runtime import connected
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray():
+    """One embedded Ray for the whole module, whose metrics are reported every half second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_metrics_report_interval_ms", "500")
+        with connected(ClusterSection(num_cpus=2)):
+            yield
+
+
+class Scraper(threading.Thread):
+    """Reads Ray's metrics endpoint again and again, as a Prometheus server does; keeps every value that it saw."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        node = ray.nodes()[0]
+        self.url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+        self.seen: dict[str, list[float]] = {}
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.2):
+            with urllib.request.urlopen(self.url, timeout=10) as answer:
+                text = answer.read().decode()
+            for name, value in re.findall(r"^ray_raymeter_(\w+?)(?:\{.*\})? (\S+)$", text, re.M):
+                self.seen.setdefault(name, []).append(float(value))
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory) -> dict[str, list[float]]:
+    """What was read from the endpoint while four models were trained and their signals collected."""
+    scraper = Scraper()
+    scraper.start()
+    signals_of(small_config(tmp_path_factory.mktemp("audited")))
+    time.sleep(2)
+    scraper.ended.set()
+    scraper.join()
+    return scraper.seen
+
+
+def listening() -> list[tuple[str, str]]:
+    """Address of every TCP socket on which this process or one below it listens, and the process."""
+    found = []
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        try:
+            sockets = process.net_connections("tcp")
+            found += [(c.laddr.ip, " ".join(process.cmdline())[:80]) for c in sockets if c.status == "LISTEN"]
+        except psutil.Error:
+            continue  # it has ended meanwhile
+    return found
+
+
+def is_loopback(address: str) -> bool:
+    """127.0.0.1, also where it is written as an IPv6 address."""
+    ip = ipaddress.ip_address(address)
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+
+
+def test_an_embedded_ray_listens_on_loopback_only(audited):
+    """Nobody else in the network can reach the raylet, the GCS, an agent, a worker or the driver."""
+    found = listening()
+    assert len(found) >= 5  # raylet, GCS, agents, driver
+    assert [each for each in found if not is_loopback(each[0])] == []
+
+
+def test_metrics_are_on_the_prometheus_endpoint(audited):
+    """Models, retries and records, growing to what there was to do, and still there in later stages."""
+    assert audited["models_done"][-1] == 4 and audited["models_done"] == sorted(audited["models_done"])
+    assert set(audited["models_failed"]) == set(audited["retries"]) == {0}
+    assert audited["records_done"][-1] == 400 + 300 and audited["records_done"] == sorted(audited["records_done"])
+    assert audited["records_per_second"][-1] > 0

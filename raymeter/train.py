@@ -9,12 +9,13 @@ queue is built from the markers, so it holds nothing that could be lost.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import ray
@@ -39,7 +40,9 @@ LOOK_SECONDS = 2.0  # between looks at what the cluster has
 SAVE_SECONDS = 2.0  # of the 3 that `ray job stop` grants
 IDLE_SECONDS = 10.0  # after which slots that found no work, or no node, are called off
 MOST_SLOTS = 4096
+LAG_SECONDS = 60.0  # that a cloud store may take to show what was written
 HISTORY = "models/history.json"
+Found: TypeAlias = dict[int, tuple[ModelRecord | None, str]]  # record, or why there is none
 
 
 def train_references(
@@ -54,7 +57,7 @@ def train_references(
     """
     recipe = train.recipe()
 
-    def find() -> dict[int, tuple[ModelRecord | None, str]]:
+    def find() -> Found:
         models = map(int, split.models)
         return {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in models}
 
@@ -66,15 +69,17 @@ def train_references(
     if len(todo) < len(found):
         reporter.note(f"{len(found) - len(todo)} of {len(found)} models are done already and are reused")
     if todo:
-        failed, trouble = _train_missing(todo, dataset, split, train, cluster, store, reporter)
-        found = find()
+        failed, trouble, done = _train_missing(todo, dataset, split, train, cluster, store, reporter)
+        found = _found_in_time(find, done, store)
         lost = [index for index, (record, _) in found.items() if record is None]
         unexplained = [index for index in lost if index not in failed]
         if unexplained or len(lost) == len(found):
             which = ", ".join(map(str, unexplained or lost))
-            why = trouble or next(iter(failed.values()), "") or f"it is missing from {store.uri}/models; its slot ended"
+            why = (
+                trouble or next(iter(failed.values()), "") or f"it is missing from {store.name}/models; its slot ended"
+            )
             raise RunError(
-                f"model {which} could not be trained: {why}. Finished models are kept in {store.uri}/models; "
+                f"model {which} could not be trained: {why}. Finished models are kept in {store.name}/models; "
                 "mend the cause and start the same command again."
             )
         if lost:
@@ -93,8 +98,10 @@ def _train_missing(
     cluster: ClusterSection,
     store: RunStore,
     reporter: Reporter,
-) -> tuple[dict[int, str], str]:
-    """Train these models; returns those that failed by themselves with the reasons, and what kept slots from work."""
+) -> tuple[dict[int, str], str, set[int]]:
+    """Train these models; returns those that failed by themselves with the reasons, what kept slots from work, and
+    those that are done.
+    """
     resources = model_resources(train.resources_per_model)
     if not fits_now(resources):
         wanted = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
@@ -119,7 +126,7 @@ def _train_missing(
         "recipe": asdict(train.recipe()),
         "seed": split.seed,
         "store": store.uri,
-        "scratch": f"{store.uri}/.ray_train_{name}",
+        "scratch": tempfile.mkdtemp(prefix="raymeter_train_"),
         # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
         "max_failures": train.max_attempts * (len(todo) + 1),
         "checkpoint_interval": train.checkpoint_interval,
@@ -134,13 +141,22 @@ def _train_missing(
         raise
     finally:
         slots.abandon()  # an interrupt must not wait for models to finish
-        if store.is_local:
-            shutil.rmtree(shared["scratch"], ignore_errors=True)
+        shutil.rmtree(shared["scratch"], ignore_errors=True)
     store.write_json(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
     ray.kill(queue)
-    return snapshot.failed, trouble
+    return snapshot.failed, trouble, snapshot.done
+
+
+def _found_in_time(find: Callable[[], Found], done: set[int], store: RunStore) -> Found:
+    """What is in the store, once that shows all the models that slots have stored; a cloud store may lag behind."""
+    end = time.monotonic() + (0 if store.is_local else LAG_SECONDS)
+    while True:
+        found = find()
+        if all(found[index][0] is not None for index in done) or time.monotonic() >= end:
+            return found
+        time.sleep(1.0)
 
 
 def attempts(store: RunStore) -> list[dict[str, Any]]:
@@ -203,7 +219,7 @@ class Slots:
                 scaling_config=scaling,
                 run_config=RunConfig(  # type: ignore[arg-type]
                     name=f"slot-{slot}",
-                    storage_path=self.shared["scratch"],  # all nodes must see it, although nothing is stored through it
+                    storage_path=self.shared["scratch"],  # only the controller looks at it, which runs where this does
                     failure_config=FailureConfig(max_failures=self.shared["max_failures"]),
                     logging_config=LoggingConfig(log_level="ERROR"),
                     callbacks=[Introduce(slot, self.queue)],  # type: ignore[list-item]

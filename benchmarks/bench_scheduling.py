@@ -78,12 +78,14 @@ def main() -> None:
     ideal = models * options.seconds / options.gpus
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}")
     print(f"{models} models of {options.seconds:g} s on {options.gpus} logical GPUs, ideal {ideal:.0f} s", flush=True)
-    start = time.monotonic()
+    start, begin = time.monotonic(), time.time()
     train._train_missing(list(range(models)), dataset, split, config.train, config.cluster, store, watch)
     makespan = time.monotonic() - start
     each = train.attempts(store)
     begun = sorted(attempt["started"] for attempt in each)
     print(f"makespan {makespan:.0f} s, {makespan / ideal:.3f} of the ideal; {len(each)} leases")
+    ended = sorted(attempt["ended"] for attempt in each)
+    print(f"first lease after {begun[0] - begin:.0f} s, last one ended after {ended[-1] - begin:.0f} s")
     print(
         f"the last of the first {options.gpus} leases began {begun[options.gpus - 1] - begun[0]:.0f} s after the first"
     )

@@ -86,6 +86,9 @@ def open_place(location: str) -> tuple[Any, str]:
         filesystem, path = pafs.FileSystem.from_uri(without_keys(location))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{shown(location)} cannot be opened ({_short(error)}); check the address") from None
+    if isinstance(filesystem, pafs.S3FileSystem):
+        build, (options,) = filesystem.__reduce__()
+        filesystem = build({**options, "allow_delayed_open": True})  # one request for a small object instead of three
     return filesystem, path
 
 
@@ -139,7 +142,7 @@ def delete_object(location: str) -> None:
 
 
 def list_objects(location: str) -> list[str]:
-    """Names of the objects right below a location; nothing may depend on it, since it may lag behind what is written."""
+    """Names of the objects right below a location; it may lag behind what is written, so nothing depends on it."""
     filesystem, path = open_place(location)
 
     def look() -> list[str]:

@@ -64,6 +64,8 @@ class RunStore:
             without_keys(location)
         except ValueError as error:
             raise StoreError(f"run.log_dir: {error}") from None
+        if is_remote(location) and not urlsplit(location).netloc:
+            raise StoreError(f"run.log_dir: {location} names no bucket; give one, such as s3://bucket/audits/first")
         return cls(location.rstrip("/") if is_remote(location) else str(Path(location).expanduser().absolute()))
 
     @property

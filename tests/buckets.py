@@ -101,7 +101,7 @@ def _handler(bucket: Bucket, port: int) -> type[BaseHTTPRequestHandler]:
             pass
 
         def forward(self) -> None:
-            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            data = self.body()
             key = (self.command, self.path)
             bucket.asked[key] += 1
             fault = bucket.fault(*key, bucket.asked[key])
@@ -123,6 +123,18 @@ def _handler(bucket: Bucket, port: int) -> type[BaseHTTPRequestHandler]:
             length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(body))
             self.answer(answer.status, {**kept, "Content-Length": length or "0"}, body, cut=fault == "cut")
             connection.close()
+
+        def body(self) -> bytes:
+            """What was sent; chunks are put together."""
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            found = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                found += self.rfile.read(size)
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass  # trailers
+            return found
 
         def answer(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
             self.send_response_only(status)

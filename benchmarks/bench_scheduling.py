@@ -89,10 +89,9 @@ def main() -> None:
     print(
         f"the last of the first {options.gpus} leases began {begun[options.gpus - 1] - begun[0]:.0f} s after the first"
     )
-    tenth, most = max(1, models // 10), max(done for done, _ in watch.memory)
-    early = [memory for done, memory in watch.memory if done >= tenth][0]
-    late = [memory for done, memory in watch.memory if done >= most][0]
-    print(f"driver: {early:.0f} MiB with {tenth} models done, {late:.0f} MiB with {most:.0f}")
+    for share in (0.1, 0.25, 0.5, 0.75, 1.0):
+        at = next(memory for done, memory in watch.memory if done >= share * models)
+        print(f"driver: {at:.0f} MiB with {share:.0%} of the models done")
     processes = psutil.Process().children(recursive=True)
     print(f"{len(processes)} processes at the end")
     ray.shutdown()

@@ -8,11 +8,12 @@ queue is built from the markers, so it holds nothing that could be lost.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ import ray
 import ray.exceptions
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util.placement_group import remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymeter.config import ClusterSection, TrainSection
@@ -40,6 +42,10 @@ LOOK_SECONDS = 2.0  # between looks at what the cluster has
 SAVE_SECONDS = 2.0  # of the 3 that `ray job stop` grants
 IDLE_SECONDS = 10.0  # after which slots that found no work, or no node, are called off
 MOST_SLOTS = 4096
+AT_ONCE = max(
+    4, os.cpu_count() or 1
+)  # slots whose processes are being started on this node: the first can begin to work
+START_SECONDS = 60.0
 LAG_SECONDS = 60.0  # that a cloud store may take to show what was written
 HISTORY = "models/history.json"
 Found: TypeAlias = dict[int, tuple[ModelRecord | None, str]]  # record, or why there is none
@@ -172,6 +178,7 @@ class Slots:
         self.queue = shared["queue"]
         self.pool = ThreadPoolExecutor(MOST_SLOTS)
         self.runs: dict[str, Future[None]] = {}
+        self.begun: dict[str, float] = {}
         self.errors: list[str] = []
         self.started = 0
 
@@ -180,7 +187,13 @@ class Slots:
         for _ in range(count):
             slot = f"{self.name}-{self.started}"
             self.started += 1
+            self.begun[slot] = time.monotonic()
             self.runs[slot] = self.pool.submit(self._run, slot)
+
+    def starting(self, introduced: Collection[str]) -> int:
+        """How many have not got as far as asking for a node; those that take too long for that do not count."""
+        latest = time.monotonic() - START_SECONDS
+        return sum(slot not in introduced and self.begun[slot] > latest for slot in self.runs)
 
     def wait(self, seconds: float) -> None:
         """Wait until one ends, at most so long; forget those that have ended."""
@@ -189,7 +202,7 @@ class Slots:
         ended, _ = wait(self.runs.values(), timeout=seconds, return_when=FIRST_COMPLETED)
         for slot, run in list(self.runs.items()):
             if run in ended:
-                del self.runs[slot]
+                del self.runs[slot], self.begun[slot]
                 if error := run.exception():
                     self.errors.append((str(error).splitlines() or [type(error).__name__])[0])
 
@@ -229,13 +242,20 @@ class Slots:
         finally:
             if ray.is_initialized():  # not so after an interrupt
                 ray.get(self.queue.release.remote(slot, lost_nodes()))
+                for group in ray.get(self.queue.give_up.remote(slot)):
+                    remove_placement_group(group)  # which the run itself did, unless its controller died
 
 
 class _SlotTrainer(DataParallelTrainer):
-    """A Ray Train run without the actor that would hand out Ray Datasets, which a slot does not get that way."""
+    """A Ray Train run with two processes less.
+
+    Slots get no Ray Datasets, for which an actor would be started, and what a run has reserved is given back by
+    `Slots`, for which another one would ask Ray's dashboard every second whether the controller is alive.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
-        return [each for each in super()._create_default_callbacks() if type(each).__name__ != "DatasetsCallback"]
+        unneeded = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unneeded]
 
 
 class _View:
@@ -269,7 +289,8 @@ def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> 
         snapshot = view.look()
         work = snapshot.held + snapshot.wanted
         if not snapshot.stuck:
-            slots.start(min(room, work) - len(slots.runs))
+            lacking = min(room, work) - len(slots.runs)
+            slots.start(min(lacking, AT_ONCE - slots.starting(snapshot.introduced)))
         if not slots.runs:
             return
         idle_since = float("inf") if work else min(idle_since, time.monotonic())

@@ -78,19 +78,20 @@ def main() -> None:
     ideal = models * options.seconds / options.gpus
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}")
     print(f"{models} models of {options.seconds:g} s on {options.gpus} logical GPUs, ideal {ideal:.0f} s", flush=True)
-    start = time.monotonic()
+    start, begin = time.monotonic(), time.time()
     train._train_missing(list(range(models)), dataset, split, config.train, config.cluster, store, watch)
     makespan = time.monotonic() - start
     each = train.attempts(store)
     begun = sorted(attempt["started"] for attempt in each)
     print(f"makespan {makespan:.0f} s, {makespan / ideal:.3f} of the ideal; {len(each)} leases")
+    ended = sorted(attempt["ended"] for attempt in each)
+    print(f"first lease after {begun[0] - begin:.0f} s, last one ended after {ended[-1] - begin:.0f} s")
     print(
         f"the last of the first {options.gpus} leases began {begun[options.gpus - 1] - begun[0]:.0f} s after the first"
     )
-    tenth, most = max(1, models // 10), max(done for done, _ in watch.memory)
-    early = [memory for done, memory in watch.memory if done >= tenth][0]
-    late = [memory for done, memory in watch.memory if done >= most][0]
-    print(f"driver: {early:.0f} MiB with {tenth} models done, {late:.0f} MiB with {most:.0f}")
+    for share in (0.1, 0.25, 0.5, 0.75, 1.0):
+        at = next(memory for done, memory in watch.memory if done >= share * models)
+        print(f"driver: {at:.0f} MiB with {share:.0%} of the models done")
     processes = psutil.Process().children(recursive=True)
     print(f"{len(processes)} processes at the end")
     ray.shutdown()

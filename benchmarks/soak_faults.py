@@ -1,11 +1,12 @@
 """Kill parts of small audits at random moments, many times, and compare every bit of what they find.
 
-    python benchmarks/soak_faults.py [--repeats 20] [--kinds worker actor queue node driver] [--minutes 60]
+    python benchmarks/soak_faults.py [--repeats 20] [--kinds worker actor queue controller node driver] [--minutes 60]
 
 Every audit trains four small models on real digits and collects their signals. In mid-run one process is killed with
-SIGKILL: a training worker, a signal actor, the queue of leases, a whole node (its raylet and all that runs there), or
-the driver, which is then started again. Counted are audits whose signals differ from an undisturbed one's, finished
-models that were trained again, and audits that did not end in time. Prints a table in Markdown.
+SIGKILL: a training worker, a signal actor, the queue of leases, a controller of Ray Train, a whole node (its raylet and
+all that runs there), or the driver, which is then started again. Counted are audits whose signals differ from an
+undisturbed one's, finished models that were trained again, and audits that did not end in time. Prints a table in
+Markdown.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ from raymeter.store import RunStore
 
 PATIENCE = 240.0  # seconds after which an audit counts as hanging
 MODELS = 4
-VICTIMS = {"worker": "RayTrainWorker", "actor": "SignalActor", "queue": "ray::Leases"}
+VICTIMS = {
+    "worker": "RayTrainWorker",
+    "actor": "SignalActor",
+    "queue": "ray::Leases",
+    "controller": "TrainController",
+}
 
 
 @dataclass

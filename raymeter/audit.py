@@ -75,7 +75,7 @@ def audit(
         console.timings["Start Ray"] = time.perf_counter() - start
         store = RunStore.at(config.run.log_dir)
         result = run(config, store, console)
-        lines = [verdict(result), *remarks(result), f"Report: {store.uri}/{config.audit.report_log}"]
+        lines = [verdict(result), *remarks(result), f"Report: {store.name}/{config.audit.report_log}"]
         console.result(console_table(result), lines)
     return result
 

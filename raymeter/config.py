@@ -19,6 +19,7 @@ from raymeter.data import DataSpec
 from raymeter.errors import ConfigError
 from raymeter.explain import explain, read_sections, show, suggest
 from raymeter.fit import Augment, Recipe
+from raymeter.places import is_remote, shown, without_keys
 from raymeter.signals import View, default_views
 
 PRIVACY_METER_ATTACKS: dict[str, tuple[str, ...]] = {"RMIA": ("rmia", "loss"), "LOSS": ("loss",)}
@@ -56,7 +57,7 @@ class RunConfig(_Section):
     def _no_null(cls, log_dir: str) -> str:
         if "\0" in log_dir:
             raise ValueError("must not contain a null character")
-        return log_dir
+        return without_keys(log_dir)
 
 
 class AuditSection(_Section):
@@ -185,6 +186,21 @@ class DataSection(_Section):
         if pool_size is not None and pool_size % 2:
             raise ValueError("must be even, so that both halves of a pair are equal")
         return pool_size
+
+    @field_validator("path")
+    @classmethod
+    def _no_keys(cls, path: str | None) -> str | None:
+        return path if path is None else without_keys(path)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_local(cls, data_dir: str) -> str:
+        if is_remote(data_dir):
+            raise ValueError(
+                "downloads are kept on this machine's disk; give a directory, or data.dataset: arrays with data.path "
+                f"at that address, got {shown(data_dir)}"
+            )
+        return data_dir
 
 
 class ClusterSection(_Section):

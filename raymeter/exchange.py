@@ -97,8 +97,8 @@ def import_signals(options: argparse.Namespace) -> int:
     for line in (*imported.notes, *direction(matrix)):
         print(line)
     for name in imported.scores:
-        print(f"Scores: {store.uri}/scores/{name}.parquet (raymeter score judges them)")
-    print(f"Run directory: {store.uri} (raymeter score {options.out} attacks it)")
+        print(f"Scores: {store.name}/scores/{name}.parquet (raymeter score judges them)")
+    print(f"Run directory: {store.name} (raymeter score {options.out} attacks it)")
     return 0
 
 
@@ -177,5 +177,5 @@ def _refuse_full(store: RunStore, *marks: str) -> None:
     for mark in marks:
         if store.read(mark) is not None:
             raise StoreError(
-                f"{store.uri} holds a run already ({mark}); choose another --out, or delete that directory"
+                f"{store.name} holds a run already ({mark}); choose another --out, or delete that directory"
             )

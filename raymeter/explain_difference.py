@@ -145,7 +145,7 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
     attacks: Mapping[str, Any] = content.get("attacks", {})
     records = store.read("records.parquet")
     if not attacks or records is None:
-        raise DataError(f"{store.uri} is no complete report; write it again")
+        raise DataError(f"{store.name} is no complete report; write it again")
     ids = _numbers(parquet.read_table(io.BytesIO(records), columns=["id"]).column("id").to_numpy())
     targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
     columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
@@ -153,7 +153,7 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
     for target in targets:
         data = store.read(f"exp/attack_result_{target}.npz")
         if data is None:
-            raise DataError(f"{store.uri}/exp/attack_result_{target}.npz is missing; write the report again")
+            raise DataError(f"{store.name}/exp/attack_result_{target}.npz is missing; write the report again")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             member.append(arrays["memberships"])
             for label, found in columns.items():

@@ -41,6 +41,7 @@ class Snapshot:
     wanted: int
     stuck: bool
     retries: int
+    introduced: frozenset[str] = frozenset()  # slots whose controllers are up, whether or not they have a node
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Leases:
     leaving: set[str] = field(default_factory=set)
     storing: dict[int, str] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
+    reserved: dict[str, list[Any]] = field(default_factory=dict)
     starting: set[str] = field(default_factory=set)
     failed_starts: int = 0
     stopped: bool = False
@@ -182,6 +184,14 @@ class Leases:
         """What to call off if the slot is not needed any more."""
         self.runs[slot] = run
 
+    def reserve(self, slot: str, resources: Any) -> None:
+        """What a slot has reserved on the cluster."""
+        self.reserved.setdefault(slot, []).append(resources)
+
+    def give_up(self, slot: str) -> list[Any]:
+        """Everything that a slot which has ended had reserved; told once."""
+        return self.reserved.pop(slot, [])
+
     def controllers(self) -> list[Any]:
         """What was introduced for the slots that have not ended."""
         return list(self.runs.values())
@@ -191,7 +201,15 @@ class Leases:
         new = self.events[events_seen:] if events_seen <= len(self.events) else self.events
         retries = sum(lease.outcome not in ("done", "done elsewhere") for lease in self.past)
         return Snapshot(
-            self.done, self.epochs, self.failed, new, len(self.held), self._wanted(), self._stuck(), retries
+            self.done,
+            self.epochs,
+            self.failed,
+            new,
+            len(self.held),
+            self._wanted(),
+            self._stuck(),
+            retries,
+            frozenset(self.runs),
         )
 
     def history(self) -> list[dict[str, Any]]:

@@ -198,11 +198,11 @@ def claim(store: RunStore, about: Mapping[str, Any], overwrite: bool) -> list[st
         return []
     there = store.read_json(MARKER)
     if there is not None and {**there, "source": ""} == {**about, "source": ""}:
-        return [f"{store.uri} held the same results, which are replaced"]
+        return [f"{store.name} held the same results, which are replaced"]
     whose = "a report that this command did not write" if there is None else f"the results of {there.get('source')}"
     if not overwrite:
-        raise StoreError(f"{store.uri} holds {whose}; choose another --out, or add --overwrite to replace them")
-    return [f"{store.uri} held {whose}, which are replaced"]
+        raise StoreError(f"{store.name} holds {whose}; choose another --out, or add --overwrite to replace them")
+    return [f"{store.name} held {whose}, which are replaced"]
 
 
 def write(assessment: Assessment, about: Mapping[str, Any], store: RunStore) -> None:
@@ -227,4 +227,4 @@ def tell(assessment: Assessment, lines: Sequence[str], store: RunStore) -> None:
     from raymeter.report import console_table, remarks, verdict
 
     result = assessment.result
-    StageConsole().result(console_table(result), [verdict(result), *remarks(result), *lines, f"Report: {store.uri}"])
+    StageConsole().result(console_table(result), [verdict(result), *remarks(result), *lines, f"Report: {store.name}"])

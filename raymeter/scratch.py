@@ -35,7 +35,7 @@ def scratch_file(store: RunStore) -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile(dir=store.uri if store.is_local else None) as file:
             yield file
     except OSError as error:
-        raise StoreError(f"no scratch file in {store.uri} ({error.strerror or error}); free some space") from None
+        raise StoreError(f"no scratch file in {store.name} ({error.strerror or error}); free some space") from None
 
 
 def scratch_array(store: RunStore, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -58,10 +58,15 @@ def scratch_array(store: RunStore, shape: tuple[int, ...], dtype: Any) -> np.nda
 def map_column(store: RunStore, key: str) -> np.ndarray | None:
     """One model's signals as a mapped file, or None where they are missing, incomplete or altered.
 
-    Those of a store that is not on this machine are downloaded.
+    Those of a store that is not on this machine are downloaded into a scratch file.
     """
     if not store.is_local:
-        return store.load_column(key)
+        values = store.load_column(key)
+        if values is None:
+            return None
+        mapped = scratch_array(store, values.shape, values.dtype)
+        mapped[...] = values
+        return mapped
     try:
         manifest = store.read_json(f"signals/{key}.json")
     except StoreError:
@@ -71,8 +76,8 @@ def map_column(store: RunStore, key: str) -> np.ndarray | None:
         return None
     if checksum(path, "sha256") != manifest.get("sha256"):
         return None
-    values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.asarray(values)
+    column: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.asarray(column)
 
 
 def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:

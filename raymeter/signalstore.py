@@ -75,10 +75,10 @@ def load_signals(store: RunStore) -> StoredAudit:
     """
     index = read_index(store)
     if index.get("version") != INDEX_VERSION or index.get("kinds") != list(KINDS):
-        raise StoreError(f"{store.uri}/{INDEX} was written by another version; run the audit again, models are reused")
+        raise StoreError(f"{store.name}/{INDEX} was written by another version; run the audit again, models are reused")
     data = store.read(MASKS)
     if data is None or hashlib.sha256(data).hexdigest() != index["masks"]:
-        raise StoreError(f"{store.uri}/{MASKS} is missing or altered; run the audit again, models are reused")
+        raise StoreError(f"{store.name}/{MASKS} is missing or altered; run the audit again, models are reused")
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     columns = {part: [_column(store, key) for key in keys] for part, keys in index["columns"].items()}
@@ -109,7 +109,7 @@ def read_index(store: RunStore) -> dict[str, Any]:
     """
     index = store.read_json(INDEX)
     if index is None:
-        raise StoreError(f"{store.uri} holds no signals; run `python -m raymeter.audit` with this run.log_dir first")
+        raise StoreError(f"{store.name} holds no signals; run `python -m raymeter.audit` with this run.log_dir first")
     return index
 
 
@@ -141,5 +141,7 @@ def _stack(columns: Sequence[np.ndarray] | None) -> np.ndarray | None:
 def _column(store: RunStore, key: str) -> np.ndarray:
     column = store.load_column(key)
     if column is None:
-        raise StoreError(f"{store.uri}/signals/{key}.npy is missing or altered; run the audit again, models are reused")
+        raise StoreError(
+            f"{store.name}/signals/{key}.npy is missing or altered; run the audit again, models are reused"
+        )
     return column

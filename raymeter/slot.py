@@ -38,9 +38,10 @@ def lost_nodes() -> list[str]:
 
 
 class Introduce(WorkerGroupCallback):
-    """Makes a run's controller known to the queue, so that it can be called off while it waits for a node.
+    """Tells the queue of a run's controller and of the resources that it reserved.
 
-    Ray Train itself offers that to Ctrl-C in the main thread only.
+    So it can be called off while it waits for a node (Ray Train offers that to Ctrl-C in the main thread only), and
+    what it reserved is given back should it die.
     """
 
     def __init__(self, slot: str, queue: Any) -> None:
@@ -48,3 +49,7 @@ class Introduce(WorkerGroupCallback):
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        handle = worker_group.get_worker_group_state().placement_group_handle
+        ray.get(self.queue.reserve.remote(self.slot, handle.placement_group))

@@ -8,7 +8,8 @@
     <log_dir>/signals/<key>.npy, <key>.json     one model's signals on one set of records
     <log_dir>/<report_log>/...                  the report
 
-Paths may be local or any URI that pyarrow.fs opens (s3://, gs://). Nothing here unpickles a file.
+Paths may be local or any address that pyarrow.fs opens (s3://, gs://; see places.py). What is done is known by reading
+markers by their names, never by listing. Nothing here unpickles a file.
 """
 
 from __future__ import annotations
@@ -23,14 +24,24 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import safetensors
 import safetensors.torch
-from pyarrow import fs as pafs
 from torch import Tensor
 
 from raymeter.errors import StoreError
+from raymeter.places import (
+    delete_object,
+    inside,
+    is_remote,
+    list_objects,
+    read_object,
+    shown,
+    without_keys,
+    write_object,
+)
 from raymeter.schema import ModelRecord
 
 
@@ -42,31 +53,34 @@ class RunStore:
 
     @classmethod
     def at(cls, location: str) -> RunStore:
-        """Open a local path (made absolute, so that workers mean the same place) or a URI."""
-        return cls(location.rstrip("/") if "://" in location else str(Path(location).expanduser().absolute()))
+        """A local path (made absolute, so that workers mean the same place), a file:// or a cloud address.
+
+        Raises:
+            StoreError: The address holds keys, or options that no storage knows.
+        """
+        if location.startswith("file://"):
+            location = unquote(urlsplit(location).path)
+        try:
+            without_keys(location)
+        except ValueError as error:
+            raise StoreError(f"run.log_dir: {error}") from None
+        if is_remote(location) and not urlsplit(location).netloc:
+            raise StoreError(f"run.log_dir: {location} names no bucket; give one, such as s3://bucket/audits/first")
+        return cls(location.rstrip("/") if is_remote(location) else str(Path(location).expanduser().absolute()))
 
     @property
     def is_local(self) -> bool:
-        return "://" not in self.uri
+        return not is_remote(self.uri)
 
-    def _open(self, path: str) -> tuple[Any, str]:
-        try:
-            filesystem, root = pafs.FileSystem.from_uri(self.uri)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.uri} cannot be opened ({str(error).splitlines()[0]}); check run.log_dir") from None
-        return filesystem, f"{root}/{path}"
+    @property
+    def name(self) -> str:
+        """The location as messages and reports show it."""
+        return shown(self.uri)
 
     def write(self, path: str, data: bytes | mmap.mmap) -> None:
         """Write a whole file so that readers see the old content or the new, never a part."""
         if not self.is_local:
-            filesystem, full = self._open(path)
-            try:
-                if isinstance(filesystem, pafs.LocalFileSystem):
-                    filesystem.create_dir(str(Path(full).parent), recursive=True)
-                with filesystem.open_output_stream(full) as stream:  # objects become visible when complete
-                    stream.write(data)
-            except OSError as error:
-                raise StoreError(f"{self.uri}/{path} cannot be written ({error}); check run.log_dir") from None
+            write_object(inside(self.uri, path), data)
             return
         target = Path(self.uri, path)
         try:
@@ -96,33 +110,23 @@ class RunStore:
                 return None
             except OSError as error:
                 raise StoreError(
-                    f"{self.uri}/{path} cannot be read ({error.strerror}); choose another run.log_dir"
+                    f"{self.name}/{path} cannot be read ({error.strerror}); choose another run.log_dir"
                 ) from None
-        filesystem, full = self._open(path)
-        try:
-            with filesystem.open_input_stream(full) as stream:
-                content: bytes = stream.read()
-                return content
-        except FileNotFoundError:
-            return None
+        return read_object(inside(self.uri, path))
 
     def list(self, path: str) -> list[str]:
         """Names of the files in a directory; none where there is no directory."""
         if self.is_local:
             found = Path(self.uri, path)
             return sorted(each.name for each in found.iterdir() if each.is_file()) if found.is_dir() else []
-        filesystem, full = self._open(path)
-        entries = filesystem.get_file_info(pafs.FileSelector(full, allow_not_found=True))
-        return sorted(entry.base_name for entry in entries if entry.type == pafs.FileType.File)
+        return list_objects(inside(self.uri, path))
 
     def delete(self, path: str) -> None:
         """Remove a file; no error where there is none."""
         if self.is_local:
             Path(self.uri, path).unlink(missing_ok=True)
             return
-        filesystem, full = self._open(path)
-        if filesystem.get_file_info(full).type != pafs.FileType.NotFound:
-            filesystem.delete_file(full)
+        delete_object(inside(self.uri, path))
 
     def write_json(self, path: str, value: Mapping[str, Any]) -> None:
         self.write(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
@@ -139,9 +143,9 @@ class RunStore:
         try:
             value = json.loads(data)
         except ValueError as error:
-            raise StoreError(f"{self.uri}/{path} is damaged ({error}); delete it and start again") from None
+            raise StoreError(f"{self.name}/{path} is damaged ({error}); delete it and start again") from None
         if not isinstance(value, dict):
-            raise StoreError(f"{self.uri}/{path} is damaged (not a JSON object); delete it and start again")
+            raise StoreError(f"{self.name}/{path} is damaged (not a JSON object); delete it and start again")
         return value
 
     # --- identity -----------------------------------------------------------------------------
@@ -161,7 +165,7 @@ class RunStore:
             listed = "; ".join(f"{key} was {_short(old.get(key))}, now {_short(new.get(key))}" for key in changed[:4])
             more = f"; and {len(changed) - 4} more" if len(changed) > 4 else ""
             raise StoreError(
-                f"{self.uri} holds models of a different audit: {listed}{more}. "
+                f"{self.name} holds models of a different audit: {listed}{more}. "
                 "Choose another run.log_dir, put the old values back, or delete that directory."
             )
 
@@ -214,7 +218,7 @@ class RunStore:
         """
         data = self.read(record.weights)
         if data is None or sha256(data) != record.sha256:
-            raise StoreError(f"{self.uri}/{record.weights} is missing or altered; start again to train it anew")
+            raise StoreError(f"{self.name}/{record.weights} is missing or altered; start again to train it anew")
         return safetensors.torch.load(data)
 
     def save_checkpoint(self, index: int, tensors: Mapping[str, Tensor], recipe: str) -> None:

@@ -142,7 +142,7 @@ def _claim(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
         store.write_json(path, mine)
     elif found != json.loads(json.dumps(mine)):
         raise StoreError(
-            f"{store.uri}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "
+            f"{store.name}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "
             "another sweep.name, or delete that directory"
         )
 
@@ -233,7 +233,7 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
         result = run_sweep(config, store, console)
     for line in sweep_lines(result):
         console.console.print(line, markup=False)
-    console.console.print(f"Results: {store.uri}/sweep/{config.sweep.name}", markup=False)
+    console.console.print(f"Results: {store.name}/sweep/{config.sweep.name}", markup=False)
     return result
 
 

@@ -8,19 +8,22 @@ queue is built from the markers, so it holds nothing that could be lost.
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import ray
 import ray.exceptions
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util.placement_group import remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymeter.config import ClusterSection, TrainSection
@@ -39,7 +42,13 @@ LOOK_SECONDS = 2.0  # between looks at what the cluster has
 SAVE_SECONDS = 2.0  # of the 3 that `ray job stop` grants
 IDLE_SECONDS = 10.0  # after which slots that found no work, or no node, are called off
 MOST_SLOTS = 4096
+AT_ONCE = max(
+    4, os.cpu_count() or 1
+)  # slots whose processes are being started on this node: the first can begin to work
+START_SECONDS = 60.0
+LAG_SECONDS = 60.0  # that a cloud store may take to show what was written
 HISTORY = "models/history.json"
+Found: TypeAlias = dict[int, tuple[ModelRecord | None, str]]  # record, or why there is none
 
 
 def train_references(
@@ -54,7 +63,7 @@ def train_references(
     """
     recipe = train.recipe()
 
-    def find() -> dict[int, tuple[ModelRecord | None, str]]:
+    def find() -> Found:
         models = map(int, split.models)
         return {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in models}
 
@@ -66,15 +75,17 @@ def train_references(
     if len(todo) < len(found):
         reporter.note(f"{len(found) - len(todo)} of {len(found)} models are done already and are reused")
     if todo:
-        failed, trouble = _train_missing(todo, dataset, split, train, cluster, store, reporter)
-        found = find()
+        failed, trouble, done = _train_missing(todo, dataset, split, train, cluster, store, reporter)
+        found = _found_in_time(find, done, store)
         lost = [index for index, (record, _) in found.items() if record is None]
         unexplained = [index for index in lost if index not in failed]
         if unexplained or len(lost) == len(found):
             which = ", ".join(map(str, unexplained or lost))
-            why = trouble or next(iter(failed.values()), "") or f"it is missing from {store.uri}/models; its slot ended"
+            why = (
+                trouble or next(iter(failed.values()), "") or f"it is missing from {store.name}/models; its slot ended"
+            )
             raise RunError(
-                f"model {which} could not be trained: {why}. Finished models are kept in {store.uri}/models; "
+                f"model {which} could not be trained: {why}. Finished models are kept in {store.name}/models; "
                 "mend the cause and start the same command again."
             )
         if lost:
@@ -93,8 +104,10 @@ def _train_missing(
     cluster: ClusterSection,
     store: RunStore,
     reporter: Reporter,
-) -> tuple[dict[int, str], str]:
-    """Train these models; returns those that failed by themselves with the reasons, and what kept slots from work."""
+) -> tuple[dict[int, str], str, set[int]]:
+    """Train these models; returns those that failed by themselves with the reasons, what kept slots from work, and
+    those that are done.
+    """
     resources = model_resources(train.resources_per_model)
     if not fits_now(resources):
         wanted = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
@@ -119,7 +132,7 @@ def _train_missing(
         "recipe": asdict(train.recipe()),
         "seed": split.seed,
         "store": store.uri,
-        "scratch": f"{store.uri}/.ray_train_{name}",
+        "scratch": tempfile.mkdtemp(prefix="raymeter_train_"),
         # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
         "max_failures": train.max_attempts * (len(todo) + 1),
         "checkpoint_interval": train.checkpoint_interval,
@@ -134,13 +147,22 @@ def _train_missing(
         raise
     finally:
         slots.abandon()  # an interrupt must not wait for models to finish
-        if store.is_local:
-            shutil.rmtree(shared["scratch"], ignore_errors=True)
+        shutil.rmtree(shared["scratch"], ignore_errors=True)
     store.write_json(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
     ray.kill(queue)
-    return snapshot.failed, trouble
+    return snapshot.failed, trouble, snapshot.done
+
+
+def _found_in_time(find: Callable[[], Found], done: set[int], store: RunStore) -> Found:
+    """What is in the store, once that shows all the models that slots have stored; a cloud store may lag behind."""
+    end = time.monotonic() + (0 if store.is_local else LAG_SECONDS)
+    while True:
+        found = find()
+        if all(found[index][0] is not None for index in done) or time.monotonic() >= end:
+            return found
+        time.sleep(1.0)
 
 
 def attempts(store: RunStore) -> list[dict[str, Any]]:
@@ -156,6 +178,7 @@ class Slots:
         self.queue = shared["queue"]
         self.pool = ThreadPoolExecutor(MOST_SLOTS)
         self.runs: dict[str, Future[None]] = {}
+        self.begun: dict[str, float] = {}
         self.errors: list[str] = []
         self.started = 0
 
@@ -164,7 +187,13 @@ class Slots:
         for _ in range(count):
             slot = f"{self.name}-{self.started}"
             self.started += 1
+            self.begun[slot] = time.monotonic()
             self.runs[slot] = self.pool.submit(self._run, slot)
+
+    def starting(self, introduced: Collection[str]) -> int:
+        """How many have not got as far as asking for a node; those that take too long for that do not count."""
+        latest = time.monotonic() - START_SECONDS
+        return sum(slot not in introduced and self.begun[slot] > latest for slot in self.runs)
 
     def wait(self, seconds: float) -> None:
         """Wait until one ends, at most so long; forget those that have ended."""
@@ -173,7 +202,7 @@ class Slots:
         ended, _ = wait(self.runs.values(), timeout=seconds, return_when=FIRST_COMPLETED)
         for slot, run in list(self.runs.items()):
             if run in ended:
-                del self.runs[slot]
+                del self.runs[slot], self.begun[slot]
                 if error := run.exception():
                     self.errors.append((str(error).splitlines() or [type(error).__name__])[0])
 
@@ -203,7 +232,7 @@ class Slots:
                 scaling_config=scaling,
                 run_config=RunConfig(  # type: ignore[arg-type]
                     name=f"slot-{slot}",
-                    storage_path=self.shared["scratch"],  # all nodes must see it, although nothing is stored through it
+                    storage_path=self.shared["scratch"],  # only the controller looks at it, which runs where this does
                     failure_config=FailureConfig(max_failures=self.shared["max_failures"]),
                     logging_config=LoggingConfig(log_level="ERROR"),
                     callbacks=[Introduce(slot, self.queue)],  # type: ignore[list-item]
@@ -213,13 +242,20 @@ class Slots:
         finally:
             if ray.is_initialized():  # not so after an interrupt
                 ray.get(self.queue.release.remote(slot, lost_nodes()))
+                for group in ray.get(self.queue.give_up.remote(slot)):
+                    remove_placement_group(group)  # which the run itself did, unless its controller died
 
 
 class _SlotTrainer(DataParallelTrainer):
-    """A Ray Train run without the actor that would hand out Ray Datasets, which a slot does not get that way."""
+    """A Ray Train run with two processes less.
+
+    Slots get no Ray Datasets, for which an actor would be started, and what a run has reserved is given back by
+    `Slots`, for which another one would ask Ray's dashboard every second whether the controller is alive.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
-        return [each for each in super()._create_default_callbacks() if type(each).__name__ != "DatasetsCallback"]
+        unneeded = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unneeded]
 
 
 class _View:
@@ -253,7 +289,8 @@ def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> 
         snapshot = view.look()
         work = snapshot.held + snapshot.wanted
         if not snapshot.stuck:
-            slots.start(min(room, work) - len(slots.runs))
+            lacking = min(room, work) - len(slots.runs)
+            slots.start(min(lacking, AT_ONCE - slots.starting(snapshot.introduced)))
         if not slots.runs:
             return
         idle_since = float("inf") if work else min(idle_since, time.monotonic())

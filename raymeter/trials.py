@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 from raymeter.console import Reporter, Silent
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import Metric, evaluate, rungs
+from raymeter.places import is_remote, open_place
 from raymeter.schema import Signals
 from raymeter.store import RunStore
 from raymeter.sweepspace import Range, Setting, Subspace
@@ -79,10 +79,11 @@ def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any
     """
     store = RunStore(work.store)
     if work.has_memory:
-        if store.read_json(f"{work.path}/finished.json") is None:
-            _tune(work, None, signals, console)
-            store.write_json(f"{work.path}/finished.json", {"trials": _stored_trials(store, work)})
-        names: Sequence[int | str] = _trials(store.read_json(f"{work.path}/finished.json"))
+        finished = store.read_json(f"{work.path}/finished.json")
+        if finished is None:
+            finished = {"trials": _tune(work, None, signals, console)}
+            store.write_json(f"{work.path}/finished.json", finished)
+        names: Sequence[int | str] = _in_order(finished.get("trials", []))
     else:
         names = range(work.trials)
         missing = [name for name in names if _rows(store, work, name) is None]
@@ -92,19 +93,20 @@ def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any
     lost = next((name for name, rows in found if rows is None), None)
     if lost is not None or not found:
         raise StoreError(
-            f"{work.store}/{work.path}/blocks/{lost}.json is missing or damaged; delete {work.store}/{work.path} and "
-            "start the sweep again"
+            f"{store.name}/{work.path}/blocks/{lost}.json is missing or damaged; delete {store.name}/{work.path} "
+            "and start the sweep again"
         )
     return [row for _, rows in found if rows is not None for row in rows]
 
 
-def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, console: Reporter) -> None:
-    """Run what is left with Ray Tune."""
+def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, console: Reporter) -> list[str]:
+    """Run what is left with Ray Tune; returns the names of all trials."""
     trainable = tune.with_resources(tune.with_parameters(_trial, signals=signals, work=work), {"CPU": 1})
-    storage = f"{work.store}/{work.path}"
+    filesystem, root = open_place(work.store) if is_remote(work.store) else (None, work.store)
+    storage = f"{root}/{work.path}"
     progress = _Progress(console, work.trials, 0 if missing is None else work.trials - len(missing))
-    if work.has_memory and tune.Tuner.can_restore(f"{storage}/tune"):
-        tuner = _restored(f"{storage}/tune", trainable, progress)
+    if work.has_memory and tune.Tuner.can_restore(f"{storage}/tune", filesystem):
+        tuner = _restored(work, f"{storage}/tune", filesystem, trainable, progress)
     else:
         names = range(work.trials) if missing is None else missing
         tuner = tune.Tuner(
@@ -121,6 +123,7 @@ def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, con
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=storage,
+                storage_filesystem=filesystem,
                 verbose=0,
                 callbacks=[progress],
                 failure_config=tune.FailureConfig(max_failures=FAILURES),
@@ -132,16 +135,26 @@ def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, con
         raise RunError(
             f"{results.num_errors} of {work.trials} trials ended early ({reason}); start the command again to go on"
         )
+    if work.blocks is not None:
+        return [str(name) for name in range(work.trials)]
+    reported = [results[number].metrics for number in range(len(results))]
+    return sorted(str(metrics["trial_id"]) for metrics in reported if metrics)
 
 
-def _restored(snapshot: str, trainable: Any, progress: tune.Callback) -> tune.Tuner:
+def _restored(work: Work, snapshot: str, filesystem: Any, trainable: Any, progress: tune.Callback) -> tune.Tuner:
     """A tuner from its snapshot, which Tune unpickles: only ever from the sweep's own directory."""
     try:
-        tuner = tune.Tuner.restore(snapshot, trainable=trainable, resume_unfinished=True, restart_errored=True)
+        tuner = tune.Tuner.restore(
+            snapshot,
+            trainable=trainable,
+            resume_unfinished=True,
+            restart_errored=True,
+            storage_filesystem=filesystem,
+        )
     except Exception as error:  # whatever unpickling damaged bytes raises
+        where = f"{RunStore(work.store).name}/{work.path}"
         raise StoreError(
-            f"{snapshot} cannot be read ({type(error).__name__}); delete {snapshot.removesuffix('/tune')} and start "
-            "the sweep again"
+            f"{where}/tune cannot be read ({type(error).__name__}); delete {where} and start the sweep again"
         ) from None
     inner: Any = tuner._local_tuner
     inner._run_config.callbacks, inner._run_config.verbose = [progress], 0  # a restored tuner forgets them
@@ -214,12 +227,7 @@ def _is_row(row: Any) -> bool:
     return isinstance(row["error"], str) if row["metric"] is None else isinstance(row["metric"], float)
 
 
-def _stored_trials(store: RunStore, work: Work) -> list[str]:
-    return sorted(Path(name).stem for name in store.list(f"{work.path}/blocks") if name.endswith(".json"))
-
-
-def _trials(finished: dict[str, Any] | None) -> list[str]:
-    names = (finished or {}).get("trials", [])
+def _in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (int(name) if name.isdigit() else -1, name))
 
 

@@ -199,7 +199,10 @@ class Watch:
         slot.queue.watch.remote(slot.name, self.index, trainer.epoch)
         late = time.monotonic() - self.saved >= slot.config["checkpoint_interval"]
         if trainer.epoch < slot.recipe.epochs and late:
-            slot.store.save_checkpoint(self.index, trainer.state(), slot.recipe.hash)
+            try:
+                slot.store.save_checkpoint(self.index, trainer.state(), slot.recipe.hash)
+            except StoreError as error:  # the model is not lost for that, only more of it if its worker is
+                slot.queue.say.remote(f"model {self.index} goes on without a checkpoint: {error}")
             self.saved = time.monotonic()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from raymeter.data.files import first_line, log
 from raymeter.data.records import DataSpec, Records
 from raymeter.data.tables import is_parquet, list_tables, read_table, table_arrays
-from raymeter.errors import DataError, not_uploaded
+from raymeter.errors import DataError, StoreError, not_uploaded
+from raymeter.places import is_remote, read_object, shown
 
 
 def load(spec: DataSpec) -> Records:
@@ -32,6 +34,8 @@ def load(spec: DataSpec) -> Records:
         source = list_tables(spec.path)
         x, y = table_arrays(read_table(source), spec.path)
         return as_records(x, y, spec.path)
+    if is_remote(spec.path):
+        return as_records(*_read_remote(spec.path), shown(spec.path))
     path = Path(spec.path).expanduser()
     if not path.is_file():
         raise DataError(f"data.path: {path} not found; give the path of an .npz or .parquet file{not_uploaded()}")
@@ -112,16 +116,33 @@ def _as_vectors(x: np.ndarray, where: str) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    if not zipfile.is_zipfile(path):
-        raise DataError(
-            f"{path} cannot be read (it is not an .npz file); save plain arrays with numpy.savez(path, x=x, y=y)"
-        )
+    with path.open("rb") as stream:
+        return _arrays_of(stream, str(path))
+
+
+def _read_remote(address: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of an .npz in a bucket."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        data = read_object(address)
+    except StoreError as error:
+        raise DataError(f"data.path: {error}") from None
+    if data is None:
+        raise DataError(f"data.path: {shown(address)} not found; give the address of an .npz or .parquet file")
+    return _arrays_of(io.BytesIO(data), shown(address))
+
+
+def _arrays_of(stream: BinaryIO, where: str) -> tuple[np.ndarray, np.ndarray]:
+    if not zipfile.is_zipfile(stream):
+        raise DataError(
+            f"{where} cannot be read (it is not an .npz file); save plain arrays with numpy.savez(path, x=x, y=y)"
+        )
+    stream.seek(0)
+    try:
+        with np.load(stream, allow_pickle=False) as file:
             if not {"x", "y"} <= set(file.files):
-                raise DataError(f"{path} has arrays {', '.join(file.files)}; it needs x and y")
+                raise DataError(f"{where} has arrays {', '.join(file.files)}; it needs x and y")
             return file["x"], file["y"]
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{path} cannot be read ({first_line(error)}); save plain arrays with numpy.savez(path, x=x, y=y)"
+            f"{where} cannot be read ({first_line(error)}); save plain arrays with numpy.savez(path, x=x, y=y)"
         ) from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 from pyarrow import csv, parquet
 
-from raymeter.errors import DataError, not_uploaded
+from raymeter.errors import DataError, StoreError, not_uploaded
+from raymeter.places import is_remote, read_object
 
 
 def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
@@ -22,8 +25,8 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
         DataError: The file cannot be read, lacks a column, names a record twice or leaves one out.
     """
     try:
-        table = parquet.read_table(path) if Path(path).suffix in (".parquet", ".pq") else csv.read_csv(path)
-    except (OSError, pa.ArrowException) as error:
+        table = _read(path)
+    except (OSError, pa.ArrowException, StoreError) as error:
         reason = (str(error).splitlines() or [""])[0]
         hint = not_uploaded()
         raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file{hint}") from None
@@ -53,6 +56,17 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
     if empty:
         raise DataError(f"audit.groups: {path}: the group of record {ids[empty[0]]} is empty; name it")
     return chosen.astype(str)
+
+
+def _read(path: str) -> pa.Table:
+    is_parquet = PurePosixPath(path.partition("?")[0]).suffix in (".parquet", ".pq")
+    source: Any = path
+    if is_remote(path):
+        data = read_object(path)
+        if data is None:
+            raise FileNotFoundError("there is no such object")
+        source = io.BytesIO(data)
+    return parquet.read_table(source) if is_parquet else csv.read_csv(source)
 
 
 def _cast(table: pa.Table, column: str, kind: pa.DataType, expected: str) -> pa.ChunkedArray:

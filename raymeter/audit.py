@@ -21,10 +21,11 @@ from raymeter.config import AuditConfig, load_config
 from raymeter.console import JsonConsole, StageConsole, guarded
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
+from raymeter.gate import add_gates, parse_gates, pass_gates
 from raymeter.preflight import check_fit, is_mapped, make_audit_split, signal_bytes, without_missing_models
 from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
-from raymeter.report import WRITERS, console_table, remarks, verdict, write_report
+from raymeter.report import WRITERS, console_table, plain_attacks, remarks, verdict, write_report
 from raymeter.runtime import connected, describe_cluster
 from raymeter.schema import AuditResult
 from raymeter.split import model_seed
@@ -147,17 +148,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
     parser.add_argument("--verbose", action="store_true", help="show what Ray says")
     parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
+    add_gates(parser)
     options = parser.parse_intermixed_args(argv)
 
     def command() -> int:
         sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
         config = load_config(options.config, options.overrides)
+        gates = parse_gates(options.fail_if, config.attacks)
         if options.dry_run:
             print(dry_run(config))
             for line in left_out(config, options.config, Path.cwd()):
                 print(line)
         else:
-            audit(config, verbose=options.verbose, console=JsonConsole() if options.json_logs else None)
+            result = audit(config, verbose=options.verbose, console=JsonConsole() if options.json_logs else None)
+            return pass_gates(gates, plain_attacks(result))
         return 0
 
     return guarded(command)

@@ -16,6 +16,8 @@ VERBS = {
     "import": "make a run directory of another tool's signals",
     "export": "write a run's signals as another tool's",
     "explain-difference": "say why two results differ",
+    "compare": "say how much more one audit leaks than another",
+    "doctor": "check whether this machine is ready",
 }
 HOMES = {"import": ("exchange", "import_main"), "export": ("exchange", "export_main")}  # a module each but for these
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import operator
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +86,25 @@ def judge(gates: Sequence[Gate], attacks: Mapping[str, Any]) -> list[str]:
         if OPERATORS[gate.sign](value, gate.limit):
             lines.append(f"failed: {gate} (it is {value:.4f})")
     return lines
+
+
+def add_gates(parser: argparse.ArgumentParser) -> None:
+    """The flag --fail-if."""
+    parser.add_argument(
+        "--fail-if",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help=f"end with code {EXIT_CODE} where it holds, such as {EXAMPLE}; may be given several times",
+    )
+
+
+def pass_gates(gates: Sequence[Gate], attacks: Mapping[str, Any]) -> int:
+    """Judge, say what failed, and return the exit code."""
+    failed = judge(gates, attacks)
+    for line in failed:
+        print(line, file=sys.stderr)
+    return EXIT_CODE if failed else 0
 
 
 def _figure(gate: Gate, attacks: Mapping[str, Any]) -> float:

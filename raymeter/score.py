@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import raymeter
 from raymeter.console import guarded
 from raymeter.errors import ConfigError, StoreError
+from raymeter.gate import add_gates, parse_gates, pass_gates
 
 if TYPE_CHECKING:
     from raymeter.assess import Assessment
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--population", metavar="FILE", help=".npy: signals of records that no model was trained on")
     parser.add_argument("--population-labels", metavar="FILE", help=".npy: their classes, for logits")
     parser.add_argument("--attacks", metavar="YAML", help="as audit.attacks, such as '[rmia, {name: lira}]'")
+    add_gates(parser)
     parser.add_argument("--seed", type=int, help="of shuffles and bootstraps; by default the run's, or 0")
     return parser
 
@@ -92,8 +94,10 @@ def extras_of(options: argparse.Namespace) -> Extras:
 
 def score(options: argparse.Namespace) -> int:
     """Read, judge, write, and say what was found; what must not be replaced is known before the work."""
+    from raymeter.report import plain_attacks
     from raymeter.store import RunStore
 
+    gates = parse_gates(options.fail_if)
     if (options.source is None) == (options.signals is None):
         raise ConfigError("give a file of scores or a run directory, or --signals FILE; see raymeter score --help")
     source = Path(options.signals or options.source)
@@ -105,7 +109,7 @@ def score(options: argparse.Namespace) -> int:
     assessment = judge()
     write(assessment, about, store)
     tell(assessment, [*replaced, *assessment.notes], store)
-    return 0
+    return pass_gates(gates, plain_attacks(assessment.result))
 
 
 def _table(source: Path, options: argparse.Namespace) -> Job:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from raymeter.report.console import console_table, remarks, verdict
 from raymeter.report.files import (
     File,
+    plain_attacks,
     write_averages,
     write_groups,
     write_metrics,
@@ -21,7 +22,7 @@ from raymeter.report.pictures import write_pictures
 from raymeter.report.power import write_power_picture
 from raymeter.schema import AuditResult
 
-__all__ = ["WRITERS", "console_table", "remarks", "verdict", "write_report"]
+__all__ = ["WRITERS", "console_table", "plain_attacks", "remarks", "verdict", "write_report"]
 
 # In this order. metrics comes last: where metrics.json is, the report is complete.
 WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {

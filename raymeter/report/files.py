@@ -36,7 +36,7 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
         TypeError: Settings or provenance hold a value that `plain` does not know.
     """
     content = {
-        "attacks": {attack.name: _attack_metrics(attack) for attack in result.attacks},
+        "attacks": plain_attacks(result),
         "comparisons": result.comparisons,
         "power": result.power,
         "groups": {"attack": result.grouped_attack, **result.groups},
@@ -161,6 +161,12 @@ def write_timings(result: AuditResult) -> Iterator[File]:
     """log_time_analysis.log: one line `<stage>: <seconds> s` per stage, in the order they ran."""
     lines = [f"{stage}: {seconds:.2f} s\n" for stage, seconds in result.timings.items()]
     yield "log_time_analysis.log", "".join(lines).encode()
+
+
+def plain_attacks(result: AuditResult) -> dict[str, Any]:
+    """`attacks` of metrics.json, as plain values."""
+    found: dict[str, Any] = plain({attack.name: _attack_metrics(attack) for attack in result.attacks})
+    return found
 
 
 def _attack_metrics(attack: AttackResult) -> dict[str, Any]:

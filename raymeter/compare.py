@@ -1,0 +1,129 @@
+"""`raymeter compare A B`: does B leak more than A, and which records moved; as text, JSON or a page; no Ray."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raymeter.console import guarded
+from raymeter.errors import DataError
+from raymeter.gate import add_gates, parse_gates, pass_gates
+
+if TYPE_CHECKING:
+    from raymeter.comparing import Movement, Outcome, RunComparison
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    parser = argparse.ArgumentParser(
+        prog="raymeter compare",
+        description="Compare two audits: differences in AUC (B minus A) and records that moved. "
+        "Conditions of --fail-if are about the difference: rmia.auc.low > 0.",
+    )
+    what = "a run directory with a report, or a report's own directory"
+    parser.add_argument("a", metavar="A", help=what)
+    parser.add_argument("b", metavar="B", help="another; differences are B minus A")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--html", metavar="FILE", help="write a page besides")
+    add_gates(parser)
+    options = parser.parse_args(argv)
+    return guarded(lambda: compare(options))
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Read both, compare, print, judge."""
+    from raymeter.comparing import compare_outcomes
+    from raymeter.report.files import plain
+
+    gates = parse_gates(options.fail_if)
+    found = compare_outcomes(read_outcome(options.a), read_outcome(options.b))
+    content = plain(found)
+    if options.json:
+        print(json.dumps(content, indent=2, allow_nan=False))
+    else:
+        for line in lines(found):
+            print(line)
+    if options.html:
+        write_page(found, Path(options.html))
+    return pass_gates(gates, {label: {"auc": each["auc"]} for label, each in content["attacks"].items()})
+
+
+def write_page(found: RunComparison, path: Path) -> None:
+    """The comparison as a page of its own.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    from raymeter.report.page import render
+
+    try:
+        path.write_text(render("comparison.html", found=found), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); give another path") from None
+
+
+def lines(found: RunComparison) -> Iterator[str]:
+    """The comparison as text."""
+    yield f"A: {found.a}"
+    yield f"B: {found.b}"
+    width = max(len(label) for label in found.attacks)
+    yield f"\n{'AUC':<{width}}  {'A':>7}  {'B':>7}  B minus A [95 % interval], p"
+    for label, each in found.attacks.items():
+        how = "" if each.paired else "  (other members: not paired)"
+        yield (
+            f"{label:<{width}}  {each.a.estimate:7.4f}  {each.b.estimate:7.4f}  {each.auc.estimate:+.4f} "
+            f"[{each.auc.low:+.4f}, {each.auc.high:+.4f}], p = {each.auc.p_value:.2g}{how}"
+        )
+    for name, only in (("A", found.only_a), ("B", found.only_b)):
+        if only:
+            yield f"only in {name}: {', '.join(only)}"
+    if found.movement is not None:
+        yield from _moved(found.movement)
+
+
+def _moved(movement: Movement) -> Iterator[str]:
+    yield (
+        f"\n{movement.records} records in both, by {movement.attack}: rank correlation of their exposure "
+        f"{movement.correlation:.3f}"
+    )
+    if movement.named is not None:
+        first, second, both = movement.named
+        yield f"named at risk: {first} in A, {second} in B, {both} in both"
+    for title, moved in (("rose most", movement.risen), ("fell most", movement.fallen)):
+        if moved:
+            yield f"{title} (share of the records that are less exposed, A -> B):"
+            yield from (f"  record {record}: {before:.3f} -> {after:.3f}" for record, before, after in moved)
+
+
+def read_outcome(place: str) -> Outcome:
+    """A finished report, in a run directory or by itself.
+
+    Raises:
+        DataError: There is none, or it is not complete.
+    """
+    from raymeter.comparing import Outcome
+    from raymeter.explain_difference import report_scores
+    from raymeter.places import inside
+    from raymeter.store import RunStore
+
+    for path in (place, inside(place, "report")):
+        store = RunStore.at(path)
+        content: dict[str, Any] | None = store.read_json("metrics.json")
+        if content is not None:
+            return Outcome(
+                store.name, content["attacks"], report_scores(store), _at_risk(store.read("records.parquet"))
+            )
+    raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")
+
+
+def _at_risk(records: bytes | None) -> Any:
+    from pyarrow import parquet
+
+    if records is None or "at_risk" not in parquet.read_schema(io.BytesIO(records)).names:
+        return None
+    column = parquet.read_table(io.BytesIO(records), columns=["at_risk"]).column("at_risk")
+    return column.fill_null(False).to_numpy().astype(bool)

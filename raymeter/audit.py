@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from raymeter.analysis import analyse
@@ -25,9 +26,18 @@ from raymeter.gate import add_gates, parse_gates, pass_gates
 from raymeter.preflight import check_fit, is_mapped, make_audit_split, signal_bytes, without_missing_models
 from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
-from raymeter.report import WRITERS, console_table, plain_attacks, remarks, verdict, write_report
+from raymeter.report import (
+    WRITERS,
+    console_table,
+    main_attack,
+    most_exposed,
+    plain_attacks,
+    remarks,
+    verdict,
+    write_report,
+)
 from raymeter.runtime import connected, describe_cluster
-from raymeter.schema import AuditResult
+from raymeter.schema import AuditResult, Dataset
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.train import attempts, train_references
@@ -56,10 +66,17 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
             provenance=provenance(config, dataset, models, describe_cluster()),
             timeline=timeline(models, attempts(store)),
         )
+    result = replace(result, exposed=exposed_records(dataset, result))
     store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
     writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
     write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data), writers)
     return result
+
+
+def exposed_records(dataset: Dataset, result: AuditResult) -> dict[str, np.ndarray]:
+    """The records themselves that a report shows: ids and x of the most exposed ones."""
+    ids = result.records["id"][most_exposed(result.records, main_attack(result).name)]
+    return {"id": ids, "x": dataset.x[ids]}
 
 
 def audit(

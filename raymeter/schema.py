@@ -502,6 +502,7 @@ class AuditResult:
     blind: BlindResult | None = None
     top_overlap: Mapping[str, float] = field(default_factory=dict)
     timeline: Mapping[str, Any] = field(default_factory=dict)
+    exposed: Mapping[str, np.ndarray] = field(default_factory=dict)  # id and x of records to be shown
 
 
 @dataclass(frozen=True)

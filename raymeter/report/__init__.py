@@ -18,11 +18,22 @@ from raymeter.report.files import (
     write_timeline,
     write_timings,
 )
+from raymeter.report.index import write_page
+from raymeter.report.pagedata import main_attack, most_exposed
 from raymeter.report.pictures import write_pictures
 from raymeter.report.power import write_power_picture
 from raymeter.schema import AuditResult
 
-__all__ = ["WRITERS", "console_table", "plain_attacks", "remarks", "verdict", "write_report"]
+__all__ = [
+    "WRITERS",
+    "console_table",
+    "main_attack",
+    "most_exposed",
+    "plain_attacks",
+    "remarks",
+    "verdict",
+    "write_report",
+]
 
 # In this order. metrics comes last: where metrics.json is, the report is complete.
 WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
@@ -35,6 +46,7 @@ WRITERS: Mapping[str, Callable[[AuditResult], Iterator[File]]] = {
     "groups": write_groups,
     "timings": write_timings,
     "timeline": write_timeline,
+    "page": write_page,
     "metrics": write_metrics,
 }
 

@@ -17,7 +17,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["figure"] = figure
     environment.filters["signed"] = lambda value: "" if value is None else f"{value:+.4f}"
-    environment.globals["included"] = _included
+    environment.globals["included"] = included
     return environment
 
 
@@ -31,7 +31,7 @@ def figure(value: float | None, digits: int = 3) -> str:
     return "" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def _included(name: str) -> Markup:
+def included(name: str) -> Markup:
     """A style or script of this package, as it is."""
     loader = _environment().loader
     assert loader is not None

@@ -16,10 +16,15 @@ VERBS = {
     "import": "make a run directory of another tool's signals",
     "export": "write a run's signals as another tool's",
     "explain-difference": "say why two results differ",
+    "report": "make the page of a finished audit again",
     "compare": "say how much more one audit leaks than another",
     "doctor": "check whether this machine is ready",
 }
-HOMES = {"import": ("exchange", "import_main"), "export": ("exchange", "export_main")}  # a module each but for these
+HOMES = {  # a module each but for these
+    "report": ("rerender", "main"),
+    "import": ("exchange", "import_main"),
+    "export": ("exchange", "export_main"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

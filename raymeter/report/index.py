@@ -99,6 +99,7 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
         blind=metrics.get("blind_baseline"),
         timings=metrics.get("timings") or {},
         provenance=provenance,
+        dataset=(provenance.get("dataset") or {}).get("name"),
         config=yaml.safe_dump(provenance.get("config", {}), sort_keys=False, allow_unicode=True),
         attempts=[
             each for each in timeline.get("attempts", []) if each.get("outcome") not in ("done", "done elsewhere")

@@ -5,51 +5,20 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 import pytest
 from pyarrow import parquet
+from results import sample, written
 
-from raymeter.report import WRITERS, write_report
+from raymeter.report import WRITERS
 from raymeter.report.files import plain, write_averages, write_metrics, write_records, write_targets, write_timings
-from raymeter.schema import AuditResult, BlindAnswer, BlindResult, Interval, MeanInterval, PowerPoint, Scores
-from raymeter.split import pair_reference
-from raymeter.stats import compare_attacks, compare_thresholds, group_metrics, roc_curve, summarise
+from raymeter.schema import AuditResult, BlindAnswer, BlindResult, Interval, MeanInterval, PowerPoint
+from raymeter.stats import compare_attacks, compare_thresholds, group_metrics, roc_curve
 
 ODD = "_a/../b [red]$x^{"
-
-
-def sample(names: tuple[str, ...] = ("loss", "rmia", "lira"), targets: int = 4, records: int = 120) -> AuditResult:
-    """An audit of complementary pairs; later attacks are stronger, the last record is in no target."""
-    rng = np.random.default_rng(0)
-    half = rng.permuted(np.tile(np.arange(records) % 2 == 0, (targets // 2, 1)), axis=1).T
-    member = np.stack([half, ~half], axis=2).reshape(records, targets)
-    member[-1] = False
-    ids = np.arange(records, dtype=np.int64) + 1000
-    scores = [
-        Scores(
-            name, rng.normal(size=member.shape) + i * member, member, ids, np.arange(targets), {"gamma": np.float32(2)}
-        )
-        for i, name in enumerate(names)
-    ]
-    attacks, table = summarise(scores, pair_reference(targets), np.arange(records) % 10)
-    timings = {"Load Dataset": 1.234, "Load or Train Models": np.float64(60)}
-    return AuditResult(attacks, table, timings, {"seed": np.int64(7), "loss": float("nan"), "date": date(2026, 1, 2)})
-
-
-def written(result: AuditResult) -> dict[str, bytes]:
-    """Path -> bytes, in the order of writing."""
-    files: dict[str, bytes] = {}
-
-    def write(path: str, data: bytes) -> None:
-        assert path not in files
-        files[path] = data
-
-    write_report(result, write)
-    return files
 
 
 def strict(data: bytes) -> dict:
@@ -67,7 +36,7 @@ def test_report_holds_the_files_of_privacy_meter_and_metrics_last():
     per_target = [f"exp/{name}_{i}" for i in range(2) for name in ("ROC", "ROC_log", "attack_result")]
     expected = [f"{path}.npz" if "attack" in path else f"{path}.png" for path in per_target]
     expected += ["ROC_average.png", "ROC_log_average.png", "attack_result_average.csv", "log_time_analysis.log"]
-    assert sorted(files) == sorted([*expected, "records.parquet", "metrics.json"])
+    assert sorted(files) == sorted([*expected, "records.parquet", "page.json", "index.html", "metrics.json"])
     assert files[-1] == "metrics.json"
     assert list(WRITERS)[-1] == "metrics"
 

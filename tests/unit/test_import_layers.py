@@ -23,7 +23,7 @@ FLOORS = [
     {"slot"},
     {"runtime", "train", "collect", "scoring", "analysis", "regress", "trials"},
     {"audit", "sweep", "score", "exchange", "explain_difference"},
-    {"compare", "doctor"},
+    {"compare", "doctor", "rerender"},
     {"cli"},
 ]
 RAY_FILES = {

@@ -157,7 +157,7 @@ def start_ray() -> Finding:
 
     start = time.perf_counter()
     with connected(ClusterSection(address="local", num_cpus=1)):
-        answer = ray.get(ray.remote(num_cpus=1)(os.getpid).remote(), timeout=120)
+        answer = ray.get(ray.remote(num_cpus=1)(lambda: os.getpid()).remote(), timeout=120)
     assert answer != os.getpid()
     return Finding("Ray", "ok", f"an embedded one starts and works ({time.perf_counter() - start:.0f} s)")
 

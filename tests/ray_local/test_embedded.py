@@ -13,6 +13,7 @@ import pytest
 import ray
 from audits import signals_of, small_config
 
+from raymeter import doctor
 from raymeter.config import ClusterSection
 from raymeter.runtime import connected
 
@@ -87,3 +88,9 @@ def test_metrics_are_on_the_prometheus_endpoint(audited):
     assert set(audited["models_failed"]) == set(audited["retries"]) == {0}
     assert audited["records_done"][-1] == 400 + 300 and audited["records_done"] == sorted(audited["records_done"])
     assert audited["records_per_second"][-1] > 0
+
+
+def test_doctor_sees_that_ray_works():
+    """A task runs in another process, and the check says how long that took."""
+    found = doctor.start_ray()
+    assert found.state == "ok" and found.text.startswith("an embedded one starts and works (")

@@ -15,7 +15,7 @@ FLOORS = [
     {"split", "attacks", "stats"},
     {"power", "exposure", "blind", "formats"},
     {"evaluate", "assess", "differences", "recognise", "walk", "comparing"},
-    {"data", "models", "fit", "signals", "streamfit", "quantile"},
+    {"data", "models", "fit", "signals", "streamfit", "quantile", "ownfit"},
     {"config", "store", "report", "console", "gate"},
     {"provenance", "preflight", "scratch", "signalstore", "sweepspace", "upload"},
     {"stream"},

@@ -51,7 +51,7 @@ def dry_run(tmp_path, monkeypatch, capsys):
         (["data.dataset=arrays", "data.path=/nonexistent.npz"], "error: data.path: /nonexistent.npz"),
         (["train.model_name=nope:f"], "error: train.model_name: cannot load 'nope:f'"),
         (["run.log_dir=/dev/null/x"], "error: /dev/null/x/"),
-        (["run.log_dir=foo://bar"], "error: foo://bar cannot be opened"),
+        (["run.log_dir=foo://bar"], "error: foo://bar/run.json cannot be opened"),
         (["run.num_experiments=0"], "error: run.num_experiments: must be greater than or equal to 1, got 0"),
         (["audit.data_size=2"], "error: audit.data_size: the 2 audited records are all members, or all non-members"),
         (

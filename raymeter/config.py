@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.data import DataSpec
@@ -122,6 +122,7 @@ class TrainSection(_Section):
     """How one model is trained, and what it may use."""
 
     model_name: str = Field("cnn", description="A name from the models table, or module:function")
+    fit: str | None = Field(None, description="Your own training function, module:function; model is model_name too")
     optimizer: Literal["SGD", "Adam", "AdamW"] = Field("SGD", description="Optimizer")
     learning_rate: float = Field(0.1, gt=0, description="Peak learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD")
@@ -147,6 +148,24 @@ class TrainSection(_Section):
     )
     device: str | None = Field(None, description="Accepted from Privacy Meter and not used")
     type: str | None = Field(None, description="Accepted from Privacy Meter and not used")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model(cls, values: Any) -> Any:
+        """`model` is another word for model_name, which is Privacy Meter's."""
+        if isinstance(values, dict) and "model" in values:
+            if "model_name" in values:
+                raise ValueError("give model or model_name, not both")
+            values = {**values, "model_name": values["model"]}
+            del values["model"]
+        return values
+
+    @field_validator("fit")
+    @classmethod
+    def _fit(cls, fit: str | None) -> str | None:
+        if fit is not None and not all(fit.partition(":")):
+            raise ValueError("must be module:function")
+        return fit
 
     @field_validator("resources_per_model")
     @classmethod

@@ -48,11 +48,13 @@ class Recipe:
     augment: Augment
     ema: float | None
     precision: Literal["float32", "bf16"]
+    fit: str | None = None  # the user's own training function
 
     @property
     def hash(self) -> str:
         """Short digest over every field; two models with equal hashes were trained the same way."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        about = {name: value for name, value in asdict(self).items() if name != "fit" or value is not None}
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

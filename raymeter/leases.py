@@ -66,7 +66,6 @@ class Leases:
     leaving: set[str] = field(default_factory=set)
     storing: dict[int, str] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
-    reserved: dict[str, list[Any]] = field(default_factory=dict)
     starting: set[str] = field(default_factory=set)
     failed_starts: int = 0
     stopped: bool = False
@@ -183,14 +182,6 @@ class Leases:
     def introduce(self, slot: str, run: Any) -> None:
         """What to call off if the slot is not needed any more."""
         self.runs[slot] = run
-
-    def reserve(self, slot: str, resources: Any) -> None:
-        """What a slot has reserved on the cluster."""
-        self.reserved.setdefault(slot, []).append(resources)
-
-    def give_up(self, slot: str) -> list[Any]:
-        """Everything that a slot which has ended had reserved; told once."""
-        return self.reserved.pop(slot, [])
 
     def controllers(self) -> list[Any]:
         """What was introduced for the slots that have not ended."""

@@ -16,6 +16,7 @@ from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, RunError, SignalError
 from raymeter.fit import CROP_PADDING, as_tensor, normalise
 from raymeter.models import build_model
+from raymeter.ownfit import load_fit
 from raymeter.schema import Dataset, QuantilePrediction, SignalMatrix, Signals, Split
 from raymeter.signals import KINDS
 from raymeter.split import make_split
@@ -100,6 +101,7 @@ def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
         side = CROP_PADDING + 1
         raise ConfigError(f"train.augment: mirror_crop needs images of at least {side}x{side}; use mirror")
     _check_model(config.train.model_name, dataset, dataset.num_classes)
+    _check_own_fit(config, dataset)
     for recipe in regressors_of(list(config.attacks.values())):
         if len(dataset.population_y) < FEWEST_TO_FIT:
             raise ConfigError(
@@ -112,6 +114,19 @@ def check_fit(config: AuditConfig, dataset: Dataset, split: Split) -> None:
             reason = str(error).removeprefix("train.model_name: ")
             raise ConfigError(f"audit.attacks: the model of qmia cannot be used ({reason})") from None
     _check_attacks(config, split, dataset.num_classes)
+
+
+def _check_own_fit(config: AuditConfig, dataset: Dataset) -> None:
+    """See that the user's training function is there, and that nothing is asked that it cannot have."""
+    train = config.train
+    if train.fit is None:
+        return
+    load_fit(train.fit)
+    if dataset.is_streamed:
+        raise ConfigError("train.fit: gets its records in memory, and these are streamed; raise data.in_memory_limit")
+    for key, usual in (("workers_per_model", 1), ("ema", None), ("augment", "none")):
+        if getattr(train, key) != usual:
+            raise ConfigError(f"train.{key}: is for raymeter's own training; leave it out, or do it in {train.fit}")
 
 
 def _check_model(name: str, dataset: Dataset, outputs: int) -> None:

@@ -27,7 +27,11 @@ def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
     return {
         "store_version": STORE_VERSION,
         "run": {"random_seed": config.run.random_seed},
-        "train": {**asdict(config.train.recipe()), **_source(config.train.model_name)},
+        "train": {
+            **asdict(config.train.recipe()),
+            **_source("model", config.train.model_name),
+            **_source("fit", config.train.fit or ""),
+        },
         "data": {
             "dataset": config.data.dataset,
             "records": len(dataset.y),
@@ -37,12 +41,12 @@ def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _source(model_name: str) -> dict[str, str]:
-    """Digest of the file that a module:function model comes from: editing it makes another recipe."""
-    if ":" not in model_name:
+def _source(what: str, name: str) -> dict[str, str]:
+    """Digest of the file that a module:function comes from: editing it makes another recipe."""
+    if ":" not in name:
         return {}
-    file = getattr(importlib.import_module(model_name.partition(":")[0]), "__file__", None)
-    return {"model_source": hashlib.sha256(Path(file).read_bytes()).hexdigest()} if file else {}
+    file = getattr(importlib.import_module(name.partition(":")[0]), "__file__", None)
+    return {f"{what}_source": hashlib.sha256(Path(file).read_bytes()).hexdigest()} if file else {}
 
 
 def provenance(

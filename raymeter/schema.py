@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from raymeter.errors import DataError, SignalError, SplitError
+from raymeter.shown import ShownAsTable
 
 RECORDS_AT_ONCE = 262_144  # where all records are gone through: bounds what is copied
 SignalKind = Literal["log_prob", "logit_gap", "hinge", "neg_entropy", "neg_modified_entropy"]
@@ -488,7 +489,7 @@ class BlindResult:
 
 
 @dataclass(frozen=True)
-class AuditResult:
+class AuditResult(ShownAsTable):
     """What an audit found: metrics per attack, one table row per record, where it came from."""
 
     attacks: tuple[AttackResult, ...]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from functools import partial
 from typing import Any
 
 import ray
 import ray.train
 import ray.train.collective
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+from ray.train.v2._internal.execution.worker_group import worker_group
+from ray.util.placement_group import placement_group
 
 
 def train_slot(config: dict[str, Any]) -> None:
@@ -38,18 +42,22 @@ def lost_nodes() -> list[str]:
 
 
 class Introduce(WorkerGroupCallback):
-    """Tells the queue of a run's controller and of the resources that it reserved.
+    """Tells the queue of a run's controller, and gives a name to what it reserves.
 
     So it can be called off while it waits for a node (Ray Train offers that to Ctrl-C in the main thread only), and
-    what it reserved is given back should it die.
+    what it has reserved, or still asks for, can be found and given back should it die.
     """
 
     def __init__(self, slot: str, queue: Any) -> None:
         self.slot, self.queue = slot, queue
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
+        # Ray Train gives no name of its own, and asks this module's function for every worker group
+        name = f"{reservation(self.slot)}{uuid.uuid4().hex[:8]}"
+        worker_group.placement_group = partial(placement_group, name=name)  # type: ignore[attr-defined]
         ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
 
-    def after_worker_group_start(self, worker_group: Any) -> None:
-        handle = worker_group.get_worker_group_state().placement_group_handle
-        ray.get(self.queue.reserve.remote(self.slot, handle.placement_group))
+
+def reservation(slot: str) -> str:
+    """How the names of the placement groups of a slot begin."""
+    return f"raymeter-{slot}-"

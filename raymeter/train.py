@@ -21,9 +21,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import ray
 import ray.exceptions
+from ray._raylet import PlacementGroupID
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.util.placement_group import remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymeter.config import ClusterSection, TrainSection
@@ -33,7 +34,7 @@ from raymeter.leases import Leases, Snapshot
 from raymeter.metrics import publish
 from raymeter.runtime import fits_now, is_embedded, model_resources, nodes_called_back, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, Split
-from raymeter.slot import Introduce, lost_nodes, train_slot
+from raymeter.slot import Introduce, lost_nodes, reservation, train_slot
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 
@@ -242,8 +243,14 @@ class Slots:
         finally:
             if ray.is_initialized():  # not so after an interrupt
                 ray.get(self.queue.release.remote(slot, lost_nodes()))
-                for group in ray.get(self.queue.give_up.remote(slot)):
-                    remove_placement_group(group)  # which the run itself did, unless its controller died
+                give_back(slot)
+
+
+def give_back(slot: str) -> None:
+    """Remove what a slot that has ended has reserved or asks for; a run does so itself, unless its controller died."""
+    for key, about in placement_group_table().items():
+        if about["name"].startswith(reservation(slot)) and about["state"] != "REMOVED":
+            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(key))))
 
 
 class _SlotTrainer(DataParallelTrainer):

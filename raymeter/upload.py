@@ -50,7 +50,7 @@ def _needed(config: AuditConfig, path: str | Path) -> Iterator[tuple[str, Path]]
     if config.data.dataset not in ("digits", "arrays") and folder.is_dir():
         yield "data.data_dir", next((file for file in sorted(folder.rglob("*")) if file.is_file()), folder)
     models = {recipe.model for recipe in regressors_of(list(config.attacks.values()))}
-    for name in (config.train.model_name, config.data.dataset, *sorted(models)):
+    for name in (config.train.model_name, config.train.fit or "", config.data.dataset, *sorted(models)):
         module = name.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(module) if ":" in name else None
         if spec is not None and spec.origin is not None:

@@ -22,6 +22,7 @@ from torch import nn
 from raymeter.errors import SignalError, StoreError
 from raymeter.fit import Fitted, Recipe, Share, Trainer, TrainingData, fit
 from raymeter.models import build_model
+from raymeter.ownfit import OwnTrainer
 from raymeter.schema import ModelRecord
 from raymeter.signals import View, compute_signals
 from raymeter.split import model_seed
@@ -104,6 +105,8 @@ class TrainingSlot:
         if reason and self.share.rank == 0:
             self.queue.say.remote(f"starting anew {reason}")
         watch = Watch(self, index, trainer)
+        if isinstance(trainer, OwnTrainer):
+            trainer.after_save = watch.keep
         fitted = fit(trainer, watch.after_epoch, watch.go_on)
         if self.share.rank > 0:
             return
@@ -126,6 +129,8 @@ class TrainingSlot:
             member = np.ascontiguousarray(self.member[:, index])
             if isinstance(self.data, StreamedData):
                 return StreamedTrainer(self.data, member, self.recipe, seed, self.share)
+            if self.recipe.fit is not None:
+                return OwnTrainer(self.data, member, self.recipe, seed)
             return Trainer(self.data, member, self.recipe, seed, self.share)
 
         trainer = new()
@@ -197,10 +202,15 @@ class Watch:
         if slot.share.rank > 0:
             return
         slot.queue.watch.remote(slot.name, self.index, trainer.epoch)
-        late = time.monotonic() - self.saved >= slot.config["checkpoint_interval"]
-        if trainer.epoch < slot.recipe.epochs and late:
+        if trainer.epoch < slot.recipe.epochs:
+            self.keep()
+
+    def keep(self) -> None:
+        """Save a checkpoint where the last one is long ago."""
+        slot = self.slot
+        if time.monotonic() - self.saved >= slot.config["checkpoint_interval"]:
             try:
-                slot.store.save_checkpoint(self.index, trainer.state(), slot.recipe.hash)
+                slot.store.save_checkpoint(self.index, self.trainer.state(), slot.recipe.hash)
             except StoreError as error:  # the model is not lost for that, only more of it if its worker is
                 slot.queue.say.remote(f"model {self.index} goes on without a checkpoint: {error}")
             self.saved = time.monotonic()

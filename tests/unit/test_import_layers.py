@@ -11,11 +11,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
-    {"errors", "schema", "leases", "explain", "pages", "places"},
+    {"errors", "schema", "leases", "explain", "pages", "places", "shown"},
     {"split", "attacks", "stats"},
     {"power", "exposure", "blind", "formats"},
     {"evaluate", "assess", "differences", "recognise", "walk", "comparing"},
-    {"data", "models", "fit", "signals", "streamfit", "quantile"},
+    {"data", "models", "fit", "signals", "streamfit", "quantile", "ownfit"},
     {"config", "store", "report", "console", "gate"},
     {"provenance", "preflight", "scratch", "signalstore", "sweepspace", "upload"},
     {"stream"},

@@ -102,6 +102,11 @@ class AuditSection(_Section):
     report_log: str = Field("report", min_length=1, description="Directory of the report inside run.log_dir")
     device: str | None = Field(None, description="Accepted from Privacy Meter and not used")
 
+    @field_validator("groups")
+    @classmethod
+    def _no_keys(cls, groups: str | None) -> str | None:
+        return groups if groups is None else without_keys(groups)
+
     @field_validator("report_log")
     @classmethod
     def _inside(cls, report_log: str) -> str:

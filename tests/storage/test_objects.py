@@ -129,7 +129,9 @@ def test_keys_in_an_address_are_refused_and_not_shown(address):
     """In the configuration and wherever a run directory is opened: the line does not repeat them."""
     sections = {"run": {"log_dir": address}}
     others = {"run": {"log_dir": "x"}, "data": {"dataset": "arrays", "path": address}}
-    for work in (lambda: build_config(sections), lambda: build_config(others), lambda: RunStore.at(address)):
+    groups = {"run": {"log_dir": "x"}, "audit": {"groups": address}}
+    configs = [lambda values=values: build_config(values) for values in (sections, others, groups)]
+    for work in (*configs, lambda: RunStore.at(address)):
         with pytest.raises((ConfigError, StoreError), match="put keys into the environment") as error:
             work()
         assert SECRET not in str(error.value) and "AKIA123" not in str(error.value)

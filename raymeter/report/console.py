@@ -48,8 +48,7 @@ def verdict(result: AuditResult) -> str:
     """
     attacks = result.attacks
     of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
-    better = [attack for attack in attacks if attack.auc.low > 0.5]
-    if better:
+    if better := _better(result):
         best = max(better, key=lambda attack: attack.auc.estimate)
         text = f"{best.name} tells members from non-members with AUC {_text(best.auc, 1, 3)} (chance: 0.5){of_all}"
         lowest = min(_resolvable_rates(best), key=float, default=None)
@@ -58,8 +57,7 @@ def verdict(result: AuditResult) -> str:
         return f"{text}; {_at_rate(lowest)} it finds {_found(best, lowest)}."
     best = max(attacks, key=lambda attack: attack.auc.estimate)
     overall = f"{best.name} with AUC {_text(best.auc, 1, 3)}{of_all}"
-    sure = [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > float(fpr)]
-    if sure:
+    if sure := _sure(result):
         attack, fpr = max(sure, key=lambda pair: pair[0].tpr_at_fpr[pair[1]].low / float(pair[1]))
         return (
             f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
@@ -68,6 +66,20 @@ def verdict(result: AuditResult) -> str:
     if best.auc.high < 0.5:
         return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
     return f"No attack did measurably better than chance ({overall})."
+
+
+def leaks(result: AuditResult) -> bool:
+    """Whether the verdict is that something leaks: an attack is better than chance, at least at a low rate."""
+    return bool(_better(result) or _sure(result))
+
+
+def _better(result: AuditResult) -> list[AttackResult]:
+    return [attack for attack in result.attacks if attack.auc.low > 0.5]
+
+
+def _sure(result: AuditResult) -> list[tuple[AttackResult, str]]:
+    attacks = result.attacks
+    return [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > float(fpr)]
 
 
 def remarks(result: AuditResult) -> list[str]:

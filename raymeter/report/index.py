@@ -73,7 +73,7 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     attacks = metrics["attacks"]
     provenance = metrics.get("provenance", {})
-    names = {_name(label, each) for label, each in attacks.items()}
+    names = {_name(label, provenance.get("config", {})) for label in attacks}
     power = {name: points for name, points in (metrics.get("power") or {}).items() if points}
     points = [point for each in power.values() for point in each]
     rates = list(next(iter(attacks.values()))["tpr_at_fpr"])
@@ -113,9 +113,11 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
     )
 
 
-def _name(label: str, attack: Mapping[str, Any]) -> str:
-    """Which attack a label means, as far as the label says so."""
-    return next((name for name in METHODS if label == name or label.startswith(f"{name}_")), label)
+def _name(label: str, config: Mapping[str, Any]) -> str:
+    """Which attack a label means: as the configuration says, else as far as the label tells."""
+    entries = config.get("audit", {}).get("attacks") or []
+    said = {entry.get("label", entry["name"]): entry["name"] for entry in entries if "name" in entry}
+    return said.get(label) or next((name for name in METHODS if label == name or label.startswith(f"{name}_")), label)
 
 
 def pointing(data: Mapping[str, Any]) -> dict[str, Any]:

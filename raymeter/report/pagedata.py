@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from PIL import Image
 from scipy import stats
 
-from raymeter.report.console import remarks, verdict
+from raymeter.report.console import leaks, remarks, verdict
 from raymeter.report.curves import curve, step_tpr
 from raymeter.schema import AttackResult, AuditResult
 from raymeter.stats import dependent_targets
@@ -32,7 +32,7 @@ def page_data(result: AuditResult) -> dict[str, Any]:
     return {
         "version": VERSION,
         "verdict": verdict(result),
-        "leaks": _leaks(result),
+        "leaks": leaks(result),
         "remarks": remarks(result),
         "main": main.name,
         "non_members": int((~main.scores.member).sum(axis=0).min()),
@@ -47,11 +47,6 @@ def main_attack(result: AuditResult) -> AttackResult:
     """The attack that groups were compared by, or the one with the highest AUC."""
     named = next((attack for attack in result.attacks if attack.name == result.grouped_attack), None)
     return named or max(result.attacks, key=lambda attack: attack.auc.estimate)
-
-
-def _leaks(result: AuditResult) -> bool:
-    rates = [(float(rate), mean) for attack in result.attacks for rate, mean in attack.tpr_at_fpr.items()]
-    return any(attack.auc.low > 0.5 for attack in result.attacks) or any(m.low > r > 0 for r, m in rates)
 
 
 def mean_curve(attack: AttackResult) -> dict[str, list[float | None]]:

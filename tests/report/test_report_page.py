@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 
 from raymeter.cli import main
 from raymeter.report.index import write_page
-from raymeter.report.pagedata import MOST_RECORDS, mean_curve
+from raymeter.report.pagedata import MOST_RECORDS, mean_curve, page_data
 from raymeter.schema import AuditResult, PowerPoint
 from raymeter.stats import dependent_targets, group_metrics, mean_over_targets, tpr_at_fpr
 
@@ -67,20 +67,24 @@ def page(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory) -> Iterator[webdriver.Chrome]:
+def downloads(tmp_path_factory) -> Path:
+    """Where the browser saves files."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def chromium(downloads) -> Iterator[webdriver.Chrome]:
     """One headless browser for the module, which tells its console and its network."""
     binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert binary, "no Chromium; apt-get install chromium chromium-driver"
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    downloads = tmp_path_factory.mktemp("downloads")
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(flag)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"), env={**os.environ, "NO_PROXY": "127.0.0.1"})
     driver = webdriver.Chrome(options=options, service=service)
-    driver.downloads = downloads  # type: ignore[attr-defined]
     driver.set_window_size(*WIDE)
     yield driver
     driver.quit()
@@ -141,14 +145,14 @@ def test_tables_are_sorted_by_mouse_and_keyboard(opened):
     assert falling == sorted(falling, reverse=True)
 
 
-def test_records_are_filtered_and_saved(opened):
+def test_records_are_filtered_and_saved(opened, downloads):
     """Only those at risk, then one by its number; the CSV has what is shown, with all digits."""
     opened.find_element(By.ID, "only-risk").click()
     shown = column(opened, "#exposed", 2)
     assert 0 < len(shown) <= 30
     assert opened.find_element(By.ID, "shown").text == f"{len(shown)} shown"
     opened.find_element(By.ID, "csv").click()
-    file, end = opened.downloads / "exposed_records.csv", time.monotonic() + 20
+    file, end = downloads / "exposed_records.csv", time.monotonic() + 20
     while not file.exists() and time.monotonic() < end:
         time.sleep(0.05)
     rows = list(csv.DictReader(file.read_text().splitlines()))
@@ -252,3 +256,16 @@ def test_curves_are_means_with_students_t(page):
     assert (curve["low"][at], curve["high"][at]) == pytest.approx((expected.low, expected.high), abs=1e-5)
     thresholds = [value for value in curve["threshold"] if value is not None]
     assert thresholds == sorted(thresholds, reverse=True)
+
+
+def test_the_headline_follows_the_verdict():
+    """A figure at a rate that cannot be resolved is an upper limit, and no leak."""
+    plain = sample(("loss",), records=120)
+    attack = plain.attacks[0]
+    auc = replace(attack.auc, estimate=0.5, low=0.45, high=0.55)
+    rates = {rate: replace(mean, estimate=0.02, low=0.01, high=0.03) for rate, mean in attack.tpr_at_fpr.items()}
+    unresolved = replace(attack, auc=auc, tpr_at_fpr=rates, resolvable=dict.fromkeys(rates, False))
+    result = replace(plain, attacks=(unresolved,))
+    assert page_data(result)["leaks"] is False
+    assert page_data(result)["verdict"].startswith("No attack did measurably better than chance")
+    assert page_data(replace(result, attacks=(replace(unresolved, auc=replace(auc, low=0.51)),)))["leaks"] is True

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -43,10 +43,8 @@ LOOK_SECONDS = 2.0  # between looks at what the cluster has
 SAVE_SECONDS = 2.0  # of the 3 that `ray job stop` grants
 IDLE_SECONDS = 10.0  # after which slots that found no work, or no node, are called off
 MOST_SLOTS = 4096
-AT_ONCE = max(
-    4, os.cpu_count() or 1
-)  # slots whose processes are being started on this node: the first can begin to work
-START_SECONDS = 60.0
+AT_ONCE = max(4, os.cpu_count() or 1)  # slots whose processes are being started on this node at a time
+START_SECONDS = 60.0  # after which a slot that is still starting does not keep others waiting
 LAG_SECONDS = 60.0  # that a cloud store may take to show what was written
 HISTORY = "models/history.json"
 Found: TypeAlias = dict[int, tuple[ModelRecord | None, str]]  # record, or why there is none
@@ -64,11 +62,10 @@ def train_references(
     """
     recipe = train.recipe()
 
-    def find() -> Found:
-        models = map(int, split.models)
+    def find(models: Iterable[int]) -> Found:
         return {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in models}
 
-    found = find()
+    found = find(map(int, split.models))
     for _, reason in found.values():
         if reason:
             reporter.note(f"training again {reason}")
@@ -77,7 +74,7 @@ def train_references(
         reporter.note(f"{len(found) - len(todo)} of {len(found)} models are done already and are reused")
     if todo:
         failed, trouble, done = _train_missing(todo, dataset, split, train, cluster, store, reporter)
-        found = _found_in_time(find, done, store)
+        found |= _found_in_time(find, todo, done, store)
         lost = [index for index, (record, _) in found.items() if record is None]
         unexplained = [index for index in lost if index not in failed]
         if unexplained or len(lost) == len(found):
@@ -156,14 +153,14 @@ def _train_missing(
     return snapshot.failed, trouble, snapshot.done
 
 
-def _found_in_time(find: Callable[[], Found], done: set[int], store: RunStore) -> Found:
-    """What is in the store, once that shows all the models that slots have stored; a cloud store may lag behind."""
+def _found_in_time(find: Callable[[Iterable[int]], Found], todo: list[int], done: set[int], store: RunStore) -> Found:
+    """What became of the models, once the store shows all that slots have stored; a cloud store may lag behind."""
     end = time.monotonic() + (0 if store.is_local else LAG_SECONDS)
-    while True:
-        found = find()
-        if all(found[index][0] is not None for index in done) or time.monotonic() >= end:
-            return found
+    found = find(todo)
+    while (late := [index for index in done if found[index][0] is None]) and time.monotonic() < end:
         time.sleep(1.0)
+        found |= find(late)
+    return found
 
 
 def attempts(store: RunStore) -> list[dict[str, Any]]:

@@ -44,14 +44,23 @@ def local_ray(bucket):
         yield
 
 
+class Listening(StageConsole):
+    """A console that keeps what is said under its stages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
 def audit(place: str) -> list[str]:
     """One small audit; returns what it said."""
-    config, console = small_config(Path("x"), audit=AUDIT), StageConsole()
+    config, console = small_config(Path("x"), audit=AUDIT), Listening()
     config = config.model_copy(update={"run": config.run.model_copy(update={"log_dir": place})})
-    lines: list[str] = []
-    console.note = lines.append  # type: ignore[method-assign]
     run(config, RunStore.at(place), console)
-    return lines
+    return console.lines
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "warning", "problem"]
 OLDEST_PYTHON = (3, 10)
-OLDEST = {"ray": (2, 60), "torch": (2, 0)}
+OLDEST = {"ray": (2, 60), "torch": (2, 9)}
 SHARED_MEMORY_SHARE = 0.3  # of memory, which Ray would like to use for its object store
 FEWEST_FREE = 2 * 2**30  # bytes of disk
 
@@ -158,7 +158,8 @@ def start_ray() -> Finding:
     start = time.perf_counter()
     with connected(ClusterSection(address="local", num_cpus=1)):
         answer = ray.get(ray.remote(num_cpus=1)(lambda: os.getpid()).remote(), timeout=120)
-    assert answer != os.getpid()
+    if answer == os.getpid():
+        return Finding("Ray", "problem", "a task ran in this very process", "see whether Ray is in local mode")
     return Finding("Ray", "ok", f"an embedded one starts and works ({time.perf_counter() - start:.0f} s)")
 
 

@@ -38,6 +38,7 @@ def load_fit(name: str) -> Callable[..., Any]:
         ConfigError: It cannot be loaded, is no function, or wants something that there is not.
     """
     module, _, function = name.partition(":")
+    found: Any
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # a user's module can fail in any way
@@ -48,8 +49,9 @@ def load_fit(name: str) -> Callable[..., Any]:
         ) from None
     if not callable(found):
         raise ConfigError(f"train.fit: {name} is {type(found).__name__}; give a function fit(model, x, y)")
-    _wanted(found, name)
-    return found  # type: ignore[no-any-return]
+    function_found: Callable[..., Any] = found
+    _wanted(function_found, name)
+    return function_found
 
 
 def _wanted(function: Callable[..., Any], name: str) -> list[str]:

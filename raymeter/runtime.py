@@ -77,7 +77,7 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _loopback_only() -> Iterator[None]:
-    """Have an embedded Ray listen on 127.0.0.1, as Ray itself does on macOS and Windows; on Linux it asks nobody.
+    """Have an embedded Ray listen on 127.0.0.1, as Ray itself does on macOS and Windows.
 
     The environment variable for it is read when Ray is imported, too early to know whether Ray is to be embedded.
     """

@@ -42,8 +42,8 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
         groupings["group"] = load_groups(config.audit.groups, audited.ids)
     shuffling = seed_for(seed, "groups")
     return AuditResult(
-        attacks=tuple(_numbered(attack, split.models) for attack in attacks),
-        records=table | record_columns(audited),
+        attacks=tuple(_numbered(attack, split) for attack in attacks),
+        records={"id": table["id"], "row": dataset.rows[audited.ids]} | table | record_columns(audited, split.here),
         timings={},
         provenance={},
         comparisons=compare_attacks(scores, clusters),
@@ -55,9 +55,10 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
     )
 
 
-def _numbered(attack: AttackResult, models: np.ndarray) -> AttackResult:
+def _numbered(attack: AttackResult, split: Split) -> AttackResult:
     """Targets by the numbers of their models, which a report is about, rather than by their columns."""
-    targets = tuple(replace(metrics, target=int(models[metrics.target])) for metrics in attack.targets)
+    models, foreign = split.models, split.has_foreign_target
+    targets = tuple(replace(each, target=int(models[each.target]), foreign=foreign) for each in attack.targets)
     scores = replace(attack.scores, targets=models[attack.scores.targets])
     return replace(attack, targets=targets, scores=scores)
 

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from raymeter.analysis import analyse
+from raymeter.blackbox import BlackBox
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, load_config
 from raymeter.console import JsonConsole, StageConsole, guarded
@@ -37,9 +39,10 @@ from raymeter.report import (
     write_report,
 )
 from raymeter.runtime import connected, describe_cluster
-from raymeter.schema import AuditResult, Dataset
+from raymeter.schema import AuditResult, Dataset, Split
 from raymeter.split import model_seed
 from raymeter.store import RunStore
+from raymeter.target import Columns, KnownWeights, Target, is_member
 from raymeter.train import attempts, train_references
 from raymeter.upload import left_out, will_be_lost
 
@@ -51,19 +54,27 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         split = make_audit_split(config, dataset)
         check_fit(config, dataset, split)
         store.claim(identity(config, dataset))
+        target = find_target(config, dataset, split, store)
+        if target is not None:
+            target.prepare(console)
     with console.stage("Load or Train Models"):
-        models = train_references(dataset, split, config.train, config.cluster, store, console)
+        models = train_references(dataset, split.trained_here, config.train, config.cluster, store, console)
         split = without_missing_models(config, dataset, split, [model.index for model in models])
     with console.stage("Gather Auditing Dataset"):
         records = gather_records(dataset, split, config.data.in_memory_limit)
     with console.stage("Compute Membership Signals"):
-        signals = collect_signals(dataset, split, records, models, config, store, console)
-        signals = add_predictions(config, dataset, signals, records, models, store, console)
+        asked = list(models)
+        given: Columns = {}
+        if target is not None:
+            record, given = target.answer([(part.part, part.x, part.y) for part in records], console)
+            asked.append(record)
+        signals = collect_signals(dataset, split, records, asked, config, store, console, given)
+        signals = add_predictions(config, dataset, signals, records, asked, store, console)
     with console.stage("Perform Privacy Audit"):
         result = replace(
             analyse(config, dataset, split, signals),
             timings=console.timings,
-            provenance=provenance(config, dataset, models, describe_cluster()),
+            provenance=provenance(config, dataset, models, describe_cluster(), about_target(target, split)),
             timeline=timeline(models, attempts(store)),
         )
     result = replace(result, exposed=exposed_records(dataset, result))
@@ -71,6 +82,21 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
     write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data), writers)
     return result
+
+
+def find_target(config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> Target | None:
+    """The model that was trained elsewhere, where there is one."""
+    if config.audit.target is None:
+        return None
+    return (BlackBox if config.audit.target.query else KnownWeights)(config, dataset, split, store)
+
+
+def about_target(target: Target | None, split: Split) -> dict[str, Any] | None:
+    """What a report says of it."""
+    if target is None:
+        return None
+    member = is_member(split)
+    return {**target.about, "members": int(member.sum()), "others": int((~member).sum())}
 
 
 def exposed_records(dataset: Dataset, result: AuditResult) -> dict[str, np.ndarray]:

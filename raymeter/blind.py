@@ -51,7 +51,7 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
     features, target = _features(x, y, seed), int(split.targets[0])
     questions = {
         "pool from population": (features, np.arange(len(x)) < len(pool)),
-        f"members from non-members of model {target}": (features[: len(pool)], split.member[pool, target]),
+        f"members from non-members of {split.name_of(target)}": (features[: len(pool)], split.member[pool, target]),
     }
     confidence = 1 - (1 - CONFIDENCE) / 4  # four AUCs
     answers = []

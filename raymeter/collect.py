@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -47,9 +46,8 @@ from raymeter.signals import KINDS, SIGNAL_VERSION, View
 from raymeter.signalstore import matrices, save_index
 from raymeter.store import RunStore
 from raymeter.stream import stream_records
+from raymeter.target import Columns, Content
 from raymeter.workers import SignalActor, SignalWork
-
-Content = Literal["signals", "logits"]
 
 
 @dataclass(frozen=True)
@@ -106,16 +104,19 @@ class Frame:
 
 
 def gather_records(dataset: Dataset, split: Split, limit: int | None = None) -> tuple[Records, Records]:
-    """The audited pool records and the population, each as one array.
+    """The audited pool records and the part of the population that no model was trained on, each as one array.
 
     Args:
         limit: Bytes; audited records of a streamed dataset that take more stay in their files.
     """
     everything = len(split.audit_ids) == len(dataset.y)  # audit_ids are sorted: then this is the pool itself
     x = dataset.x if everything else some_records(dataset.x, split.audit_ids, limit)
+    outside, outside_y, ids = dataset.population_x, dataset.population_y, split.population_ids
+    if len(ids) < len(outside_y):
+        outside, outside_y = some_records(outside, ids, limit), outside_y[ids]
     return (
         Records("audit", split.audit_ids, x, dataset.y if everything else dataset.y[split.audit_ids]),
-        Records("population", split.population_ids, dataset.population_x, dataset.population_y),
+        Records("population", ids, outside, outside_y),
     )
 
 
@@ -127,10 +128,14 @@ def collect_signals(
     config: AuditConfig,
     store: RunStore,
     reporter: Reporter,
+    given: Columns | None = None,
 ) -> Signals:
     """Signals of the audited records and of the population under every model.
 
     Where they, or the records, are larger than `data.in_memory_limit` they are in mapped files.
+
+    Args:
+        given: The columns of the last model, by content and part, where it can only be asked.
 
     Raises:
         RunError: A cell is missing or came twice; the first record is named.
@@ -143,6 +148,9 @@ def collect_signals(
         for records in parts
         for model in models
     }
+    for (content, part), column in (given or {}).items():
+        if content in contents:
+            save_column(store, keys[content, part, models[-1].index], column, {"model": models[-1].index, "part": part})
     mapped = is_mapped(config, dataset, split)
     classes = dataset.num_classes if config.keeps_logits else None
     frame = Frame.empty(parts, len(models), len(views), classes, store if mapped else None)
@@ -233,7 +241,7 @@ def _compute(
     work = SignalWork(
         store=store,
         models=tuple(models[position] for position in missing),
-        architecture=config.train.model_name,
+        architectures=tuple(models[position].architecture or config.train.model_name for position in missing),
         input_shape=dataset.x.shape[1:],
         num_classes=dataset.num_classes,
         views=views,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -39,6 +39,47 @@ class _Section(BaseModel):
 MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
 
 
+class TargetSection(_Section):
+    """A model that was trained elsewhere: its weights, or a function that asks it; and who its members are."""
+
+    members: str = Field(
+        min_length=1, description="Rows of the dataset that it was trained on: .npy, .npz, .csv, .parquet or .txt"
+    )
+    weights: str | None = Field(None, min_length=1, description="Its state dict: .safetensors, or torch.save's .pt")
+    model: str | None = Field(None, description="What builds it, as train.model; by default train.model")
+    query: str | None = Field(None, description="module:function that maps a batch of records to probabilities")
+    batch_size: int = Field(100, ge=1, description="Records per call of query")
+    calls_per_second: float | None = Field(None, gt=0, description="At most so many calls; by default no limit")
+    max_queries: int | None = Field(
+        None, ge=1, description="Records that may be sent in all, over all runs of this directory; by default no limit"
+    )
+    attempts: int = Field(5, ge=1, description="How often a call that fails is made, with growing pauses")
+
+    @field_validator("members", "weights")
+    @classmethod
+    def _no_keys(cls, path: str | None) -> str | None:
+        return path if path is None else without_keys(path)
+
+    @field_validator("query")
+    @classmethod
+    def _function(cls, query: str | None) -> str | None:
+        return query if query is None else _module_function(query)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TargetSection:
+        if (self.weights is None) == (self.query is None):
+            raise ValueError("give either weights, or query for a model that can only be asked")
+        if self.model is not None and self.query is not None:
+            raise ValueError("model says what the weights are of, and there are none with query; leave it out")
+        return self
+
+
+def _module_function(name: str) -> str:
+    if not all(name.partition(":")):
+        raise ValueError("must be module:function")
+    return name
+
+
 class RunConfig(_Section):
     """Where results go and what makes them repeatable."""
 
@@ -64,7 +105,10 @@ class AuditSection(_Section):
     """What is asked of the trained models."""
 
     num_ref_models: int = Field(
-        7, ge=1, le=MOST_MODELS, description="k reference models per target; 2k + 2 models are trained"
+        7,
+        ge=1,
+        le=MOST_MODELS,
+        description="k pairs of reference models per target; 2k + 2 models are trained",
     )
     privacy_game: Literal["privacy_loss_model"] = Field(
         "privacy_loss_model", description="The only game so far: was this record in the target's training set?"
@@ -80,6 +124,9 @@ class AuditSection(_Section):
     data_size: int | None = Field(None, ge=2, description="Number of pool records to audit; by default all")
     population_size: int | None = Field(
         None, ge=1, description="Number of records that no model trains on; by default at most 10000"
+    )
+    target: TargetSection | None = Field(
+        None, description="A model that was trained elsewhere, attacked in place of the audit's own; see below"
     )
     groups: str | None = Field(
         None,
@@ -168,9 +215,7 @@ class TrainSection(_Section):
     @field_validator("fit")
     @classmethod
     def _fit(cls, fit: str | None) -> str | None:
-        if fit is not None and not all(fit.partition(":")):
-            raise ValueError("must be module:function")
-        return fit
+        return fit if fit is None else _module_function(fit)
 
     @field_validator("resources_per_model")
     @classmethod
@@ -250,7 +295,12 @@ class AuditConfig(_Section):
 
     @property
     def num_models(self) -> int:
-        """Models to train: 2 max(ceil(experiments / 2), k + 1), as in Privacy Meter."""
+        """Models to train: 2 max(ceil(experiments / 2), k + 1), as in Privacy Meter.
+
+        A target that was trained elsewhere has no twin, so 2k are enough for k pairs of references.
+        """
+        if self.audit.target is not None:
+            return 2 * max(self.audit.num_ref_models, 2)
         return 2 * max(math.ceil((self.run.num_experiments or 1) / 2), self.audit.num_ref_models + 1)
 
     @property
@@ -341,6 +391,11 @@ def build_config(values: Mapping[str, Any]) -> AuditConfig:
         raise ConfigError(
             f"data.path: is not read by dataset {config.data.dataset}; set data.dataset: arrays, or leave path out"
         )
+    if config.audit.target is not None and config.run.num_experiments not in (None, 1):
+        raise ConfigError(
+            f"run.num_experiments: with audit.target one model is attacked, got {config.run.num_experiments}; "
+            "leave it out"
+        )
     if config.audit.data_size and config.data.pool_size and config.audit.data_size > config.data.pool_size:
         raise ConfigError(
             f"audit.data_size: cannot audit {config.audit.data_size} of {config.data.pool_size} records; "
@@ -400,5 +455,6 @@ def _known_keys(location: tuple[int | str, ...]) -> set[str]:
         fields_of_model = getattr(model, "model_fields", {})
         if part not in fields_of_model:
             return set()
-        model = fields_of_model[part].annotation
+        annotation = fields_of_model[part].annotation
+        model = next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
     return set(getattr(model, "model_fields", {}))

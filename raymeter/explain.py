@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,31 @@ def explain(error: Mapping[str, Any], known: set[str], prefix: str = "") -> str:
     return f"{full}: {message}" if ", got " in message else f"{full}: {message}, got {show(value)}"
 
 
+def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
+    """The user's function that a key names as module:function.
+
+    Args:
+        gives: What kind of function it is to be, for the message.
+
+    Raises:
+        ConfigError: It cannot be loaded, or is no function.
+    """
+    module, _, function = name.partition(":")
+    found: Any
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # a user's module can fail in any way
+        line = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise ConfigError(
+            f"{key}: cannot load {name!r} ({line}); write module:function, with the module importable from "
+            f"here{not_uploaded()}"
+        ) from error
+    if not callable(found):
+        raise ConfigError(f"{key}: {name} is {type(found).__name__}; give a function {gives}")
+    function_found: Callable[..., Any] = found
+    return function_found
+
+
 def suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
     """The closest known name, or all of them."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
@@ -122,6 +148,10 @@ def apply_override(values: dict[str, Any], override: str, sections: Mapping[str,
         raise ConfigError(f"override {override!r}: expected section.key=value, such as train.epochs=10")
     if section not in sections:
         raise ConfigError(f"{path}: unknown section {section!r}; {suggest(section, sections)}")
-    if not isinstance(values.get(section) or {}, dict):
-        raise ConfigError(f"{section}: expected keys and values, got {show(values[section])}")
-    values[section] = {**(values.get(section) or {}), key: parse_yaml(text, f"override {path}")}
+    holder, where = values, section
+    for part in key.split("."):
+        if not isinstance(holder.get(where) or {}, dict):
+            raise ConfigError(f"{where}: expected keys and values, got {show(holder[where])}")
+        holder[where] = dict(holder.get(where) or {})
+        holder, where = holder[where], part
+    holder[where] = parse_yaml(text, f"override {path}")

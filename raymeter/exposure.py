@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from scipy import special
 
 from raymeter.attacks.lira import Law, predictive_law, shared_prior
@@ -17,6 +18,7 @@ from raymeter.stats.parallel import for_each
 
 NEARLY_EQUAL = 1e-9  # relative difference of two precisions below which the likelihood ratio is linear
 FDR = 0.05  # expected share of false names among the records at risk
+Columns: TypeAlias = Int64[np.ndarray, " columns"]
 LARGEST_P = 0.999  # a p-value of 1 has an infinite Cauchy deviate and would silence all others
 
 
@@ -110,18 +112,19 @@ def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -
     return np.clip(found, 0.0, 1.0)
 
 
-def leak_p_values(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
+def leak_p_values(signals: SignalMatrix, models: Columns | None = None) -> Float[np.ndarray, " examples"]:
     """Probability of such a rise of a record's signals by training on it, if training on it has no effect.
 
     One-sided Student's t-test of the record's signals under the models that trained on it against those
-    under the models that did not, over all models, with a common variance: without an effect they are all
-    alike. NaN where a side has no model, or fewer than three models in all, or nothing varies.
+    under the models that did not, with a common variance: without an effect they are all alike. NaN where a
+    side has no model, or fewer than three models in all, or nothing varies.
 
     Args:
         signals: Kind logit_gap. Several queries are averaged first.
+        models: Columns of the models to go by, which must be alike but for their records; by default all.
     """
     require_kind(signals, "logit_gap", "p-values")
-    inside, outside = _all_models(signals)
+    inside, outside = _of_models(signals, models)
     freedom = inside.count + outside.count - 2
     defined = (inside.count > 0) & (outside.count > 0) & (freedom > 0) & (inside.squares + outside.squares > 0)
     variance = np.where(defined, (inside.squares + outside.squares) / np.maximum(freedom, 1), 1.0)
@@ -131,8 +134,11 @@ def leak_p_values(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
     return found
 
 
-def record_columns(signals: SignalMatrix, fdr: float = FDR) -> dict[str, np.ndarray]:
+def record_columns(signals: SignalMatrix, models: Columns | None = None, fdr: float = FDR) -> dict[str, np.ndarray]:
     """What the table of records says of each record whatever the attack.
+
+    Args:
+        models: Columns of the models that `d_prime` and `p_value` go by, as in `leak_p_values`.
 
     Returns:
         `d_prime`; `p_value` (see `leak_p_values`); `at_risk`, named by Benjamini and Hochberg at `fdr`;
@@ -140,7 +146,7 @@ def record_columns(signals: SignalMatrix, fdr: float = FDR) -> dict[str, np.ndar
         sure LiRA's statistic is of them together. It is not a test of a leak (where nothing leaks 9 % of these
         are below 5 % with 64 models, 13 % with 8), so no record is named by it.
     """
-    p = leak_p_values(signals)
+    p = leak_p_values(signals, models)
     membership, of_rows = np.empty(len(p)), _p_values_by_rows(signals)
 
     def combine(rows: slice) -> None:  # never all of them: [examples, targets] may be large
@@ -148,7 +154,7 @@ def record_columns(signals: SignalMatrix, fdr: float = FDR) -> dict[str, np.ndar
 
     for_each(combine, blocks(signals), len(p))
     return {
-        "d_prime": d_prime(signals),
+        "d_prime": d_prime(signals, models),
         "p_value": p,
         "at_risk": benjamini_hochberg(p, fdr),
         "membership_p_value": membership,
@@ -179,12 +185,12 @@ def combined_p_values(
     return combined
 
 
-def d_prime(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
-    """(IN mean - OUT mean) / sqrt((IN variance + OUT variance) / 2) of a record's signals over all models.
+def d_prime(signals: SignalMatrix, models: Columns | None = None) -> Float[np.ndarray, " examples"]:
+    """(IN mean - OUT mean) / sqrt((IN variance + OUT variance) / 2) of a record's signals over some, or all, models.
 
     NaN where a side has fewer than two models, or where nothing varies.
     """
-    inside, outside = _all_models(signals)
+    inside, outside = _of_models(signals, models)
     enough = (inside.count > 1) & (outside.count > 1)
     variance = inside.squares / np.maximum(inside.count - 1, 1) + outside.squares / np.maximum(outside.count - 1, 1)
     defined = enough & (variance > 0)
@@ -193,9 +199,10 @@ def d_prime(signals: SignalMatrix) -> Float[np.ndarray, " examples"]:
     return found
 
 
-def _all_models(signals: SignalMatrix) -> tuple[Moments, Moments]:
+def _of_models(signals: SignalMatrix, models: Columns | None) -> tuple[Moments, Moments]:
     """Moments of each record's signals, averaged over queries, under the models that did and did not train on it."""
-    everyone = np.ones((1, signals.values.shape[1]), dtype=bool)
+    everyone = np.zeros((1, signals.values.shape[1]), dtype=bool)
+    everyone[:, slice(None) if models is None else models] = True
     parts: tuple[list[Moments], list[Moments]] = ([], [])
     for rows in blocks(signals):
         averaged = signals.values[rows].mean(axis=2, dtype=np.float64)

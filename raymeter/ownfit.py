@@ -15,7 +15,6 @@ by name:
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -24,7 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raymeter.errors import ConfigError, SignalError, not_uploaded
+from raymeter.errors import ConfigError, SignalError
+from raymeter.explain import load_function
 from raymeter.fit import Trainer, normalise
 
 EXTRAS = ("seed", "settings", "go_on", "save", "saved")
@@ -37,21 +37,9 @@ def load_fit(name: str) -> Callable[..., Any]:
     Raises:
         ConfigError: It cannot be loaded, is no function, or wants something that there is not.
     """
-    module, _, function = name.partition(":")
-    found: Any
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a user's module can fail in any way
-        line = (str(error).splitlines() or [""])[0]
-        raise ConfigError(
-            f"train.fit: cannot load {name!r} ({type(error).__name__}: {line}); write module:function, with the module "
-            f"importable from here{not_uploaded()}"
-        ) from None
-    if not callable(found):
-        raise ConfigError(f"train.fit: {name} is {type(found).__name__}; give a function fit(model, x, y)")
-    function_found: Callable[..., Any] = found
-    _wanted(function_found, name)
-    return function_found
+    function = load_function("train.fit", name, "fit(model, x, y)")
+    _wanted(function, name)
+    return function
 
 
 def _wanted(function: Callable[..., Any], name: str) -> list[str]:

@@ -15,11 +15,12 @@ from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, RunError, SignalError
 from raymeter.fit import CROP_PADDING, as_tensor, normalise
+from raymeter.members import load_members
 from raymeter.models import build_model
 from raymeter.ownfit import load_fit
 from raymeter.schema import Dataset, QuantilePrediction, SignalMatrix, Signals, Split
 from raymeter.signals import KINDS
-from raymeter.split import make_split
+from raymeter.split import make_split, with_foreign_target
 
 CHECKED_RECORDS = 500
 FEWEST_TO_FIT = 20  # population records for a regressor
@@ -31,16 +32,21 @@ def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
         pool=len(dataset.y),
         population=len(dataset.population_y),
         models=config.num_models,
-        targets=config.run.num_experiments,
+        targets=None if config.audit.target else config.run.num_experiments,
         examples=config.audit.data_size,
         seed=config.run.random_seed,
     )
+    if config.audit.target is not None:
+        members = load_members(config.audit.target.members, dataset.total)
+        split = with_foreign_target(split, members[dataset.rows], members[dataset.population_rows])
     audited = split.member[split.audit_ids][:, split.targets]
     one_sided = np.flatnonzero(audited.all(axis=0) | ~audited.any(axis=0))
     if one_sided.size:
+        name = split.name_of(split.targets[one_sided[0]])
+        remedy = "audit records of both kinds" if split.has_foreign_target else "raise it"
+        key = "audit.target.members" if split.has_foreign_target else "audit.data_size"
         raise ConfigError(
-            f"audit.data_size: the {len(audited)} audited records are all members, or all non-members, of model "
-            f"{split.targets[one_sided[0]]}; raise it"
+            f"{key}: the {len(audited)} audited records are all members, or all non-members, of {name}; {remedy}"
         )
     return split
 
@@ -51,9 +57,9 @@ def without_missing_models(config: AuditConfig, dataset: Dataset, split: Split, 
     Raises:
         RunError: Too few are left for an attack that is asked for.
     """
-    if len(present) == len(split.models):
+    if len(present) == len(split.here):
         return split
-    smaller = split.only(present)
+    smaller = split.only([*present, *np.delete(split.models, split.here)])
     try:
         if not len(smaller.targets):
             raise ConfigError("none of the models to attack is left")
@@ -169,7 +175,7 @@ def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:
         try:
             require_blind(attack, signals)
         except SignalError as error:
-            raise ConfigError(f"audit.attacks: {label} cannot run with {len(split.models)} models ({error})") from None
+            raise ConfigError(f"audit.attacks: {label} cannot run with {len(split.here)} models ({error})") from None
 
 
 def _made_up_signals(split: Split, num_classes: int | None) -> Signals:

@@ -50,9 +50,13 @@ def _source(what: str, name: str) -> dict[str, str]:
 
 
 def provenance(
-    config: AuditConfig, dataset: Dataset, models: Sequence[ModelRecord], cluster: Mapping[str, Any]
+    config: AuditConfig,
+    dataset: Dataset,
+    models: Sequence[ModelRecord],
+    cluster: Mapping[str, Any],
+    target: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Configuration, versions, seeds, hashes and retries of one audit."""
+    """Configuration, versions, seeds, hashes and retries of one audit, and what is known of a foreign target."""
     return {
         "raymeter": raymeter.__version__,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -70,6 +74,7 @@ def provenance(
         },
         "models": [asdict(model) for model in models],
         "missing_models": sorted(set(range(config.num_models)) - {model.index for model in models}),
+        **({"target": dict(target)} if target else {}),
     }
 
 

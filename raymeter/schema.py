@@ -49,6 +49,9 @@ class Dataset:
 
     Images are uint8 `[n, channels, height, width]` and stay so until they are on the device;
     everything else is float32 `[n, features]`. What is larger than memory stays in its files.
+
+    `rows` and `population_rows` say which record of the files each is, of `total`; by default the pool
+    comes first and there are no others.
     """
 
     name: str
@@ -57,8 +60,15 @@ class Dataset:
     population_x: np.ndarray | LazyRecords
     population_y: Int64[np.ndarray, " population"]
     num_classes: int
+    rows: Int64[np.ndarray, " pool"] = None  # type: ignore[assignment]
+    population_rows: Int64[np.ndarray, " population"] = None  # type: ignore[assignment]
+    total: int = 0
 
     def __post_init__(self) -> None:
+        if self.rows is None:
+            object.__setattr__(self, "rows", np.arange(len(self.y), dtype=np.int64))
+            object.__setattr__(self, "population_rows", len(self.y) + np.arange(len(self.population_y), dtype=np.int64))
+            object.__setattr__(self, "total", len(self.y) + len(self.population_y))
         for part, x, y in (("pool", self.x, self.y), ("population", self.population_x, self.population_y)):
             if len(x) != len(y):
                 raise DataError(f"{self.name}: the {part} has {len(x)} records but {len(y)} labels")
@@ -97,7 +107,8 @@ class Split:
     `reference[t, m]` says that model m may serve as a reference when target t is attacked. It is
     False for the target itself and for its complement, the model trained on exactly the other half:
     both reveal the target's membership. `targets` are columns; `models` says which model each column is,
-    by default 0, 1, 2, ...
+    by default 0, 1, 2, ... With `has_foreign_target` the last column is the only target, a model that was
+    trained elsewhere.
     """
 
     member: Bool[np.ndarray, "pool models"]
@@ -107,6 +118,7 @@ class Split:
     population_ids: Int64[np.ndarray, " population"]
     seed: int
     models: Int64[np.ndarray, " models"] = None  # type: ignore[assignment]
+    has_foreign_target: bool = False
 
     def __post_init__(self) -> None:
         if self.models is None:
@@ -117,7 +129,21 @@ class Split:
                 f"got {self.reference.shape}"
             )
 
-    def only(self, models: Sequence[int]) -> Split:
+    @property
+    def trained_here(self) -> Split:
+        """The models to train."""
+        return replace(self.only(self.models[:-1]), has_foreign_target=False) if self.has_foreign_target else self
+
+    @property
+    def here(self) -> Int64[np.ndarray, " columns"]:
+        """The columns of the models that are trained here."""
+        return np.arange(len(self.models) - self.has_foreign_target)
+
+    def name_of(self, column: int) -> str:
+        """What a report calls a model."""
+        return "the target" if self.has_foreign_target and column in self.targets else f"model {self.models[column]}"
+
+    def only(self, models: Sequence[int] | Int64[np.ndarray, " chosen"]) -> Split:
         """The same design without the models that are not there; they are neither targets nor references."""
         columns = np.flatnonzero(np.isin(self.models, models))
         attacked = np.isin(self.targets, columns)
@@ -132,7 +158,10 @@ class Split:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What is known about one finished model; written last, so its existence means done."""
+    """What is known about one finished model; written last, so its existence means done.
+
+    `architecture` is empty where it is what the audit trains.
+    """
 
     index: int
     seed: int
@@ -148,6 +177,7 @@ class ModelRecord:
     node: str = ""
     started: float = 0.0
     finished: float = 0.0
+    architecture: str = ""
 
 
 @dataclass(frozen=True)
@@ -404,13 +434,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class TargetMetrics:
-    """How well one attack separates members from non-members of one target model."""
+    """How well one attack separates members from non-members of one target model, by its number.
+
+    `foreign` says that it was trained elsewhere.
+    """
 
     target: int
     members: int
     non_members: int
     auc: Interval
     tpr_at_fpr: Mapping[str, TprEstimate]
+    foreign: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a report calls the model."""
+        return "the target" if self.foreign else f"model {self.target}"
 
 
 @dataclass(frozen=True)

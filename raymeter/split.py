@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -72,6 +73,41 @@ def make_split(
         audit_ids=_audit_ids(pool, examples, seed),
         population_ids=np.arange(population, dtype=np.int64),
         seed=seed,
+    )
+
+
+def with_foreign_target(
+    split: Split, member: Bool[np.ndarray, " pool"], population_member: Bool[np.ndarray, " population"]
+) -> Split:
+    """The same models as references of a target that was trained elsewhere, which becomes the last column.
+
+    No half depends on who its members are. Population records among them are left out, for the population is
+    what no model was trained on; so is a reference with exactly its members, or exactly the others.
+
+    Args:
+        member: Whether the target was trained on each pool record.
+        population_member: The same for the population.
+
+    Raises:
+        SplitError: Nothing is left of the population.
+    """
+    outside = split.population_ids[~population_member[split.population_ids]]
+    if not len(outside):
+        raise SplitError(
+            f"all {len(population_member)} records of the population are members of the target; give a dataset with "
+            "more records that are not"
+        )
+    agreeing = (split.member == member[:, None]).mean(axis=0)
+    judges = (agreeing > 0) & (agreeing < 1)
+    models = split.member.shape[1]
+    return replace(
+        split,
+        member=np.column_stack([split.member, member]),
+        reference=np.append(judges, False)[None],
+        targets=np.array([models], dtype=np.int64),
+        population_ids=outside,
+        models=np.append(split.models, split.models.max() + 1),
+        has_foreign_target=True,
     )
 
 

@@ -46,11 +46,17 @@ def _needed(config: AuditConfig, path: str | Path) -> Iterator[tuple[str, Path]]
         yield "data.path", Path(config.data.path).expanduser()
     if config.audit.groups is not None:
         yield "audit.groups", Path(config.audit.groups)
+    target = config.audit.target
+    for key in ("members", "weights"):
+        if target is not None and getattr(target, key) is not None:
+            yield f"audit.target.{key}", Path(getattr(target, key)).expanduser()
     folder = Path(config.data.data_dir).expanduser()
     if config.data.dataset not in ("digits", "arrays") and folder.is_dir():
         yield "data.data_dir", next((file for file in sorted(folder.rglob("*")) if file.is_file()), folder)
     models = {recipe.model for recipe in regressors_of(list(config.attacks.values()))}
-    for name in (config.train.model_name, config.train.fit or "", config.data.dataset, *sorted(models)):
+    own = [config.train.model_name, config.train.fit, config.data.dataset]
+    own += [] if target is None else [target.model, target.query]
+    for name in (*filter(None, own), *sorted(models)):
         module = name.partition(":")[0].partition(".")[0]
         spec = importlib.util.find_spec(module) if ":" in name else None
         if spec is not None and spec.origin is not None:

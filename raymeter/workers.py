@@ -222,7 +222,7 @@ class SignalWork:
 
     store: RunStore
     models: tuple[ModelRecord, ...]
-    architecture: str
+    architectures: tuple[str, ...]
     input_shape: tuple[int, ...]
     num_classes: int
     views: tuple[View, ...]
@@ -240,22 +240,23 @@ class SignalActor:
         self.device = device_of_worker()
         self.loaded: list[nn.Module] = []
         size = 0
-        for record in work.models:
-            model = self._load(record)
+        for position in range(len(work.models)):
+            model = self._load(position)
             size += sum(tensor.nbytes for tensor in model.state_dict().values())
             if size > MODEL_MEMORY:
                 break
             self.loaded.append(model)
 
-    def _load(self, record: ModelRecord) -> nn.Module:
-        model = build_model(self.work.architecture, self.work.input_shape, self.work.num_classes)
-        model.load_state_dict(self.work.store.read_weights(record))
+    def _load(self, position: int) -> nn.Module:
+        work = self.work
+        model = build_model(work.architectures[position], work.input_shape, work.num_classes)
+        model.load_state_dict(work.store.read_weights(work.models[position]))
         return model.to(self.device).eval()
 
     def _models(self) -> Iterator[nn.Module]:
         yield from self.loaded
-        for record in self.work.models[len(self.loaded) :]:
-            yield self._load(record)
+        for position in range(len(self.loaded), len(self.work.models)):
+            yield self._load(position)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Signals of a batch, by blocks of a fixed size, so that the bits do not depend on how records were read."""

@@ -67,6 +67,9 @@ def load_dataset(spec: DataSpec) -> Dataset:
         population_x=some_records(records.x, outside, spec.in_memory_limit),
         population_y=records.y[outside],
         num_classes=records.num_classes,
+        rows=inside,
+        population_rows=outside,
+        total=total,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
-from raymeter.errors import ConfigError, not_uploaded
+from raymeter.errors import ConfigError
+from raymeter.explain import load_function
 from raymeter.models.alexnet import alexnet
 from raymeter.models.cnn import cnn
 from raymeter.models.mlp import mlp
@@ -80,16 +80,7 @@ def _check_shape(name: str, min_side: int | None, shape: tuple[int, ...]) -> Non
 
 
 def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    module, _, function = name.partition(":")
-    try:
-        builder = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a user's module can fail in any way
-        raise ConfigError(
-            f"train.model_name: cannot load {name!r} ({_describe(error)}); write module:function, with the module "
-            f"importable from here{not_uploaded()}"
-        ) from error
-    if not callable(builder):
-        raise ConfigError(f"train.model_name: {name} is {type(builder).__name__}; give a function that builds a model")
+    builder = load_function("train.model_name", name, "that builds a model")
     try:
         model = builder(tuple(input_shape), num_classes)
     except Exception as error:

@@ -85,6 +85,12 @@ def _sure(result: AuditResult) -> list[tuple[AttackResult, str]]:
 def remarks(result: AuditResult) -> list[str]:
     """What else a reader of the figures must know, one line each: named records, references, a baseline that sees."""
     lines = []
+    if target := result.provenance.get("target"):
+        lines.append(
+            f"Target: {target.get('weights') or target['query']}, trained elsewhere; {target['members']} of "
+            f"{target['members'] + target['others']} audited records are its members. The more the references' "
+            "training is like its own, the stronger the attacks."
+        )
     if missing := result.provenance.get("missing_models"):
         which = ", ".join(map(str, missing))
         lines.append(f"Without model {which}, which could not be trained (models/model_{missing[0]}.error.txt).")

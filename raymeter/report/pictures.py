@@ -33,10 +33,10 @@ def write_pictures(result: AuditResult) -> Iterator[File]:
     attacks, targets = result.attacks, result.attacks[0].targets
     linear, log = (RocPicture(len(attacks), log=log) for log in (False, True))
     for position, target in enumerate(targets):
-        lines, title = target_lines(attacks, position), f"Attacks on model {target.target}"
+        lines, title = target_lines(attacks, position), f"Attacks on {target.name}"
         yield f"exp/ROC_{target.target}.png", linear.draw(lines, title, target.non_members)
         yield f"exp/ROC_log_{target.target}.png", log.draw(lines, title, target.non_members)
-    lines, title = average_lines(attacks), f"Attacks on model {targets[0].target}"
+    lines, title = average_lines(attacks), f"Attacks on {targets[0].name}"
     if len(targets) > 1:
         title = f"Mean over {len(targets)} target models (band: ± one sd between them)"
     non_members = min(target.non_members for target in targets)

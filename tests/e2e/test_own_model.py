@@ -1,4 +1,4 @@
-"""docs/bring-your-own-model.md, followed to the letter."""
+"""docs/bring-your-own-model.md and docs/audit-a-trained-model.md, followed to the letter."""
 
 from __future__ import annotations
 
@@ -8,31 +8,66 @@ import subprocess
 import sys
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[2] / "docs/bring-your-own-model.md").read_text()
+import numpy as np
+import service
+import torch
+
+DOCS = Path(__file__).parents[2] / "docs"
+OWN, TRAINED = ((DOCS / f"{name}.md").read_text() for name in ("bring-your-own-model", "audit-a-trained-model"))
+COMMANDS = {"python": [sys.executable], "raymeter": [sys.executable, "-m", "raymeter.cli"]}
 
 
-def block(language: str) -> str:
-    """The first block of a language, without its indentation."""
-    found = re.search(rf"   ```{language}\n(.*?)   ```", TEXT, re.S)
-    assert found
-    return re.sub(r"^   ", "", found[1], flags=re.M)
+def blocks(text, language):
+    """The blocks of a language, without their indentation."""
+    found = re.findall(rf"   ```{language}\n(.*?)   ```", text, re.S)
+    return [re.sub(r"^   ", "", block, flags=re.M) for block in found]
+
+
+def follow(command, folder):
+    """Run a line of a document."""
+    program, *arguments = command.split()
+    line = [*COMMANDS[program], *arguments]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 def test_own_model_and_training_as_documented(tmp_path):
     """Two functions under 40 lines and a YAML file: an audit; after an edit of the file, one line that says so."""
-    code = block("python")
+    (code,), (config,), (command,) = (blocks(OWN, language) for language in ("python", "yaml", "bash"))
     assert len(code.splitlines()) < 40
     (tmp_path / "mine.py").write_text(code)
-    (tmp_path / "audit.yaml").write_text(block("yaml"))
-    assert block("bash").split() == ["raymeter", "audit", "audit.yaml"]
-    command = [sys.executable, "-m", "raymeter.cli", "audit", "audit.yaml"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    (tmp_path / "audit.yaml").write_text(config)
+    run = follow(command, tmp_path)
     assert run.returncode == 0, run.stderr
     metrics = json.loads((tmp_path / "mine/report/metrics.json").read_text())
     assert metrics["attacks"]["rmia"]["auc"]["low"] > 0.5
     assert all(model["train_accuracy"] > 0.95 for model in metrics["provenance"]["models"])
     (tmp_path / "mine.py").write_text(code.replace("0.003", "0.004"))
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    again = follow(command, tmp_path)
     assert again.returncode == 2
     assert "mine holds models of a different audit: train.fit_source was" in again.stderr
     assert len(again.stderr.strip().splitlines()) == 1
+
+
+def test_a_trained_model_as_documented(tmp_path):
+    """A target from a script of its own: attacked with its weights, and asked over HTTP, with about the same result."""
+    (script, asking), configs, commands = (blocks(TRAINED, language) for language in ("python", "yaml", "bash"))
+    (tmp_path / "train_target.py").write_text(script)
+    for name, config in zip(("audit.yaml", "asked.yaml"), configs, strict=True):
+        (tmp_path / name).write_text(config)
+    for command in commands[:2]:
+        run = follow(command, tmp_path)
+        assert run.returncode == 0, run.stderr
+    assert "the target finds the class of 100.0% of its members" in run.stdout
+    known = json.loads((tmp_path / "target_audit/report/metrics.json").read_text())
+    assert known["attacks"]["rmia"]["auc"]["low"] > 0.5
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 10))
+    model.load_state_dict(torch.load(tmp_path / "target.pt", weights_only=True))
+    with service.serving(model) as (address, asked):
+        (tmp_path / "service.py").write_text(asking.replace("http://127.0.0.1:8000/predict", address))
+        run = follow(commands[2], tmp_path)
+    assert run.returncode == 0, run.stderr
+    outside = len(np.load(tmp_path / "asked_audit/signals/masks.npz")["population_ids"])
+    assert 200 < outside < 300  # without those that the target was trained on
+    assert asked["records"] == 1000 + outside
+    found = json.loads((tmp_path / "asked_audit/report/metrics.json").read_text())
+    assert abs(found["attacks"]["loss"]["auc"]["estimate"] - known["attacks"]["loss"]["auc"]["estimate"]) < 1e-3

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
-from raymeter.config import AuditConfig, build_config, load_config
+from raymeter.config import AuditConfig, TargetSection, build_config, load_config
 from raymeter.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -99,6 +99,33 @@ def config(**sections):
             "audit.attacks[0].offline_a: no setting is true",
         ),
         ({"run": {"log_dir": "a\0b"}}, "run.log_dir: must not contain a null character"),
+        ({"audit": {"target": "service:predict"}}, "audit.target: expected keys and values, got 'service:predict'"),
+        ({"audit": {"target": {"weights": "w.pt"}}}, "audit.target.members: this key is required; add it"),
+        ({"audit": {"target": {"members": "m.npy"}}}, "audit.target: give either weights, or query"),
+        (
+            {"audit": {"target": {"members": "m.npy", "weights": "w.pt", "query": "a:b"}}},
+            "audit.target: give either weights, or query",
+        ),
+        (
+            {"audit": {"target": {"members": "m.npy", "query": "a:b", "model": "mlp"}}},
+            "audit.target: model says what the weights are of",
+        ),
+        (
+            {"audit": {"target": {"members": "m.npy", "query": "predict"}}},
+            "audit.target.query: must be module:function, got 'predict'",
+        ),
+        (
+            {"audit": {"target": {"members": "m.npy", "weight": "w.pt"}}},
+            "audit.target.weight: unknown; did you mean weights?",
+        ),
+        (
+            {"audit": {"target": {"members": "s3://key:secret@b/m.npy", "weights": "w.pt"}}},
+            "audit.target.members: an address has no keys",
+        ),
+        (
+            {"run": {"log_dir": "x", "num_experiments": 2}, "audit": {"target": {"members": "m", "weights": "w"}}},
+            "run.num_experiments: with audit.target one model is attacked, got 2; leave it out",
+        ),
         ({"train": 5}, "train: expected keys and values, got 5"),
     ],
 )
@@ -156,6 +183,16 @@ def test_load_config_applies_overrides(tmp_path):
     assert loaded.run.log_dir == "y"
 
 
+def test_load_config_applies_overrides_of_keys_in_keys(tmp_path):
+    """audit.target.weights=... changes one key of the target and leaves the others."""
+    path = tmp_path / "c.yaml"
+    path.write_text("run: {log_dir: x}\naudit: {target: {members: m.npy, weights: a.pt}}\n")
+    target = load_config(path, ["audit.target.weights=b.pt", "audit.target.attempts=2"]).audit.target
+    assert (target.members, target.weights, target.attempts) == ("m.npy", "b.pt", 2)
+    with pytest.raises(ConfigError, match=r"target: expected keys and values, got 'm.npy'"):
+        load_config(path, ["audit.target=m.npy", "audit.target.weights=b.pt"])
+
+
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
@@ -196,13 +233,15 @@ def test_shipped_configs_are_valid(path):
 def test_configs_readme_explains_every_key():
     """configs/README.md has exactly the keys of the schema, with their defaults."""
     sections = "|".join(AuditConfig.model_fields)
-    rows = re.findall(rf"^\| `((?:{sections})\.\w+)` \| `(.+?)` \|", (CONFIGS / "README.md").read_text(), re.MULTILINE)
-    documented = dict(rows)
+    text = (CONFIGS / "README.md").read_text()
+    rows = re.findall(rf"^\| `((?:{sections})\.[\w.]+)` \| `(.+?)` \| (.+) \|$", text, re.MULTILINE)
+    documented = {key: (default, meaning) for key, default, meaning in rows}
+    sections_of = {name: field.annotation for name, field in AuditConfig.model_fields.items()}
     expected = {}
-    for section, field in AuditConfig.model_fields.items():
-        for key, info in field.annotation.model_fields.items():
+    for section, model in {**sections_of, "audit.target": TargetSection}.items():
+        for key, info in model.model_fields.items():
             default = "required" if info.is_required() else yaml.safe_dump(info.default).splitlines()[0]
-            expected[f"{section}.{key}"] = default
+            expected[f"{section}.{key}"] = (default, info.description)
     assert documented == expected
 
 

@@ -17,7 +17,7 @@ FLOORS = [
     {"evaluate", "assess", "differences", "recognise", "walk", "comparing"},
     {"data", "models", "fit", "signals", "streamfit", "quantile", "ownfit"},
     {"config", "store", "report", "console", "gate"},
-    {"provenance", "preflight", "scratch", "signalstore", "sweepspace", "upload"},
+    {"provenance", "preflight", "members", "target", "blackbox", "scratch", "signalstore", "sweepspace", "upload"},
     {"stream"},
     {"workers", "metrics"},
     {"slot"},

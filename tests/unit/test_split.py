@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymeter.errors import SplitError
-from raymeter.split import make_split, seed_for
+from raymeter.split import make_split, seed_for, with_foreign_target
 
 
 def split(models: int = 8, pool: int = 20, **changes):
@@ -84,3 +84,38 @@ def test_only_keeps_the_design_of_the_models_that_are_there():
     assert fewer.targets.tolist() == [0, 1, 2, 3]
     np.testing.assert_array_equal(fewer.reference, whole.reference[np.ix_([0, 2, 3, 4], [0, 2, 3, 4, 7])])
     assert not fewer.reference[1, [1, 2]].any()
+
+
+def test_a_foreign_target_changes_no_half():
+    """It is the last column and the only target; the models and their halves are as without it."""
+    own, member = split(), np.arange(20) < 13
+    made = with_foreign_target(own, member, np.array([True, False, False, True, False]))
+    np.testing.assert_array_equal(made.member[:, :8], own.member)
+    np.testing.assert_array_equal(made.member[:, 8], member)
+    np.testing.assert_array_equal(made.reference, [[True] * 8 + [False]])
+    np.testing.assert_array_equal(made.population_ids, [1, 2, 4])
+    np.testing.assert_array_equal(made.trained_here.member, own.member)
+    assert (list(made.targets), list(made.models), made.has_foreign_target) == ([8], list(range(9)), True)
+    assert [made.name_of(column) for column in (3, 8)] == ["model 3", "the target"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_foreign_target_is_not_judged_by_models_that_know_its_members(turned):
+    """A model of the same half, and its complement, are no references."""
+    own = split()
+    member = own.member[:, 4] ^ turned
+    made = with_foreign_target(own, member, np.zeros(5, dtype=bool))
+    assert set(np.flatnonzero(~made.reference[0])) == {4, 5, 8}
+
+
+def test_a_foreign_target_needs_records_outside():
+    """A population that it was trained on is no population."""
+    with pytest.raises(SplitError, match="all 5 records of the population are members of the target"):
+        with_foreign_target(split(), np.arange(20) < 3, np.ones(5, dtype=bool))
+
+
+def test_a_foreign_target_stays_without_a_model_that_could_not_be_trained():
+    """The others judge it; it is still the last column."""
+    made = with_foreign_target(split(), np.arange(20) < 13, np.zeros(5, dtype=bool)).only([0, 2, 3, 8])
+    assert (list(made.targets), list(made.models)) == ([3], [0, 2, 3, 8])
+    np.testing.assert_array_equal(made.reference, [[True, True, True, False]])

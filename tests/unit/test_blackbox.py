@@ -1,0 +1,213 @@
+"""A target that can only be asked: patience, limits, a budget, and answers that are paid for once."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, logsumexp, softmax
+
+from raymeter import blackbox
+from raymeter.blackbox import BlackBox
+from raymeter.config import build_config
+from raymeter.console import Silent
+from raymeter.errors import ConfigError, RunError
+from raymeter.schema import Dataset
+from raymeter.split import make_split, with_foreign_target
+from raymeter.store import RunStore
+
+RNG = np.random.default_rng(0)
+WEIGHTS = RNG.normal(size=(4, 3))
+RECORDS = RNG.normal(size=(14, 4)).astype(np.float32)
+LABELS = np.arange(14) % 3
+CALLS: list[np.ndarray] = []
+FAULTS: list[object] = []  # what happens instead of the next answers
+
+
+def logits_of(records):
+    return records.astype(np.float64) @ WEIGHTS
+
+
+def answer(records):
+    """The service: keeps what it was asked, and fails or lies where the test says so."""
+    CALLS.append(records)
+    fault = FAULTS.pop(0) if FAULTS else None
+    if isinstance(fault, Exception):
+        raise fault
+    return softmax(logits_of(records), axis=1) if fault is None else fault(records)
+
+
+NO_FUNCTION = 3
+
+
+@pytest.fixture(autouse=True)
+def service(monkeypatch):
+    """Nothing asked yet, no faults, and pauses that do not last."""
+    CALLS.clear()
+    FAULTS.clear()
+    pauses = []
+    monkeypatch.setattr(blackbox.time, "sleep", pauses.append)
+    return pauses
+
+
+def box(path, **keys):
+    data = Dataset("random", RECORDS[:10], LABELS[:10], RECORDS[10:], LABELS[10:], 3)
+    split = make_split(pool=10, population=4, models=4, targets=None, examples=None, seed=0)
+    split = with_foreign_target(split, np.arange(10) < 5, np.zeros(4, dtype=bool))
+    section = {"members": "m.npy", "query": f"{__name__}:answer", "batch_size": 4, **keys}
+    config = build_config({"run": {"log_dir": str(path)}, "audit": {"target": section}})
+    return BlackBox(config, data, split, RunStore.at(str(path)))
+
+
+PARTS = [("audit", RECORDS[:10], LABELS[:10]), ("population", RECORDS[10:], LABELS[10:])]
+
+
+def test_signals_are_those_of_the_model_behind(tmp_path):
+    """Log-probability and logit gap as from logits, to float32; every record is sent once, in batches."""
+    target, said = box(tmp_path), Silent()
+    target.prepare(said)
+    assert [len(call) for call in CALLS] == [4]
+    record, columns = target.answer(PARTS, said)
+    assert [len(call) for call in CALLS] == [4, 4, 2, 4]
+    for part, x, y in PARTS:
+        logits, rows = logits_of(x), np.arange(len(y))
+        others = logits.copy()
+        others[rows, y] = -np.inf
+        expected = np.stack([log_softmax(logits, axis=1)[rows, y], logits[rows, y] - logsumexp(others, axis=1)])
+        np.testing.assert_allclose(columns["signals", part][:, :, 0], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(columns["logits", part][:, 0], log_softmax(logits, axis=1), rtol=1e-4, atol=1e-4)
+    right = logits_of(RECORDS[:10]).argmax(axis=1) == LABELS[:10]
+    assert (record.index, record.train_accuracy, record.test_accuracy) == (4, right[:5].mean(), right[5:].mean())
+    assert target.about["records_sent"] == 14
+
+
+def test_certain_answers_have_finite_signals(tmp_path):
+    """Probabilities of exactly 0 and 1 do not become infinite."""
+    FAULTS.extend([lambda records: np.eye(3)[np.zeros(len(records), int)]] * 4)
+    _, columns = box(tmp_path).answer(PARTS, Silent())
+    assert all(np.isfinite(column).all() for column in columns.values())
+
+
+def test_a_second_run_asks_nothing(tmp_path):
+    """The answers are those of the first, bit for bit."""
+    _, first = box(tmp_path).answer(PARTS, Silent())
+    CALLS.clear()
+    target, said = box(tmp_path), Silent()
+    target.prepare(said)
+    record, second = target.answer(PARTS, said)
+    assert CALLS == []
+    assert said.lines[0] == f"14 answers of {__name__}:answer are stored and are reused"
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key])
+
+
+def test_equal_records_are_asked_about_once(tmp_path):
+    """One question for a record that is there three times."""
+    target = box(tmp_path)
+    same = np.repeat(RECORDS[:1], 3, axis=0)
+    _, columns = target.answer([("audit", np.concatenate([same, RECORDS[3:10]]), LABELS[:10])], Silent())
+    assert sum(map(len, CALLS)) == 8
+    np.testing.assert_array_equal(columns["logits", "audit"][0], columns["logits", "audit"][2])
+
+
+def test_failing_calls_are_made_again_with_growing_pauses(tmp_path, service):
+    """Two failures, then an answer; what was sent counts, answered or not."""
+    FAULTS.extend([ConnectionError("reset"), TimeoutError("late")])
+    target = box(tmp_path)
+    target.answer(PARTS, Silent())
+    assert service == [0.5, 1.0]
+    assert target.sent == 14 + 2 * 4
+
+
+def test_a_service_that_is_down_ends_the_audit_and_keeps_the_answers(tmp_path):
+    """After the allowed attempts one line; the next run asks only for the rest."""
+    FAULTS.extend([None, *[ConnectionError("refused\nand more")] * 3])
+    with pytest.raises(RunError) as error:
+        box(tmp_path, attempts=3).answer(PARTS, Silent())
+    assert str(error.value) == (
+        f"audit.target.query: {__name__}:answer failed 3 times in a row (ConnectionError: refused); answers so far are "
+        "kept: start the same command again, or raise audit.target.attempts"
+    )
+    CALLS.clear()
+    box(tmp_path).answer(PARTS, Silent())
+    assert sum(map(len, CALLS)) == 10
+
+
+def test_a_budget_that_is_too_small_shows_before_anything_is_sent(tmp_path):
+    """The line says how much is needed."""
+    with pytest.raises(RunError) as error:
+        box(tmp_path, max_queries=13).prepare(Silent())
+    assert CALLS == []
+    assert str(error.value).startswith(
+        "audit.target.max_queries: 13 records may be sent, 0 were, and 14 are still to be; raise it to 14 or more"
+    )
+
+
+def test_the_budget_holds_over_failures_and_runs(tmp_path):
+    """Records that were sent in vain count, also in the next run."""
+    FAULTS.extend([None, ConnectionError("reset")])
+    with pytest.raises(RunError, match=r"14 records may be sent, 14 were, and 4 are still to be; raise it to 18"):
+        box(tmp_path, max_queries=14).answer(PARTS, Silent())
+    assert sum(map(len, CALLS)) == 14
+    with pytest.raises(RunError, match=r"15 records may be sent, 14 were, and 4 are still"):
+        box(tmp_path, max_queries=15).prepare(Silent())
+    box(tmp_path, max_queries=18).answer(PARTS, Silent())
+
+
+def test_calls_keep_their_distance(tmp_path, service):
+    """Four calls at ten a second: pauses that add up to three tenths, less what passes anyway."""
+    start = time.monotonic()
+    box(tmp_path, calls_per_second=10.0).answer(PARTS, Silent())
+    waited = [pause for pause in service if pause > 0]
+    assert len(waited) == 3
+    assert all(0.1 - (time.monotonic() - start) <= pause <= 0.1 for pause in waited)
+
+
+def test_a_damaged_answers_file_is_asked_about_again(tmp_path):
+    """Only what was in it; what else is stored stays."""
+    target = box(tmp_path)
+    _, first = target.answer(PARTS, Silent())
+    path = tmp_path / target.place / "1.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    CALLS.clear()
+    _, second = box(tmp_path).answer(PARTS, Silent())
+    assert [len(call) for call in CALLS] == [4]
+    np.testing.assert_array_equal(first["logits", "audit"], second["logits", "audit"])
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        (lambda records: logits_of(records), "answered no probabilities for 4 of 4 records: the first has values from"),
+        (lambda records: np.ones((len(records), 2)) / 2, "answered shape [4, 2] for 4 records; it must give [4, 3]"),
+        (lambda records: np.ones((1, 3)) / 3, "answered shape [1, 3] for 4 records"),
+        (lambda records: np.full((len(records), 3), np.nan), "answered no probabilities for 4 of 4 records"),
+        (lambda records: "busy", "answered str; it must give numbers [records, classes]"),
+        (lambda records: None, "answered shape [] for 4 records"),
+    ],
+)
+def test_other_answers_are_refused(tmp_path, lie, message):
+    """At once, in one line, and nothing is stored of them."""
+    FAULTS.append(lie)
+    target = box(tmp_path)
+    with pytest.raises(RunError) as error:
+        target.prepare(Silent())
+    assert str(error.value).startswith(f"audit.target.query: {__name__}:answer {message}")
+    assert "\n" not in str(error.value)
+    assert box(tmp_path).known == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("nowhere:f", "audit.target.query: cannot load 'nowhere:f' (ModuleNotFoundError"),
+        (f"{__name__}:absent", "(AttributeError"),
+        (f"{__name__}:NO_FUNCTION", "is int; give a function of a batch of records"),
+    ],
+)
+def test_functions_that_are_not_there_are_named(tmp_path, query, message):
+    """Before anything else is done."""
+    with pytest.raises(ConfigError) as error:
+        box(tmp_path, query=query)
+    assert message in str(error.value)

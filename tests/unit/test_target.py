@@ -1,0 +1,135 @@
+"""A target's weights: read without unpickling, checked against the model that is to hold them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from raymeter.config import build_config
+from raymeter.console import Silent
+from raymeter.errors import ConfigError, DataError
+from raymeter.schema import Dataset
+from raymeter.split import make_split, with_foreign_target
+from raymeter.store import RunStore
+from raymeter.target import WEIGHTS, KnownWeights, load_weights
+
+
+def build(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Linear(8, classes))
+
+
+def two_for_one(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Linear(8, classes + 1))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return build((4,), 3)
+
+
+def test_every_way_of_saving_gives_the_same_weights(tmp_path, model):
+    """safetensors, a plain state dict, one in a checkpoint, and one of a wrapped model."""
+    state = model.state_dict()
+    safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+    torch.save(state, tmp_path / "a.pt")
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "b.pt")
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
+    torch.save(state, tmp_path / "d.pt", _use_new_zipfile_serialization=False)
+    for name in ("a.safetensors", "a.pt", "b.pt", "c.pt", "d.pt"):
+        found = load_weights(str(tmp_path / name))
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "message"),
+    [
+        ("a.pt", lambda path, model: torch.save(model, path), "holds more than tensors that can be read safely"),
+        ("a.pt", lambda path, model: torch.save([1, 2], path), "holds list, not tensors by name"),
+        ("a.pt", lambda path, model: torch.save({"epoch": 1}, path), "holds dict, not tensors by name"),
+        ("a.pt", lambda path, model: torch.save({}, path), "holds dict, not tensors by name"),
+        ("a.pt", lambda path, model: path.write_bytes(b""), "holds no weights that can be read safely"),
+        ("a.pt", lambda path, model: path.write_bytes(b"PK\x03\x04 and no more"), "holds no weights"),
+        ("a.safetensors", lambda path, model: path.write_bytes(b"nothing"), "holds no weights"),
+    ],
+)
+def test_other_files_are_refused_with_a_way_out(tmp_path, model, name, save, message):
+    """One line that says how to save the weights instead."""
+    save(tmp_path / name, model)
+    with pytest.raises(DataError) as error:
+        load_weights(str(tmp_path / name))
+    assert f"audit.target.weights: {tmp_path / name} {message}" in str(error.value)
+    assert str(error.value).endswith("save the weights alone, with torch.save(model.state_dict(), path) or safetensors")
+    assert "\n" not in str(error.value)
+
+
+def target_of(tmp_path, network, **keys):
+    """A target of ten records and three classes, members 0 to 4, with some keys of its section."""
+    torch.save(network.state_dict(), tmp_path / "target.pt")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(14, 4)).astype(np.float32), np.arange(14) % 3
+    data = Dataset("random", x[:10], y[:10], x[10:], y[10:], 3)
+    split = make_split(pool=10, population=4, models=4, targets=None, examples=None, seed=0)
+    split = with_foreign_target(split, np.arange(10) < 5, np.zeros(4, dtype=bool))
+    section = {"members": "m.npy", "weights": str(tmp_path / "target.pt"), **keys}
+    sections = {
+        "run": {"log_dir": str(tmp_path)},
+        "audit": {"target": section},
+        "train": {"model": f"{__name__}:build"},
+    }
+    return KnownWeights(build_config(sections), data, split, RunStore.at(str(tmp_path))), data
+
+
+def test_weights_come_into_the_run_directory(tmp_path, model):
+    """Copied as safetensors; the record names them, and the accuracy is that of the model."""
+    target, data = target_of(tmp_path, model)
+    said = Silent()
+    target.prepare(said)
+    record, given = target.answer([], said)
+    assert (record.index, record.weights, record.architecture, given) == (4, WEIGHTS, f"{__name__}:build", {})
+    stored = target.store.read_weights(record)
+    assert all(torch.equal(stored[name], value) for name, value in model.state_dict().items())
+    right = model(torch.from_numpy(data.x)).argmax(dim=1).numpy() == data.y
+    assert (record.train_accuracy, record.test_accuracy) == (right[:5].mean(), right[5:].mean())
+    assert said.lines[0].startswith(f"the target finds the class of {right[:5].mean():.1%} of its members")
+
+
+def test_a_target_no_better_than_chance_is_doubted(tmp_path, model):
+    """A model that always gives the class which no record has."""
+    with torch.no_grad():
+        model[2].bias[:] = torch.tensor([-1e6, -1e6, 0.0])
+    target, data = target_of(tmp_path, model)
+    data.y[:] = 0
+    said = Silent()
+    target.prepare(said)
+    assert "hardly better than chance" in said.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.append(nn.Linear(3, 3)), "does not fit {name}:build: 3.weight is not of it, and 1 more"),
+        (lambda m: m.pop(2), "does not fit {name}:build: 2.weight is missing, and 1 more"),
+        (lambda m: m.__setitem__(2, nn.Linear(8, 5)), "2.weight is [5, 8], not [3, 8], and 1 more"),
+    ],
+)
+def test_weights_of_another_model_are_refused(tmp_path, model, change, message):
+    """The first that does not fit is named, with the key that says what builds the target."""
+    change(model)
+    with pytest.raises(DataError) as error:
+        target_of(tmp_path, model)[0].prepare(Silent())
+    assert message.format(name=__name__) in str(error.value)
+    assert str(error.value).endswith("name what builds the target as audit.target.model")
+
+
+def test_the_key_of_a_model_that_does_not_do_is_named(tmp_path, model):
+    """One that cannot be loaded, and one that gives another number of outputs."""
+    with pytest.raises(ConfigError, match="^audit.target.model: cannot load 'nowhere:build'"):
+        target_of(tmp_path, model, model="nowhere:build")[0].prepare(Silent())
+    wider = two_for_one((4,), 3)
+    with pytest.raises(ConfigError, match=r"^audit.target.model: .*two_for_one gives \(5, 4\) for 5 records"):
+        target_of(tmp_path, wider, model=f"{__name__}:two_for_one")[0].prepare(Silent())

@@ -30,7 +30,7 @@ from raymeter.schema import Dataset, LazyRecords, ModelRecord, Split
 from raymeter.store import RunStore, sha256
 
 WEIGHTS = "target/weights.safetensors"
-PREFIXES = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
+PREFIXES = ("module.", "_orig_mod.", "_module.")  # of names, from DistributedDataParallel, torch.compile and Opacus
 NESTED = ("state_dict", "model_state_dict")  # where training scripts keep the weights beside other things
 LOOKED_AT = 200  # members, and as many others, on which the target's accuracy is told
 KEY = "audit.target.weights"

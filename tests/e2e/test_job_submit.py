@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +20,7 @@ from heads import RAY, free_ports, own_head
 from raymeter.signalstore import load_signals
 from raymeter.store import RunStore
 
+ROOT = Path(__file__).parents[2]
 MODULE = """
 import os, time
 from pathlib import Path
@@ -120,6 +124,27 @@ def test_stopped_job_goes_on_and_a_sweep_reads_it(head, stopped, monkeypatch):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 different settings tried on 2 targets" in done.stdout
     assert json.loads((log_dir / "sweep/job/summary.json").read_text())["settings"] == 3
+
+
+def test_jobs_as_documented(head, tmp_path, monkeypatch):
+    """The commands of docs/jobs.md, with a smaller demo: the plan here, then the job on the head that the token opens."""
+    text = (ROOT / "docs/jobs.md").read_text()
+    export, plan, job = re.search(r"```bash\n(.*?)```", text, re.S)[1].splitlines()
+    assert dict(word.split("=", 1) for word in shlex.split(export)[1:]).keys() <= head.keys()
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    small = ["train.epochs=2", "audit.num_ref_models=1"]
+    program, *arguments = shlex.split(plan)
+    run = [sys.executable, *arguments, *small]
+    planned = subprocess.run(run, cwd=tmp_path, env=head, capture_output=True, text=True, timeout=60)
+    assert planned.returncode == 0, planned.stderr
+    assert (program, "models: 4 in all" in planned.stdout) == ("python", True)
+    *command, log_dir = shlex.split(job.replace("/shared/demo", f"{tmp_path}/demo"))
+    split = command.index("--")
+    assert command[:split] == ["ray", "job", "submit", "--working-dir", "."]
+    assert command[split + 1 : split + 4] == ["python", "-m", "raymeter.audit"]
+    done = submit(head, tmp_path, *command[split + 4 :], log_dir, *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "demo/report/metrics.json").is_file()
 
 
 def test_submitted_mistake_fails_with_its_line(head, tmp_path):

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,10 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 from audits import SECTIONS, assert_same_bits, small_config
-from buckets import KEYS, SECRET, Bucket, s3_server
+from buckets import BUCKET, KEYS, SECRET, Bucket, s3_server
 
 from raymeter import train
-from raymeter.audit import run
+from raymeter.audit import main, run
 from raymeter.config import ClusterSection
 from raymeter.console import StageConsole
 from raymeter.runtime import connected
@@ -27,6 +28,7 @@ from raymeter.store import RunStore
 from raymeter.sweep import run_sweep
 from raymeter.sweepspace import build_sweep
 
+ROOT = Path(__file__).parents[2]
 AUDIT = {"attacks": ["loss", "rmia"], "power_curve": False, "blind_baseline": False, "num_ref_models": 2}
 
 
@@ -114,6 +116,28 @@ def test_a_second_run_trains_nothing(remote, bucket):
     assert {key: after[key] for key in before if "history" not in key} == {
         key: before[key] for key in before if "history" not in key
     }
+
+
+def test_commands_of_the_document(local_ray, bucket, tmp_path, monkeypatch, capsys):
+    """Both addresses of docs/storage.md lead into this bucket, where their server and bucket are put in: plans, no audits."""
+    text = (ROOT / "docs/storage.md").read_text().replace("my-bucket", BUCKET)
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
+    plain, elsewhere = (shlex.split(block.replace("\\\n", " ")) for block in blocks)
+    assert plain[:3] == elsewhere[:3] == ["python", "-m", "raymeter.audit"]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{bucket.port}")
+    before = bucket.count("GET") + bucket.count("HEAD")
+    assert main([*plain[3:], "--dry-run"]) == 0
+    between = bucket.count("GET") + bucket.count("HEAD")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    there = [
+        each.replace("minio.example.org:9000&scheme=https", f"127.0.0.1:{bucket.port}&scheme=http")
+        for each in elsewhere
+    ]
+    assert main([*there[3:], "--dry-run"]) == 0
+    after = bucket.count("GET") + bucket.count("HEAD")
+    assert before < between < after
+    assert capsys.readouterr().out.count("16 to train") == 2
 
 
 def test_keys_are_in_no_file(remote, bucket):

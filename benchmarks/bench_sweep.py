@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from raymeter.config import ClusterSection
 from raymeter.console import StageConsole
 from raymeter.evaluate import Limits, Metric, divide_targets, evaluate
 from raymeter.runtime import connected
+from raymeter.sections import ClusterSection
 from raymeter.signals import KINDS
 from raymeter.signalstore import assemble, load_signals, save_index
 from raymeter.split import pair_reference, seed_for

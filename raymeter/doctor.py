@@ -152,8 +152,8 @@ def start_ray() -> Finding:
     """Whether an embedded Ray starts and runs a task."""
     import ray
 
-    from raymeter.config import ClusterSection
     from raymeter.runtime import connected
+    from raymeter.sections import ClusterSection
 
     start = time.perf_counter()
     with connected(ClusterSection(address="local", num_cpus=1)):

@@ -19,8 +19,8 @@ import ray.data
 import ray.exceptions
 from ray._private import ray_constants
 
-from raymeter.config import ClusterSection
 from raymeter.errors import RunError
+from raymeter.sections import ClusterSection
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
 QUIET = {

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from raymeter.attacks import ATTACKS, Attack
-from raymeter.config import ClusterSection
 from raymeter.errors import ConfigError
 from raymeter.evaluate import Limits, Metric
 from raymeter.explain import explain, read_sections, show, suggest
+from raymeter.sections import ClusterSection
 
 LIMITS = ("references", "queries", "population")
 RANGES = ("uniform", "loguniform")

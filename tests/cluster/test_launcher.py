@@ -14,7 +14,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli, start
 
 from raymeter import runtime
-from raymeter.config import ClusterSection
+from raymeter.sections import ClusterSection
 
 # What Ray leaves open, and only our own schema checks.
 OPEN = ("provider", "node_config", "resources", "file_mounts")

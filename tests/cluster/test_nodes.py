@@ -16,9 +16,9 @@ from audits import assert_same_bits, serial_signals, signals_of, small_config
 from ray._private.internal_api import node_stats
 from ray.cluster_utils import Cluster
 
-from raymeter.config import ClusterSection
 from raymeter.console import Silent
 from raymeter.runtime import connected
+from raymeter.sections import ClusterSection
 from raymeter.store import RunStore
 
 RAY = str(Path(sys.executable).with_name("ray"))

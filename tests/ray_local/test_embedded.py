@@ -14,8 +14,8 @@ import ray
 from audits import signals_of, small_config
 
 from raymeter import doctor
-from raymeter.config import ClusterSection
 from raymeter.runtime import connected
+from raymeter.sections import ClusterSection
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,11 +13,12 @@ from audits import stored_audit
 from pyarrow import parquet
 
 from raymeter import sweep
-from raymeter.config import ClusterSection, build_config
+from raymeter.config import build_config
 from raymeter.console import StageConsole
 from raymeter.errors import ConfigError, SignalError, StoreError
 from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, without_models_of
 from raymeter.runtime import connected
+from raymeter.sections import ClusterSection
 from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 from raymeter.store import RunStore

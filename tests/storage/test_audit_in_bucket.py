@@ -20,9 +20,9 @@ from buckets import BUCKET, KEYS, SECRET, Bucket, s3_server
 
 from raymeter import train
 from raymeter.audit import main, run
-from raymeter.config import ClusterSection
 from raymeter.console import StageConsole
 from raymeter.runtime import connected
+from raymeter.sections import ClusterSection
 from raymeter.signalstore import load_signals
 from raymeter.store import RunStore
 from raymeter.sweep import run_sweep

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
-from raymeter.config import AuditConfig, TargetSection, build_config, load_config
+from raymeter.config import AuditConfig, build_config, load_config
 from raymeter.errors import ConfigError
+from raymeter.sections import TargetSection
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PRIVACY_METER = """

@@ -12,7 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["AuditResult", "Scores", "SignalMatrix", "__version__", "audit", "load_config"]
 
-_HOME = {"load_config": "config", "AuditResult": "schema", "Scores": "schema", "SignalMatrix": "schema"}
+_HOME = {"load_config": "config", "AuditResult": "results", "Scores": "schema", "SignalMatrix": "schema"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,8 @@ from raymeter.config import AuditConfig
 from raymeter.data.groups import load_groups
 from raymeter.exposure import record_columns
 from raymeter.pages import forget_pages
-from raymeter.schema import AttackResult, AuditResult, BlindResult, Dataset, Signals, Split
+from raymeter.results import AttackResult, AuditResult, BlindResult
+from raymeter.schema import Dataset, Signals, Split
 from raymeter.scoring import power_of_all, score_all, thresholds_of_all
 from raymeter.split import seed_for
 from raymeter.stats import (

@@ -14,7 +14,8 @@ from raymeter.attacks.tuning import stand_in_thresholds
 from raymeter.errors import SignalError
 from raymeter.exposure import FDR, d_prime, leak_p_values, record_columns
 from raymeter.power import power_curve
-from raymeter.schema import AttackResult, AuditResult, Scores, SignalMatrix, Signals, default_reference
+from raymeter.results import AttackResult, AuditResult
+from raymeter.schema import Scores, SignalMatrix, Signals, default_reference
 from raymeter.split import seed_for
 from raymeter.stats import (
     auc_interval,

@@ -38,8 +38,9 @@ from raymeter.report import (
     verdict,
     write_report,
 )
+from raymeter.results import AuditResult
 from raymeter.runtime import connected, describe_cluster
-from raymeter.schema import AuditResult, Dataset, Split
+from raymeter.schema import Dataset, Split
 from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.target import Columns, KnownWeights, Target, is_member

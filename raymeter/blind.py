@@ -15,7 +15,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from raymeter.schema import BlindAnswer, BlindResult, Dataset, Split
+from raymeter.results import BlindAnswer, BlindResult
+from raymeter.schema import Dataset, Split
 from raymeter.stats import auc_interval
 
 MOST_RECORDS = 10_000

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
 from raymeter.errors import DataError
-from raymeter.schema import Difference, Interval, Scores, default_reference
+from raymeter.results import Difference, Interval
+from raymeter.schema import Scores, default_reference
 from raymeter.stats import compare_attacks, dependent_targets
 
 MOST_MOVED = 10

@@ -13,7 +13,8 @@ from scipy.stats import norm
 from raymeter.attacks import Attack
 from raymeter.errors import SignalError
 from raymeter.power import first_units, unit_orders
-from raymeter.schema import Difference, Interval, MeanInterval, Scores, SignalMatrix, Signals
+from raymeter.results import Difference, Interval, MeanInterval
+from raymeter.schema import Scores, SignalMatrix, Signals
 from raymeter.stats import (
     auc,
     auc_interval,

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Int64
 from scipy.sparse.csgraph import connected_components
 
 from raymeter.errors import SignalError
-from raymeter.schema import PowerPoint, Scores, SignalMatrix, Signals, opposite_models
+from raymeter.results import PowerPoint
+from raymeter.schema import Scores, SignalMatrix, Signals, opposite_models
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, tpr_at_fpr
 
 POWER_FPR = 0.001

@@ -18,8 +18,9 @@ from raymeter.attacks.tuning import stand_in_thresholds
 from raymeter.errors import RaymeterError, RunError
 from raymeter.pages import forget_pages
 from raymeter.power import power_curve
+from raymeter.results import PowerPoint
 from raymeter.runtime import abandon, root_cause
-from raymeter.schema import RECORDS_AT_ONCE, PowerPoint, Scores, SignalMatrix, Signals
+from raymeter.schema import RECORDS_AT_ONCE, Scores, SignalMatrix, Signals
 from raymeter.scratch import scratch_array
 from raymeter.store import RunStore
 

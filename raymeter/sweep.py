@@ -28,8 +28,9 @@ from raymeter.evaluate import (
     without_models_of,
 )
 from raymeter.report.sweeps import SWEEP_WRITERS, sweep_lines
+from raymeter.results import SweepFigures, SweepResult
 from raymeter.runtime import connected
-from raymeter.schema import Scores, Signals, SweepFigures, SweepResult
+from raymeter.schema import Scores, Signals
 from raymeter.signalstore import StoredAudit, load_signals, read_index
 from raymeter.split import seed_for
 from raymeter.stats import dependent_targets

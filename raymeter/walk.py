@@ -12,7 +12,8 @@ from scipy.optimize import linear_sum_assignment
 
 from raymeter.attacks import Attack
 from raymeter.errors import SignalError
-from raymeter.schema import MeanInterval, Scores, SignalMatrix, Signals
+from raymeter.results import MeanInterval
+from raymeter.schema import Scores, SignalMatrix, Signals
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
 
 ALIKE = 0.9  # share of the records on which two columns of members agree; of unrelated halves it is one half

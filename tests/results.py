@@ -7,7 +7,8 @@ from datetime import date
 import numpy as np
 
 from raymeter.report import write_report
-from raymeter.schema import AuditResult, Scores
+from raymeter.results import AuditResult
+from raymeter.schema import Scores
 from raymeter.split import pair_reference
 from raymeter.stats import summarise
 

@@ -22,7 +22,7 @@ from raymeter.report.index import write_page
 from raymeter.report.pagedata import main_attack, most_exposed
 from raymeter.report.pictures import write_pictures
 from raymeter.report.power import write_power_picture
-from raymeter.schema import AuditResult
+from raymeter.results import AuditResult
 
 __all__ = [
     "WRITERS",

@@ -7,7 +7,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from raymeter.schema import AttackResult, AuditResult, BlindResult, MeanInterval, PowerPoint
+from raymeter.results import AttackResult, AuditResult, BlindResult, MeanInterval, PowerPoint
 
 NOT_RESOLVABLE = "not resolvable"
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from raymeter.schema import AttackResult, AuditResult, MeanInterval
+from raymeter.results import AttackResult, AuditResult, MeanInterval
 from raymeter.stats import roc_curve
 
 File = tuple[str, bytes | mmap.mmap]

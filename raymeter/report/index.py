@@ -15,7 +15,7 @@ from raymeter.report import charts
 from raymeter.report.files import File, plain, write_metrics
 from raymeter.report.page import included, render
 from raymeter.report.pagedata import MOST_RECORDS, VERSION, page_data
-from raymeter.schema import AuditResult
+from raymeter.results import AuditResult
 
 METHODS = {
     "loss": "LOSS: the loss of the record itself. Yeom et al., CSF 2018.",

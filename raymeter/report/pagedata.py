@@ -14,7 +14,7 @@ from scipy import stats
 
 from raymeter.report.console import leaks, remarks, verdict
 from raymeter.report.curves import curve, step_tpr
-from raymeter.schema import AttackResult, AuditResult
+from raymeter.results import AttackResult, AuditResult
 from raymeter.stats import dependent_targets
 
 VERSION = 1

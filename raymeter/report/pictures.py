@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from raymeter.report.curves import Line, average_lines, target_lines
 from raymeter.report.files import File
-from raymeter.schema import AuditResult
+from raymeter.results import AuditResult
 
 # Okabe and Ito's palette without its yellow: distinguishable with any colour vision. A second round is dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

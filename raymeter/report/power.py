@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from raymeter.report.files import File
 from raymeter.report.pictures import COLOURS, FAINT, GREY, STYLES
-from raymeter.schema import AuditResult, MeanInterval, PowerPoint
+from raymeter.results import AuditResult, MeanInterval, PowerPoint
 
 
 def write_power_picture(result: AuditResult) -> Iterator[File]:

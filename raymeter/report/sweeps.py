@@ -21,7 +21,8 @@ from raymeter.evaluate import Metric
 from raymeter.report.curves import Line, average_lines
 from raymeter.report.files import File, plain
 from raymeter.report.pictures import COLOURS, FAINT, GREY, RocPicture
-from raymeter.schema import AttackResult, Difference, MeanInterval, Scores, SweepResult
+from raymeter.results import AttackResult, Difference, MeanInterval, SweepResult
+from raymeter.schema import Scores
 from raymeter.stats import auc_interval, mean_over_targets
 
 RESULTS = ("metric", "sd", "records", "error", "seconds")

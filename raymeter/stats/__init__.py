@@ -1,6 +1,6 @@
 """Statistics of a membership audit: pure NumPy and SciPy, no Ray, no torch; higher scores mean member."""
 
-from raymeter.schema import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
+from raymeter.results import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean, pooled_auc, pooled_roc
 from raymeter.stats.compare import auc_difference, compare_attacks, t_difference

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special, stats
 
-from raymeter.schema import Interval
+from raymeter.results import Interval
 from raymeter.stats.roc import divide
 
 

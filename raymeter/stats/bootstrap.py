@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from raymeter.errors import SignalError
-from raymeter.schema import Interval, MeanInterval, Scores
+from raymeter.results import Interval, MeanInterval
+from raymeter.schema import Scores
 from raymeter.stats.auc import auc
 from raymeter.stats.roc import divide, roc_curve
 from raymeter.stats.tpr import allowed_false_positives, check_confidence, check_rate, threshold_at_fpr

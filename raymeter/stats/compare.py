@@ -10,7 +10,8 @@ from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.pages import forget_pages
-from raymeter.schema import Comparison, Difference, Scores
+from raymeter.results import Comparison, Difference
+from raymeter.schema import Scores
 from raymeter.stats.auc import auc, placements
 from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import ROUNDING

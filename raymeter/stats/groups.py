@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from raymeter.errors import SignalError
-from raymeter.schema import GroupMetrics, GroupTable, Interval, MeanInterval, Scores, TprEstimate
+from raymeter.results import GroupMetrics, GroupTable, Interval, MeanInterval, TprEstimate
+from raymeter.schema import Scores
 from raymeter.stats.auc import auc_interval
 from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import mean_over_targets

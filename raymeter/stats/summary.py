@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from raymeter.pages import forget_pages
-from raymeter.schema import AttackResult, Interval, MeanInterval, Scores, TargetMetrics, TprEstimate
+from raymeter.results import AttackResult, Interval, MeanInterval, TargetMetrics, TprEstimate
+from raymeter.schema import Scores
 from raymeter.stats.auc import auc_interval
 from raymeter.stats.parallel import MOST_POINTS, for_each
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from raymeter.errors import SignalError
-from raymeter.schema import Interval, Scores, ThresholdRates
+from raymeter.results import Interval, ThresholdRates
+from raymeter.schema import Scores
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import check_confidence, check_rate, clopper_pearson, threshold_at_fpr
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int64
 
-from raymeter.schema import Interval, Scores, ThresholdComparison, ThresholdRates, ThresholdSummary
+from raymeter.results import Interval, ThresholdComparison, ThresholdRates, ThresholdSummary
+from raymeter.schema import Scores
 from raymeter.stats.summary import mean_over_targets
 from raymeter.stats.thresholds import ppv_interval, rates_at_threshold
 from raymeter.stats.tpr import threshold_at_fpr

@@ -23,7 +23,7 @@ from selenium.webdriver.common.keys import Keys
 from raymeter.cli import main
 from raymeter.report.index import write_page
 from raymeter.report.pagedata import MOST_RECORDS, mean_curve, page_data
-from raymeter.schema import AuditResult, PowerPoint
+from raymeter.results import AuditResult, PowerPoint
 from raymeter.stats import dependent_targets, group_metrics, mean_over_targets, tpr_at_fpr
 
 EVIL = "<script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from raymeter.report.curves import EXACT_FPRS, Line, average_lines, fpr_grid, step_tpr, target_lines, thin
 from raymeter.report.pictures import RocPicture, write_pictures
-from raymeter.schema import AttackResult, AuditResult, Scores
+from raymeter.results import AttackResult, AuditResult
+from raymeter.schema import Scores
 from raymeter.stats import roc_curve, summarise
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from raymeter.schema import Interval, Scores
+from raymeter.results import Interval
+from raymeter.schema import Scores
 from raymeter.stats import auc_and_variance, auc_interval, tpr_at_fpr
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean
 from raymeter.stats.compare import auc_difference

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
-    {"errors", "schema", "leases", "explain", "pages", "places", "shown"},
+    {"errors", "schema", "results", "leases", "explain", "pages", "places", "shown"},
     {"split", "attacks", "stats"},
     {"power", "exposure", "blind", "formats"},
     {"evaluate", "assess", "differences", "recognise", "walk", "comparing"},

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from raymeter.report import console_table, remarks, verdict
-from raymeter.schema import (
+from raymeter.results import (
     AttackResult,
     AuditResult,
     BlindAnswer,
@@ -19,9 +19,9 @@ from raymeter.schema import (
     Interval,
     MeanInterval,
     PowerPoint,
-    Scores,
     TargetMetrics,
 )
+from raymeter.schema import Scores
 
 BLIND = MappingProxyType({"0.01": False, "0.001": False, "0": True})
 SHARP = MappingProxyType({"0.01": True, "0.001": True, "0": True})

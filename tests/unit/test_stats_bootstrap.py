@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from raymeter.errors import SignalError
-from raymeter.schema import MeanInterval, Scores
+from raymeter.results import MeanInterval
+from raymeter.schema import Scores
 from raymeter.stats import auc, tpr_at_fpr
 from raymeter.stats.bootstrap import (
     _resampled_rates,

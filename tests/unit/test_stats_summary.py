@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from raymeter.errors import SignalError
-from raymeter.schema import Interval, Scores
+from raymeter.results import Interval
+from raymeter.schema import Scores
 from raymeter.split import pair_reference
 from raymeter.stats import dependent_targets, mean_over_targets, risk_rank, summarise
 

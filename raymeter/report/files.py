@@ -174,7 +174,7 @@ def _attack_metrics(attack: AttackResult) -> dict[str, Any]:
     return {
         "auc": attack.auc,
         "tpr_at_fpr": rates,
-        "targets": attack.targets,
+        "targets": [{k: v for k, v in asdict(target).items() if k != "foreign"} for target in attack.targets],
         "thresholds": attack.thresholds,
         "pooled_auc_not_calibrated_across_targets": attack.pooled_auc,
         "settings": attack.scores.settings,

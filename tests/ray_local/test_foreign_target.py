@@ -78,7 +78,7 @@ def test_own_model_as_a_foreign_target_has_its_own_scores(own, copied):
     same_scores(own[1], result, rtol=0, atol=0)
     metrics = json.loads((copied / "run/target/metrics.json").read_text())
     assert metrics["provenance"]["target"]["members"] == 200
-    assert metrics["attacks"]["rmia"]["targets"][0]["foreign"] is True
+    assert result.attacks[0].targets[0].name == "the target"
     assert [each["index"] for each in metrics["provenance"]["models"]] == [0, 1, 2, 3]
     assert remarks(result)[0].startswith(
         f"Target: {copied / 'target.safetensors'}, trained elsewhere; 200 of 400 audited"

@@ -44,7 +44,7 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
     shuffling = seed_for(seed, "groups")
     return AuditResult(
         attacks=tuple(_numbered(attack, split) for attack in attacks),
-        records={"id": table["id"], "row": dataset.rows[audited.ids]} | table | record_columns(audited, split.here),
+        records=table | record_columns(audited, split.here),
         timings={},
         provenance={},
         comparisons=compare_attacks(scores, clusters),

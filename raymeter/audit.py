@@ -78,7 +78,8 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
             provenance=provenance(config, dataset, models, describe_cluster(), about_target(target, split)),
             timeline=timeline(models, attempts(store)),
         )
-    result = replace(result, exposed=exposed_records(dataset, result))
+    rows = {"id": result.records["id"], "row": dataset.rows[result.records["id"]]}
+    result = replace(result, records=rows | dict(result.records), exposed=exposed_records(dataset, result))
     store.delete(f"{config.audit.report_log}/metrics.json")  # written last: until then the report is not complete
     writers = {name: writer for name, writer in WRITERS.items() if name != "timings" or config.run.time_log}
     write_report(result, lambda path, data: store.write(f"{config.audit.report_log}/{path}", data), writers)

@@ -45,6 +45,7 @@ class BlackBox:
         assert section is not None and section.query is not None
         self.section, self.dataset, self.split, self.store = section, dataset, split, store
         self.views, self.num_classes = config.views(dataset.is_image), dataset.num_classes
+        self.limit = config.data.in_memory_limit
         self.function = load_function("audit.target.query", section.query, "of a batch of records")
         self.about: dict[str, Any] = {"query": section.query}
         digest = hashlib.sha256(f"{section.query} {self.num_classes}".encode()).hexdigest()[:12]
@@ -60,8 +61,8 @@ class BlackBox:
         Raises:
             RunError: The budget is too small, or the function fails or answers something else.
         """
-        audited = some_records(self.dataset.x, self.split.audit_ids, None)
-        outside = some_records(self.dataset.population_x, self.split.population_ids, None)
+        audited = some_records(self.dataset.x, self.split.audit_ids, self.limit)
+        outside = some_records(self.dataset.population_x, self.split.population_ids, self.limit)
         first, wanted, seen = None, 0, set(self.known)
         for inputs in (inputs for x in (audited, outside) for _, _, inputs in self._chunks(x)):
             new = _first_of_each(inputs, seen)
@@ -162,7 +163,7 @@ class BlackBox:
         name = f"audit.target.query: {self.section.query}"
         try:
             values = np.asarray(found, dtype=np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RuntimeError):
             raise RunError(f"{name} answered {type(found).__name__}; it must give numbers [records, classes]") from None
         if values.shape != (records, self.num_classes):
             raise RunError(

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax, logsumexp, softmax
 
 from raymeter import blackbox
@@ -183,6 +184,7 @@ def test_a_damaged_answers_file_is_asked_about_again(tmp_path):
         (lambda records: np.ones((len(records), 2)) / 2, "answered shape [4, 2] for 4 records; it must give [4, 3]"),
         (lambda records: np.ones((1, 3)) / 3, "answered shape [1, 3] for 4 records"),
         (lambda records: np.full((len(records), 3), np.nan), "answered no probabilities for 4 of 4 records"),
+        (lambda records: torch.ones(4, 3, requires_grad=True) / 3, "answered Tensor; it must give numbers"),
         (lambda records: "busy", "answered str; it must give numbers [records, classes]"),
         (lambda records: None, "answered shape [] for 4 records"),
     ],

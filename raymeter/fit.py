@@ -1,4 +1,4 @@
-"""Train one model on its members: plain torch, no Ray, the same bits for the same seed on a CPU.
+"""Train one model on its members: plain torch, no Ray, the same bits for the same seed on the same kind of device.
 
 All records stay on the device as they were stored (uint8 images stay uint8); batches are gathered,
 normalised and augmented there. Every epoch draws from its own generator, derived from the model's
@@ -13,7 +13,8 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -100,6 +101,15 @@ def as_tensor(array: np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+def exact_convolutions(tf32: bool) -> AbstractContextManager[None]:
+    """On a GPU: the same bits every time, which cuDNN otherwise does not promise; no change on a CPU.
+
+    Args:
+        tf32: Whether convolutions may round their float32 inputs to 10 bits of mantissa, as torch lets them.
+    """
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=tf32)
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -194,9 +204,7 @@ class Trainer:
         batches = math.ceil(len(self._ids) / self.recipe.batch_size)
         order = self._ids[torch.randperm(len(self._ids), generator=generator)].to(self.device)
         self.model.train()
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(order_seed)
-            self._set_random(generator)
+        with self._random_of_epoch(order_seed, generator):
             # Near-equal batches: a last batch of one record would break batch normalisation.
             for ids in order.tensor_split(batches)[self.batch :]:
                 if not go_on():
@@ -206,6 +214,15 @@ class Trainer:
                 self.batch += 1
         self.epoch, self.batch = self.epoch + 1, 0
         return True
+
+    @contextmanager
+    def _random_of_epoch(self, seed: int, generator: torch.Generator) -> Iterator[None]:
+        """Everything random is this epoch's own, and goes on where it was if the epoch was interrupted."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), exact_convolutions(tf32=True):
+            torch.manual_seed(seed)
+            self._set_random(generator)
+            yield
 
     def _get_random(self, generator: torch.Generator) -> dict[str, Tensor]:
         states = {"batches": generator.get_state(), "torch": torch.get_rng_state()}

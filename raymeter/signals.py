@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raymeter.errors import SignalError
-from raymeter.fit import as_tensor, normalise
+from raymeter.fit import as_tensor, exact_convolutions, normalise
 
 View = Literal["identity", "mirror"]
 KINDS = ("log_prob", "logit_gap")
@@ -77,7 +77,8 @@ def compute_signals(
     labels = as_tensor(y).to(device)
     gaps, kept = [], []
     for model in models:
-        logits = [model.eval()(view).float() for view in batch]
+        with exact_convolutions(tf32=False):
+            logits = [model.eval()(view).float() for view in batch]
         gaps.append(torch.stack([logit_gap(found, labels) for found in logits], dim=1))
         if keep_logits:
             kept.append(torch.stack(logits, dim=1))

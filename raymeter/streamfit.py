@@ -78,9 +78,7 @@ class StreamedTrainer(Trainer):
         generator = torch.Generator().manual_seed(order_seed)
         batches = math.ceil(len(self._ids) / self.recipe.batch_size)
         self.model.train()
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(order_seed)
-            self._set_random(generator)
+        with self._random_of_epoch(order_seed, generator):
             for position, (x, y) in enumerate(self._batches(batches, np.random.default_rng(order_seed))):
                 if position < self.batch:  # trained before an interruption; the order is the same again
                     continue

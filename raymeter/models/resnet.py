@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 SMALL = 64  # below this many pixels a side the ImageNet stem would throw most of the image away
@@ -22,4 +23,4 @@ def resnet18(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     if stem is not None:
         nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
         model.conv1 = stem
-    return model
+    return model.to(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,4 +42,4 @@ def wide_resnet28(widen: int, input_shape: tuple[int, ...], num_classes: int) ->
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return model
+    return model.to(memory_format=torch.channels_last)

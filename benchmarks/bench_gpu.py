@@ -3,7 +3,7 @@
     python benchmarks/bench_gpu.py [--model wrn28-2] [--epochs 5] [--precision bf16] [--slots 1 2 4 8]
 
 Records have the shape of CIFAR-10's and are random: what an epoch costs does not depend on what is in the pictures.
-A bare PyTorch loop that trains one model after the other in one process, with the same recipe, is timed in the same run.
+A bare PyTorch loop that trains one model after the other in one process is timed in the same run.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def time_slots(dataset: Dataset, options: argparse.Namespace, folder: str, slots
     first, last = min(a["started"] for a in each), max(a["ended"] for a in each)
     epoch = (last - first) / len(models) / options.epochs
     print(
-        f"{slots} slots, {len(models)} models: {epoch:.2f} s per model and epoch, {bare / epoch:.2f} of the bare loop's "
-        f"speed, a model of 100 epochs every {100 * epoch:.0f} s; start-up {first - start:.1f} s",
+        f"{slots} slots, {len(models)} models: {epoch:.2f} s per model and epoch, {bare / epoch:.2f} of the bare "
+        f"loop's speed, a model of 100 epochs every {100 * epoch:.0f} s; start-up {first - start:.1f} s",
         flush=True,
     )
     begin = time.perf_counter()

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from raymeter.data.files import first_line
 from raymeter.errors import DataError
+from raymeter.places import shown
 
 LABEL_COLUMNS = ("y", "label")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -94,7 +95,7 @@ def list_tables(path: str) -> Tables:
             return Tables(uri, (root,), (_version(found),))
         entries = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"data.path: {path} cannot be opened ({first_line(error)})") from None
+        raise DataError(f"data.path: {shown(path)} cannot be opened ({first_line(error)})") from None
     chosen = {
         entry.path: _version(entry)
         for entry in entries
@@ -105,7 +106,9 @@ def list_tables(path: str) -> Tables:
     if not chosen:
         remedy = "give the path of an .npz or .parquet file, or of a directory with .parquet files"
         raise DataError(
-            f"data.path: {path} not found; {remedy}" if not entries else f"{path} has no .parquet; {remedy}"
+            f"data.path: {shown(path)} not found; {remedy}"
+            if not entries
+            else f"{shown(path)} has no .parquet; {remedy}"
         )
     return Tables(uri, tuple(sorted(chosen)), tuple(chosen[path] for path in sorted(chosen)))
 
@@ -139,7 +142,7 @@ def read_table(tables: Tables) -> pa.Table:
     try:
         return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(f"{tables.uri}: the files do not fit together ({first_line(error)})") from None
+        raise DataError(f"{shown(tables.uri)}: the files do not fit together ({first_line(error)})") from None
 
 
 def columns_of(names: list[str], where: str) -> tuple[list[str], str]:

@@ -262,6 +262,7 @@ class Leases:
         limit = max(SLOW * median(took), median(took) + SLOW_SECONDS)
         slots: dict[int, list[Lease]] = {}
         for lease in self.held.values():
-            slots.setdefault(lease.model, []).append(lease)
+            if lease.model not in self.done:
+                slots.setdefault(lease.model, []).append(lease)
         late = [found[0] for found in slots.values() if len(found) == 1 and self.clock() - found[0].started > limit]
         return [lease.model for lease in sorted(late, key=lambda lease: lease.started)]

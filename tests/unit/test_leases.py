@@ -124,9 +124,20 @@ def test_a_straggler_is_tried_by_a_second_slot_and_the_first_to_store_it_does(le
     assert not leases.may_store("a", 4)
     leases.complete("b", 4)
     assert leases.watch("a", 4, 3) == "leave"
-    assert leases.snapshot(0).held == 0  # were it to hang, nobody would wait for it
     leases.give_back("a", "another slot was first")
     assert (leases.todo, leases.done, leases.failures) == ([], {4, 5}, {})
+
+
+def test_a_slot_that_hangs_is_no_work_once_its_model_is_done(leases, clock):
+    """An audit once waited for it for ever, and handed the finished model out again some hundred times a second."""
+    leases.acquire("a")
+    leases.acquire("b")
+    leases.complete("b", 5)
+    clock.now = 100
+    assert leases.acquire("b") == (4, 2)
+    leases.complete("b", 4)
+    assert leases.acquire("b") is None
+    assert (leases.snapshot(0).held, leases.snapshot(0).wanted) == (0, 0)
 
 
 def test_the_right_to_store_goes_on_when_its_owner_dies(leases, clock):

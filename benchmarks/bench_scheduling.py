@@ -24,14 +24,13 @@ from raymeter.config import build_config
 from raymeter.console import Silent
 from raymeter.runtime import ENVIRONMENT, QUIET
 from raymeter.schema import Dataset, Split
-from raymeter.slot import lost_nodes
 from raymeter.store import RunStore
 
 
 def sleeping_slot(config: dict[str, Any]) -> None:
     """What a slot's worker does, but for training."""
     queue, slot = config["queue"], config["slot"]
-    if not ray.get(queue.start.remote(slot, ray.get_runtime_context().get_node_id(), lost_nodes())):
+    if not ray.get(queue.start.remote(slot)):
         return
     while (lease := ray.get(queue.acquire.remote(slot))) is not None:
         end = time.monotonic() + config["checkpoint_interval"]

@@ -21,7 +21,7 @@ from raymeter.analysis import analyse
 from raymeter.blackbox import BlackBox
 from raymeter.collect import collect_signals, gather_records
 from raymeter.config import AuditConfig, load_config
-from raymeter.console import JsonConsole, StageConsole, guarded
+from raymeter.console import JsonConsole, StageConsole, guarded, say_error
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.gate import add_gates, parse_gates, pass_gates
@@ -195,6 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
     add_gates(parser)
     options = parser.parse_intermixed_args(argv)
+    console = JsonConsole() if options.json_logs else None
 
     def command() -> int:
         sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
@@ -205,11 +206,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             for line in left_out(config, options.config, Path.cwd()):
                 print(line)
         else:
-            result = audit(config, verbose=options.verbose, console=JsonConsole() if options.json_logs else None)
+            result = audit(config, verbose=options.verbose, console=console)
             return pass_gates(gates, plain_attacks(result))
         return 0
 
-    return guarded(command)
+    return guarded(command, say=console.error if console else say_error)
 
 
 class _CallableModule(types.ModuleType):

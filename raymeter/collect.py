@@ -49,6 +49,8 @@ from raymeter.stream import stream_records
 from raymeter.target import Columns, Content
 from raymeter.workers import SignalActor, SignalWork
 
+LOSSES = 10  # of one actor, or in one block: by nodes that go; what always dies (out of memory, say) must end the audit
+
 
 @dataclass(frozen=True)
 class Records:
@@ -262,6 +264,8 @@ def _compute(
         num_cpus=resources.get("CPU"),
         num_gpus=resources.get("GPU"),
         resources={name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")} or None,
+        max_restarts=LOSSES,
+        max_task_retries=LOSSES,
     )
     total = frame.values.shape[1]
     seen, start = np.zeros(total, dtype=bool), time.perf_counter()

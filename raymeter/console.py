@@ -113,26 +113,38 @@ class JsonConsole(StageConsole):
         for line in lines:
             self._say("result", text=line)
 
+    def error(self, line: str) -> None:
+        """Tell why the command ends."""
+        self._say("error", text=line)
+
     def _say(self, event: str, **values: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         stage = {"stage": self._stage} if self._stage else {}
         print(json.dumps({"time": now, "event": event, **stage, **values}), file=self.stream, flush=True)
 
 
-def guarded(command: Callable[[], int], kept: str = "finished models") -> int:
+def say_error(line: str) -> None:
+    """Tell why a command ends."""
+    print(line, file=sys.stderr)
+
+
+def guarded(command: Callable[[], int], kept: str = "finished models", say: Callable[[str], None] = say_error) -> int:
     """Run a command: 0 done, 2 configuration or input error, 1 anything else; deliberate errors take one line.
 
-    `kept` is what an interrupted command has saved.
+    Args:
+        command: What to run.
+        kept: What an interrupted command has saved.
+        say: Tells why it ends early.
     """
     try:
         return command()
     except RaymeterError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 1 if isinstance(error, RunError) else 2
     except KeyboardInterrupt:
-        print(f"interrupted; {kept} are kept, start the same command again to go on", file=sys.stderr)
+        say(f"interrupted; {kept} are kept, start the same command again to go on")
         return 130
     except SystemExit as stop:
         if stop.code == 143:
-            print(f"ended by SIGTERM; {kept} are kept, start the same command again to go on", file=sys.stderr)
+            say(f"ended by SIGTERM; {kept} are kept, start the same command again to go on")
         raise

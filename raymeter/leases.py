@@ -29,8 +29,8 @@ class Lease:
 class Snapshot:
     """What the driver sees: finished and failed models, epochs of the others, new events, and the work there is.
 
-    `held` slots have a lease, and `wanted` leases could be handed out besides; `stuck` says that workers do not
-    get as far as asking for one.
+    `held` slots have the lease of a model that is not done, and `wanted` leases could be handed out besides; `stuck`
+    says that workers do not get as far as asking for one.
     """
 
     done: set[int]
@@ -62,7 +62,7 @@ class Leases:
     failed: dict[int, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     past: list[Lease] = field(default_factory=list)
-    nodes: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, Collection[str]] = field(default_factory=dict)
     leaving: set[str] = field(default_factory=set)
     storing: dict[int, str] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
@@ -72,32 +72,41 @@ class Leases:
     trouble: str = ""
     clock: Callable[[], float] = time.time
 
-    def start(self, slot: str, node: str = "", lost: Collection[str] = ()) -> bool:
-        """A slot's worker begins to set itself up; False where it need not, or where workers only fail to.
+    def place(self, slot: str, nodes: Collection[str], lost: Collection[str] = ()) -> None:
+        """A slot has new workers, which begin to set themselves up; what it had before is gone.
 
         Args:
             slot: Which.
-            node: Where it runs.
+            nodes: Where its workers run, the first one first.
             lost: Nodes that are dead: what ran there did not fail by itself.
         """
         self._end_of_worker(slot, lost, "its worker died")
-        self.nodes[slot] = node
-        if self.stopped or not self._wanted() or self._stuck():
-            return False
+        self.nodes[slot] = tuple(nodes)
         self.starting.add(slot)
+
+    def start(self, slot: str) -> bool:
+        """Whether a slot's workers are to set themselves up: there is work, and workers do not only fail to."""
+        if self.stopped or not self._wanted() or self._stuck():
+            self.starting.discard(slot)
+            return False
         return True
 
-    def start_failed(self, slot: str, reason: str) -> None:
-        """A worker could not set itself up: torch is missing on its node, or the pool does not fit on its GPU."""
-        self.trouble = f"a worker could not start: {reason}"
-        self.events.append(f"{self.trouble} (start {self.failed_starts + 1} of {self.max_attempts})")
+    def died(self, slot: str, reason: str) -> None:
+        """Workers of a slot have ended with an error.
+
+        It is told where they had not got as far as a lease: raymeter or torch is missing on their node, or the pool
+        does not fit on their GPU.
+        """
+        if slot in self.starting and not self._stuck():
+            self.trouble = f"a worker could not start: {reason}"
+            self.events.append(f"{self.trouble} (start {self.failed_starts + 1} of {self.max_attempts})")
 
     def acquire(self, slot: str) -> tuple[int, int] | None:
         """Next (model, attempt) for a slot, or None when there is nothing for it to do."""
         self._end_of_worker(slot, (), "its worker died")
         self.starting.discard(slot)
         self.failed_starts = 0
-        if self.stopped or self.nodes.get(slot) in self.leaving:
+        if self._is_called_back(slot):
             return None
         if self.todo:
             model = self.todo.pop(0)
@@ -121,7 +130,7 @@ class Leases:
                 self.todo.remove(model)
             self._lease(slot, model)
         self.epochs[model] = epoch
-        return "stop" if self.stopped or self.nodes.get(slot) in self.leaving else "go on"
+        return "stop" if self._is_called_back(slot) else "go on"
 
     def may_store(self, slot: str, model: int) -> bool:
         """Whether this slot is the one to store a trained model: the first that asks is."""
@@ -144,7 +153,7 @@ class Leases:
         """An attempt has ended without a model: queue it again, or give it up after `max_attempts`."""
         self._end(slot, reason)
         self.failures[model] = tries = self.failures.get(model, 0) + 1
-        if model in self.done or any(lease.model == model for lease in self.held.values()):
+        if model in self.done or model in self.todo or any(lease.model == model for lease in self.held.values()):
             return
         if tries < self.max_attempts:
             self.todo.insert(0, model)
@@ -166,10 +175,11 @@ class Leases:
         """A line for the person at the terminal."""
         self.events.append(line)
 
-    def release(self, slot: str, lost: Collection[str] = ()) -> None:
-        """A slot has ended for good; its lease, if any, goes back."""
+    def release(self, slot: str, lost: Collection[str] = (), *, broken: bool = False) -> None:
+        """A slot has ended for good, `broken` by an error; its lease, if any, goes back."""
         self.runs.pop(slot, None)
         self._end_of_worker(slot, lost, "its slot ended")
+        self.failed_starts += broken and slot not in self.nodes  # it never had a worker
 
     def leave_nodes(self, nodes: Collection[str]) -> None:
         """Slots on these nodes are to save and stop: the nodes are being called back."""
@@ -196,7 +206,7 @@ class Leases:
             self.epochs,
             self.failed,
             new,
-            len(self.held),
+            sum(lease.model not in self.done for lease in self.held.values()),
             self._wanted(),
             self._stuck(),
             retries,
@@ -213,7 +223,8 @@ class Leases:
 
     def _lease(self, slot: str, model: int) -> Lease:
         attempt = 1 + sum(lease.model == model for lease in (*self.past, *self.held.values()))
-        self.held[slot] = lease = Lease(model, slot, attempt, self.nodes.get(slot, ""), self.clock())
+        node = next(iter(self.nodes.get(slot, ())), "")
+        self.held[slot] = lease = Lease(model, slot, attempt, node, self.clock())
         return lease
 
     def _end(self, slot: str, outcome: str) -> Lease | None:
@@ -225,8 +236,7 @@ class Leases:
 
     def _end_of_worker(self, slot: str, lost: Collection[str], reason: str) -> None:
         """Take back what a slot still holds although its worker is gone."""
-        node = self.nodes.get(slot, "")
-        blameless = node in lost or node in self.leaving
+        blameless = any(node in lost or node in self.leaving for node in self.nodes.get(slot, ()))
         if slot in self.starting:
             self.starting.remove(slot)
             self.failed_starts += not blameless
@@ -234,6 +244,9 @@ class Leases:
             self.give_back(slot, "its node was lost")
         elif slot in self.held:
             self.fail(slot, self.held[slot].model, reason)
+
+    def _is_called_back(self, slot: str) -> bool:
+        return self.stopped or any(node in self.leaving for node in self.nodes.get(slot, ()))
 
     def _wanted(self) -> int:
         return 0 if self.stopped else len(self.todo) or len(self._stragglers())
@@ -249,6 +262,7 @@ class Leases:
         limit = max(SLOW * median(took), median(took) + SLOW_SECONDS)
         slots: dict[int, list[Lease]] = {}
         for lease in self.held.values():
-            slots.setdefault(lease.model, []).append(lease)
+            if lease.model not in self.done:
+                slots.setdefault(lease.model, []).append(lease)
         late = [found[0] for found in slots.values() if len(found) == 1 and self.clock() - found[0].started > limit]
         return [lease.model for lease in sorted(late, key=lambda lease: lease.started)]

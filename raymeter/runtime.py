@@ -16,6 +16,7 @@ from typing import Any
 import ray
 import ray._private.state
 import ray.data
+import ray.data.exceptions
 import ray.exceptions
 from ray._private import ray_constants
 
@@ -226,5 +227,7 @@ def abandon(pending: Iterable[Any]) -> None:
 def root_cause(error: BaseException) -> str:
     """First line of the innermost exception: what a worker raised, without the layers that carried it here."""
     while (inner := getattr(error, "cause", None) or error.__cause__) is not None and inner is not error:
+        if isinstance(inner, ray.data.exceptions.SystemException):
+            break  # which Ray Data puts behind errors that are not the user's; it says nothing
         error = inner
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -19,21 +19,15 @@ def train_slot(config: dict[str, Any]) -> None:
     queue, slot = config["queue"], config["slot"]
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
-    wanted = rank == 0 and ray.get(queue.start.remote(slot, ray.get_runtime_context().get_node_id(), lost_nodes()))
+    wanted = rank == 0 and ray.get(queue.start.remote(slot))
     if workers > 1:
         wanted = ray.train.collective.broadcast_from_rank_zero(wanted)
     if not wanted:
         return
-    try:
-        from raymeter.fit import Share
-        from raymeter.workers import TrainingSlot
+    from raymeter.fit import Share
+    from raymeter.workers import TrainingSlot
 
-        work = TrainingSlot(config, Share(rank, workers))
-    except Exception as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        ray.get(queue.start_failed.remote(slot, f"{type(error).__name__}: {first_line}"))
-        raise
-    work.train_leased_models()
+    TrainingSlot(config, Share(rank, workers)).train_leased_models()
 
 
 def lost_nodes() -> list[str]:
@@ -42,7 +36,7 @@ def lost_nodes() -> list[str]:
 
 
 class Introduce(WorkerGroupCallback):
-    """Tells the queue of a run's controller, and gives a name to what it reserves.
+    """Tells the queue of a run's controller and its workers, and gives a name to what it reserves.
 
     So it can be called off while it waits for a node (Ray Train offers that to Ctrl-C in the main thread only), and
     what it has reserved, or still asks for, can be found and given back should it die.
@@ -56,6 +50,15 @@ class Introduce(WorkerGroupCallback):
         name = f"{reservation(self.slot)}{uuid.uuid4().hex[:8]}"
         worker_group.placement_group = partial(placement_group, name=name)  # type: ignore[attr-defined]
         ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        nodes = [worker.metadata.node_id for worker in worker_group.get_workers()]
+        ray.get(self.queue.place.remote(self.slot, nodes, lost_nodes()))
+
+    def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
+        for error in worker_group_status.errors.values():
+            first_line = (str(error).splitlines() or [""])[0]
+            ray.get(self.queue.died.remote(self.slot, f"{type(error).__name__}: {first_line}"))
 
 
 def reservation(slot: str) -> str:

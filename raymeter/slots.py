@@ -13,6 +13,7 @@ from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, Sca
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
+from raymeter.runtime import root_cause
 from raymeter.slot import Introduce, lost_nodes, reservation, train_slot
 
 MOST_SLOTS = 4096
@@ -53,7 +54,7 @@ class Slots:
             if run in ended:
                 del self.runs[slot], self.begun[slot]
                 if error := run.exception():
-                    self.errors.append((str(error).splitlines() or [type(error).__name__])[0])
+                    self.errors.append(root_cause(getattr(error, "controller_failure", error)))
 
     def call_off(self) -> None:
         """End those that still wait for a node or wind down; their placement groups go with them."""
@@ -74,6 +75,7 @@ class Slots:
             from ray.train.torch import TorchConfig  # loads torch
 
             options["backend_config"] = TorchConfig()
+        broken = True
         try:
             _SlotTrainer(
                 train_slot,
@@ -88,9 +90,10 @@ class Slots:
                 ),
                 **options,
             ).fit()
+            broken = False
         finally:
             if ray.is_initialized():  # not so after an interrupt
-                ray.get(self.queue.release.remote(slot, lost_nodes()))
+                ray.get(self.queue.release.remote(slot, lost_nodes(), broken=broken))
                 give_back(slot)
 
 

@@ -85,21 +85,11 @@ class RunStore:
         target = Path(self.uri, path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            _replace(target, data)
         except OSError as error:
             raise StoreError(
-                f"{target.parent} cannot be written ({error.strerror}); choose another run.log_dir"
+                f"{target} cannot be written ({error.strerror}); free some space or choose another run.log_dir"
             ) from None
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
     def read(self, path: str) -> bytes | None:
         """Content of a file, or None where there is none."""
@@ -124,7 +114,12 @@ class RunStore:
     def delete(self, path: str) -> None:
         """Remove a file; no error where there is none."""
         if self.is_local:
-            Path(self.uri, path).unlink(missing_ok=True)
+            try:
+                Path(self.uri, path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.name}/{path} cannot be deleted ({error.strerror}); choose another run.log_dir"
+                ) from None
             return
         delete_object(inside(self.uri, path))
 
@@ -278,6 +273,21 @@ def weights_path(index: int) -> str:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _replace(target: Path, data: bytes | mmap.mmap) -> None:
+    """Write a file beside its place, and put it there when it is complete."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _payload(data: bytes) -> bytes:

@@ -190,7 +190,7 @@ def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> 
                 ray.get(slots.queue.leave_nodes.remote(leaving))
             looked = time.monotonic()
         snapshot = view.look()
-        work = snapshot.held + snapshot.wanted
+        work = snapshot.held + (0 if snapshot.stuck else snapshot.wanted)
         if not snapshot.stuck:
             lacking = min(room, work) - len(slots.runs)
             slots.start(min(lacking, AT_ONCE - slots.starting(snapshot.introduced)))

@@ -95,15 +95,19 @@ class TrainingSlot:
 
         Raises:
             SignalError: The model has diverged.
+            StoreError: The workers of the model have read different checkpoints.
         """
         started, seed = time.time(), model_seed(self.config["seed"], index)
-        if self.store.load_model(index, self.recipe.hash, seed)[0] is not None:
+        if self._together(lambda: self.store.load_model(index, self.recipe.hash, seed)[0] is not None):
             if self.share.rank == 0:  # the queue was restarted and has forgotten that this one is done
                 ray.get(self.queue.complete.remote(self.name, index))
             return
         trainer, reason = self._trainer(index, seed)
         if reason and self.share.rank == 0:
             self.queue.say.remote(f"starting anew {reason}")
+        place = trainer.epoch, trainer.batch
+        if self._together(lambda: place) != place:  # another slot, or a store that lags behind, came between
+            raise StoreError(f"model {index}: its workers have read different checkpoints; they start again")
         watch = Watch(self, index, trainer)
         if isinstance(trainer, OwnTrainer):
             trainer.after_save = watch.keep

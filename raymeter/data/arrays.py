@@ -32,8 +32,8 @@ def load(spec: DataSpec) -> Records:
         raise DataError("data.path: dataset arrays needs the path of an .npz or .parquet file; add it")
     if is_parquet(spec.path):
         source = list_tables(spec.path)
-        x, y = table_arrays(read_table(source), spec.path)
-        return as_records(x, y, spec.path)
+        x, y = table_arrays(read_table(source), shown(spec.path))
+        return as_records(x, y, shown(spec.path))
     if is_remote(spec.path):
         return as_records(*_read_remote(spec.path), shown(spec.path))
     path = Path(spec.path).expanduser()

@@ -19,6 +19,7 @@ from raymeter.data.files import first_line
 from raymeter.data.records import DataSpec
 from raymeter.data.tables import Tables, columns_of, is_parquet, list_tables, numbers, table_features
 from raymeter.errors import DataError
+from raymeter.places import shown
 
 LARGEST_CHUNK = 16 * 2**20  # bytes of records that are read at once
 FEWEST_CHUNKS = 16  # of a small dataset, so that chunks can be shuffled
@@ -197,7 +198,7 @@ def scan(tables: Tables) -> Scanned:
             digest.update(np.ascontiguousarray(y).data)
             labels.append(y)
     y = np.concatenate(labels)
-    classes = count_classes(y, tables.uri)
+    classes = count_classes(y, shown(tables.uri))
     rows = np.arange(len(y), dtype=np.int64)
     records = ParquetRecords(tables, rows, digest.hexdigest(), first.shape, first.dtype)
-    return Scanned(records, y.astype(np.int64), classes, f"{tables.uri}, streamed")
+    return Scanned(records, y.astype(np.int64), classes, f"{shown(tables.uri)}, streamed")

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from raymeter.data.files import first_line
 from raymeter.errors import DataError
+from raymeter.places import shown
 
 LABEL_COLUMNS = ("y", "label")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -30,7 +31,7 @@ class Tables:
     Args:
         uri: What the configuration said: a file or a directory, local or a URI that pyarrow.fs opens.
         files: Paths within that file system.
-        versions: Size and time of each file, so that a file written anew is not taken for the one that is open.
+        versions: Size and time of each file: one that is written anew in the middle of an audit is refused.
     """
 
     uri: str
@@ -41,7 +42,7 @@ class Tables:
         """One of the files, with its footer read.
 
         Raises:
-            DataError: It is not there or not Parquet; it is named.
+            DataError: It is not there, not Parquet, or another than when it was listed; it is named.
         """
         path = self.files[file]
         try:
@@ -53,12 +54,23 @@ class Tables:
 
     @cached_property
     def groups(self) -> Int64[np.ndarray, "groups 3"]:
-        """File, number within the file and rows of every row group, in order."""
-        found = []
+        """File, number within the file and rows of every row group, in order.
+
+        Raises:
+            DataError: A file has other columns than the first, or the same in another order.
+        """
+        found: list[tuple[int, int, int]] = []
+        names = self.open(0).schema_arrow.names
         for file in range(len(self.files)):
+            self.check_columns(file, names)
             about = self.open(file).metadata
             found += [(file, group, about.row_group(group).num_rows) for group in range(about.num_row_groups)]
         return np.array(found, dtype=np.int64).reshape(-1, 3)
+
+    def check_columns(self, file: int, names: list[str]) -> None:
+        """See that a file has these columns in this order, which are those of the first; DataError otherwise."""
+        if self.open(file).schema_arrow.names != names:
+            raise DataError(f"{self.files[file]} has other columns than {self.files[0]}; write both alike")
 
 
 def is_parquet(path: str) -> bool:
@@ -83,7 +95,7 @@ def list_tables(path: str) -> Tables:
             return Tables(uri, (root,), (_version(found),))
         entries = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"data.path: {path} cannot be opened ({first_line(error)})") from None
+        raise DataError(f"data.path: {shown(path)} cannot be opened ({first_line(error)})") from None
     chosen = {
         entry.path: _version(entry)
         for entry in entries
@@ -94,7 +106,9 @@ def list_tables(path: str) -> Tables:
     if not chosen:
         remedy = "give the path of an .npz or .parquet file, or of a directory with .parquet files"
         raise DataError(
-            f"data.path: {path} not found; {remedy}" if not entries else f"{path} has no .parquet; {remedy}"
+            f"data.path: {shown(path)} not found; {remedy}"
+            if not entries
+            else f"{shown(path)} has no .parquet; {remedy}"
         )
     return Tables(uri, tuple(sorted(chosen)), tuple(chosen[path] for path in sorted(chosen)))
 
@@ -106,6 +120,9 @@ def _version(entry: pafs.FileInfo) -> tuple[int, int]:
 @lru_cache(maxsize=OPEN_FILES)
 def _open(uri: str, path: str, version: tuple[int, int]) -> parquet.ParquetFile:
     filesystem, _ = pafs.FileSystem.from_uri(uri)
+    found = filesystem.get_file_info(path)
+    if found.type != pafs.FileType.NotFound and _version(found) != version:
+        raise DataError(f"{path} has changed since the audit began; start again")
     return parquet.ParquetFile(filesystem.open_input_file(path))
 
 
@@ -115,18 +132,17 @@ def read_table(tables: Tables) -> pa.Table:
     Raises:
         DataError: A file cannot be read, or has other columns than the first.
     """
-    parts = []
+    parts, names = [], tables.open(0).schema_arrow.names
     for file, path in enumerate(tables.files):
+        tables.check_columns(file, names)
         try:
             parts.append(tables.open(file).read())
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read ({first_line(error)}); write it as Parquet again") from error
-        if parts[-1].column_names != parts[0].column_names:
-            raise DataError(f"{path} has other columns than {tables.files[0]}; write both alike")
     try:
         return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(f"{tables.uri}: the files do not fit together ({first_line(error)})") from None
+        raise DataError(f"{shown(tables.uri)}: the files do not fit together ({first_line(error)})") from None
 
 
 def columns_of(names: list[str], where: str) -> tuple[list[str], str]:

@@ -157,3 +157,13 @@ def test_submitted_mistake_fails_with_its_line(head, tmp_path):
     assert done.returncode == 1
     assert "error: audit.yaml: cannot be read (No such file or directory)" in done.stdout + done.stderr
     assert "files that .gitignore or .rayignore name are not uploaded" in done.stdout + done.stderr
+
+
+def test_the_token_is_in_no_log(head, stopped):
+    """Neither in what Ray and the jobs wrote on the head, nor in what the person saw, nor in the run directory."""
+    path = Path(head["RAY_AUTH_TOKEN_PATH"])
+    token, logs = path.read_bytes(), [each for each in path.parent.glob("session_*/logs/**/*") if each.is_file()]
+    assert any("job-driver" in each.name for each in logs)
+    written = [*logs, *(each for each in (stopped[0] / "audit").rglob("*") if each.is_file())]
+    assert [each for each in written if token in each.read_bytes()] == []
+    assert token.decode() not in stopped[1].stdout + stopped[1].stderr

@@ -16,7 +16,9 @@ import torch
 from audits import assert_same_bits, signals_of, small_config, stored_audit
 from rich.console import Console
 
+from raymeter import collect as collect_module
 from raymeter import scoring
+from raymeter import slots as slots_module
 from raymeter import train as train_module
 from raymeter.attacks import ATTACKS, Qmia, Rmia, Stack
 from raymeter.attacks.variants import log_prob_from
@@ -32,6 +34,7 @@ from raymeter.schema import QuantilePrediction
 from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 from raymeter.store import RunStore
+from raymeter.workers import SignalActor
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -267,6 +270,30 @@ def test_worker_that_cannot_start_ends_the_audit(tmp_path, monkeypatch):
     monkeypatch.setattr(train_module, "asdict", lambda recipe: {"no_such_field": 1})
     with pytest.raises(RunError, match=r"a worker could not start: TypeError: .*no_such_field"):
         signals_of(small_config(tmp_path, cluster={"max_slots": 1}, train={"max_attempts": 2}))
+
+
+def test_workers_without_raymeter_end_the_audit(tmp_path, monkeypatch):
+    """Workers that fail before they can tell the queue were started again for ever, without a word."""
+
+    def lacking(config):
+        raise ModuleNotFoundError("No module named 'raymeter'")
+
+    monkeypatch.setattr(slots_module, "train_slot", lacking)
+    with pytest.raises(RunError, match="a worker could not start: ModuleNotFoundError: No module named 'raymeter'"):
+        signals_of(small_config(tmp_path, cluster={"max_slots": 1}, train={"max_attempts": 1}))
+
+
+def test_signal_actors_that_always_die_end_the_audit(one_slot, copied, monkeypatch):
+    """Actors that ran out of memory at every block were started again for ever."""
+
+    class Dies(SignalActor):
+        def __call__(self, batch):
+            os._exit(137)
+
+    monkeypatch.setattr(collect_module, "LOSSES", 1)
+    monkeypatch.setattr(collect_module, "SignalActor", Dies)
+    with pytest.raises(RunError, match="signals could not be computed: ActorDiedError: The actor died unexpectedly"):
+        signals_of(small_config(copied, audit={"batch_size": 50}))
 
 
 def test_diverged_model_is_an_error_and_not_stored(tmp_path):

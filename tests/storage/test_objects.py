@@ -183,7 +183,8 @@ def test_records_and_groups_are_read_from_a_bucket(bucket):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("none.npz", None), ("text.npz", b"hello"), ("half.npz", b"PK\x03\x04half")]
+    ("name", "content"),
+    [("none.npz", None), ("none.parquet", None), ("text.npz", b"hello"), ("half.npz", b"PK\x03\x04half")],
 )
 def test_data_that_are_not_there_or_damaged_are_one_line(bucket, name, content):
     """The address without its options, and the reason."""

@@ -53,6 +53,18 @@ def test_guarded_turns_errors_into_one_line_and_a_code(capsys, error, code):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_guarded_tells_errors_where_everything_else_is_told(capsys):
+    """With --json-logs the reason of a failure was the only line that was no JSON."""
+    stream = io.StringIO()
+
+    def command():
+        raise RunError("no node left")
+
+    assert guarded(command, say=JsonConsole(stream=stream).error) == 1
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["text"], capsys.readouterr().err) == ("error", "error: no node left", "")
+
+
 def test_json_console_says_everything_in_lines_of_json():
     """Stages with their seconds, notes, results; progress not more often than every few seconds."""
     stream = io.StringIO()

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from raymeter.data import DataSpec, load_dataset
+from raymeter.data import DataSpec, load_dataset, tables
 from raymeter.data.streamed import SMALLEST_CHUNK, beyond_memory, scan
 from raymeter.data.tables import list_tables
 from raymeter.errors import DataError
@@ -127,6 +127,27 @@ def test_what_is_wrong_with_records_is_said(tmp_path, spoil, message):
     write(tmp_path, "a.parquet", *spoil(rng.normal(size=(N, 5)), rng.integers(0, 3, N)))
     with pytest.raises(DataError, match=message):
         load_dataset(spec(tmp_path, 1000))
+
+
+@pytest.mark.parametrize("limit", [1000, 10**9])
+@pytest.mark.parametrize("other", [["f1", "f0", "y"], ["f0", "g1", "y"], ["f0", "f1", "label"]])
+def test_files_with_other_columns_are_refused(tmp_path, limit, other):
+    """Streamed files with their columns in another order were once put together by position, silently."""
+    x, y = np.random.default_rng(2).normal(size=(N, 2)), np.arange(N) % 2
+    write(tmp_path, "a.parquet", x, y)
+    parquet.write_table(pa.table([x[:, 0], x[:, 1], y], names=other), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="b.parquet has other columns than .*a.parquet; write both alike"):
+        load_dataset(spec(tmp_path, limit))
+
+
+def test_a_file_that_changes_in_the_middle_of_an_audit_is_refused(folder):
+    """Another file of as many rows was once read as if it were the one that the audit began with."""
+    path, x, y = folder
+    records = scan(list_tables(str(path))).x
+    tables._open.cache_clear()  # as in a worker that has not read yet
+    write(path, "a.parquet", x[:2000] + 1, y[:2000])
+    with pytest.raises(DataError, match="a.parquet has changed since the audit began; start again"):
+        records.read(0, 10)
 
 
 def test_places_without_data(tmp_path):

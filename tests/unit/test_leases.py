@@ -62,7 +62,7 @@ def test_release_returns_the_lease_of_a_slot_that_ended(leases):
 def test_a_lost_node_counts_against_nobody(leases):
     """However often its node goes, a model is tried again: after three losses it has failed not once."""
     for node in ("n1", "n2", "n3"):
-        assert leases.start("a", node, lost=["n0", "n1", "n2"])
+        leases.place("a", [node], lost=["n0", "n1", "n2"])
         assert leases.acquire("a")[0] == 4
     leases.release("a", lost=["n3"])
     assert leases.failures == {}
@@ -73,16 +73,30 @@ def test_a_lost_node_counts_against_nobody(leases):
 
 def test_a_slot_whose_node_is_called_back_stops_and_gives_its_model_back(leases):
     """The order comes with the next question; the model goes to a slot elsewhere, and none to this one."""
-    leases.start("a", "spot")
+    leases.place("a", ["spot"])
     leases.acquire("a")
     assert leases.watch("a", 4, 1) == "go on"
     leases.leave_nodes(["spot"])
     assert leases.watch("a", 4, 2) == "stop"
     leases.give_back("a", "its slot was called back")
     assert leases.acquire("a") is None
-    assert leases.start("b", "other")
+    leases.place("b", ["other"])
     assert leases.acquire("b") == (4, 2)
     assert leases.failures == {}
+
+
+def test_every_node_of_a_slot_counts(leases):
+    """Where several workers train one model, a node of the later ones once went unseen, and cost the model an attempt."""
+    leases.place("a", ["stays", "spot"])
+    leases.acquire("a")
+    leases.leave_nodes(["spot"])
+    assert leases.watch("a", 4, 1) == "stop"
+    leases.place("b", ["stays", "weak"])
+    leases.acquire("b")
+    leases.release("a")
+    leases.release("b", lost=["weak"])
+    assert leases.failures == {}
+    assert [lease["node"] for lease in leases.history()] == ["stays", "stays"]
 
 
 def test_stop_ends_all_slots_and_starts_none(leases):
@@ -114,6 +128,18 @@ def test_a_straggler_is_tried_by_a_second_slot_and_the_first_to_store_it_does(le
     assert (leases.todo, leases.done, leases.failures) == ([], {4, 5}, {})
 
 
+def test_a_slot_that_hangs_is_no_work_once_its_model_is_done(leases, clock):
+    """An audit once waited for it for ever, and handed the finished model out again some hundred times a second."""
+    leases.acquire("a")
+    leases.acquire("b")
+    leases.complete("b", 5)
+    clock.now = 100
+    assert leases.acquire("b") == (4, 2)
+    leases.complete("b", 4)
+    assert leases.acquire("b") is None
+    assert (leases.snapshot(0).held, leases.snapshot(0).wanted) == (0, 0)
+
+
 def test_the_right_to_store_goes_on_when_its_owner_dies(leases, clock):
     """A slot that was to store a model and died does not keep others from it."""
     leases.acquire("a")
@@ -138,6 +164,12 @@ def test_a_restarted_queue_learns_what_is_going_on(leases):
     assert (leases.todo, leases.done) == ([], {4, 5})
 
 
+def test_a_restarted_queue_hands_out_a_model_that_failed_meanwhile_once(leases):
+    """It has the whole list: the model of which it hears first that it failed was once on it twice."""
+    leases.fail("a", 4, "ValueError: bad")
+    assert (leases.acquire("a"), leases.acquire("b"), leases.acquire("c")) == ((4, 1), (5, 1), None)
+
+
 def test_complete_and_snapshot(leases):
     """A snapshot tells what is done, and only the events that were not seen yet."""
     leases.acquire("a")
@@ -151,32 +183,54 @@ def test_complete_and_snapshot(leases):
     assert leases.snapshot(1).events == []
 
 
-def test_start_ends_slots_that_never_get_to_a_lease(leases):
-    """Workers that die while they set themselves up once restarted for ever; now their slots end."""
+def test_workers_that_never_get_to_a_lease_are_given_up(leases):
+    """Workers that die while they set themselves up once restarted for ever; now slots end, and none is started."""
     for _ in range(2):
+        leases.place("a", ["n"])
         assert leases.start("a")
-        leases.start_failed("a", "OutOfMemoryError: pool")
+        leases.died("a", "OutOfMemoryError: pool")
+    leases.place("a", ["n"])
     assert not leases.start("a")
     assert leases.snapshot(0).stuck
     assert leases.why() == "a worker could not start: OutOfMemoryError: pool"
     assert not leases.start("b")
 
 
+def test_workers_that_cannot_even_ask_are_given_up(leases):
+    """Where raymeter is missing on the nodes, say: an audit once tried to start such workers for ever, silently."""
+    for _ in range(3):
+        leases.place("a", ["n"])
+        leases.died("a", "ModuleNotFoundError: raymeter")
+    assert leases.snapshot(0).stuck
+
+
+def test_slots_that_end_without_ever_having_workers_are_given_up(leases):
+    """A run of Ray Train that fails at once was replaced by the next one, for ever."""
+    leases.release("a", broken=True)
+    leases.release("b")
+    assert not leases.snapshot(0).stuck
+    leases.release("c", broken=True)
+    assert leases.snapshot(0).stuck
+
+
 def test_many_slots_may_start_at_once(leases):
     """Starting is no failure, and neither is a node that goes meanwhile."""
     leases.todo = list(range(10))
-    assert all(leases.start(f"slot {i}", f"node {i}") for i in range(10))
-    assert all(leases.start(f"slot {i}", "new", lost=[f"node {i}"]) for i in range(10))
+    for i in range(10):
+        leases.place(f"slot {i}", [f"node {i}"])
+    for i in range(10):
+        leases.place(f"slot {i}", ["new"], lost=[f"node {i}"])
     assert not leases.snapshot(0).stuck
 
 
 def test_acquire_forgives_earlier_starts(leases):
     """A start that led to a lease does not count."""
-    assert leases.start("a")
-    assert leases.start("a")
+    leases.place("a", ["n"])
+    leases.place("a", ["n"])
     leases.acquire("a")
     leases.complete("a", 4)
-    assert leases.start("a")
+    leases.place("a", ["n"])
+    leases.place("a", ["n"])
     assert leases.start("a")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -40,6 +42,20 @@ def test_write_replaces_whole_files_and_leaves_no_temporary(store, tmp_path):
     store.write("a/b.txt", b"one")
     store.write("a/b.txt", b"two")
     assert store.read("a/b.txt") == b"two"
+    assert [path.name for path in (tmp_path / "run" / "a").iterdir()] == ["b.txt"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(store, tmp_path, monkeypatch):
+    """A checkpoint for which there was no room once cost its model an attempt, and a report ended in a traceback."""
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.write("a/b.txt", b"one")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"a/b.txt cannot be written \(No space left on device\); free some space"):
+        store.write("a/b.txt", b"two")
+    assert store.read("a/b.txt") == b"one"
     assert [path.name for path in (tmp_path / "run" / "a").iterdir()] == ["b.txt"]
 
 

@@ -194,9 +194,13 @@ def _renamed(result: AuditResult, numbers: Int64[np.ndarray, " targets"]) -> Aud
 
 
 def _turned_round(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
+    remedies = {
+        False: "if lower means member in this file, say so with --lower-means-member",
+        True: "if higher means member in this file, leave --lower-means-member out",
+    }
     return tuple(
-        f"warning: the AUC of {one.name} is {_interval(one.auc)}, below one half: its scores may be turned round; if "
-        "lower means member in this file, say so with --lower-means-member"
+        f"warning: the AUC of {one.name} is {_interval(one.auc)}, below one half: its scores may be turned round; "
+        f"{remedies[bool(one.scores.settings.get('lower_means_member'))]}"
         for one in attacks
         if one.auc.high < 0.5
     )

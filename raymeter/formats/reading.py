@@ -18,9 +18,9 @@ from raymeter.errors import DataError
 
 TABLES = (".parquet", ".pq", ".csv")
 PICKLED = (
-    "is no .npy file of plain numbers (pickled Python objects, perhaps), and raymeter unpickles nothing; where you trust "
-    "it, convert it in your own environment: python -c \"import numpy as np; np.save('{new}', np.asarray(np.load('{old}', "
-    'allow_pickle=1).tolist()))"'
+    "is no .npy file of plain numbers (pickled Python objects, perhaps), and raymeter unpickles nothing; where you "
+    "trust it, convert it in your own environment: python -c \"import numpy as np; np.save('{new}', "
+    "np.asarray(np.load('{old}', allow_pickle=1).tolist()))\""
 )
 PICKLED_TENSOR = (
     "holds more than plain tensors, and raymeter unpickles nothing else; where you trust it, convert it in your own "

@@ -80,6 +80,8 @@ def lines(found: RunComparison) -> Iterator[str]:
             f"{label:<{width}}  {each.a.estimate:7.4f}  {each.b.estimate:7.4f}  {each.auc.estimate:+.4f} "
             f"[{each.auc.low:+.4f}, {each.auc.high:+.4f}], p = {each.auc.p_value:.2g}{how}"
         )
+    if found.settings:
+        yield f"other settings under the same name: {'; '.join(found.settings)}"
     if found.note:
         yield found.note
     for name, only in (("A", found.only_a), ("B", found.only_b)):

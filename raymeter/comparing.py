@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,10 @@ class Movement:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Everything that `raymeter compare` says; `note` is what must be known of the records, or empty."""
+    """Everything that `raymeter compare` says.
+
+    `settings` are those of attacks with one label that differ; `note` is what must be known of the records, or empty.
+    """
 
     a: str
     b: str
@@ -84,6 +87,7 @@ class RunComparison:
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     movement: Movement | None
+    settings: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -111,6 +115,11 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
         only_a=tuple(label for label in a.attacks if label not in b.attacks),
         only_b=tuple(label for label in b.attacks if label not in a.attacks),
         movement=_movement(next((label for label in common if label != "loss"), common[0]), a, b),
+        settings=tuple(
+            text
+            for label in common
+            for text in settings_apart(label, a.scores[label].settings, b.scores[label].settings)
+        ),
         note=note,
     )
 
@@ -135,6 +144,18 @@ def with_common_ids(a: Outcome, b: Outcome) -> tuple[Outcome, Outcome, str]:
 
 def _numbered(outcome: Outcome, ids: Int64[np.ndarray, " records"]) -> Outcome:
     return replace(outcome, scores={label: replace(each, ids=ids) for label, each in outcome.scores.items()})
+
+
+def settings_apart(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of one attack that two results tell and that differ; not those that were chosen for each target."""
+    for name in (name for name in one if name in other):
+        mine, theirs = _of_all_targets(one[name]), _of_all_targets(other[name])
+        if mine != theirs and not isinstance(mine, list) and not isinstance(theirs, list):
+            yield f"{label}.{name}: {mine} against {theirs}"
+
+
+def _of_all_targets(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
 
 
 def exposure(scores: Scores) -> Float[np.ndarray, " records"]:

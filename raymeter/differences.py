@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from raymeter.attacks import Attack
+from raymeter.comparing import settings_apart
 from raymeter.errors import SignalError
 from raymeter.recognise import SAME_ORDER, Match, recognise
 from raymeter.schema import Scores, SignalMatrix, default_reference, opposite_models
@@ -90,7 +90,7 @@ def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]
     theirs = other.scores[label]
     if label in known.attacks and theirs.settings:
         mine = {each.name: getattr(known.attacks[label], each.name) for each in fields(known.attacks[label])}
-        yield from _told(label, mine, theirs.settings)
+        yield from (Finding("settings", True, text) for text in settings_apart(label, mine, theirs.settings))
     for own, attack in known.attacks.items():
         if type(attack).__name__.lower() != best.name.split()[0].rstrip(","):
             continue
@@ -145,19 +145,6 @@ def _facts(a: Side, b: Side) -> Iterator[Finding]:
         elif a.attacks and b.attacks:
             only = a.name if label in a.attacks else b.name
             yield Finding("attacks", True, f"{label}: only {only} has it")
-
-
-def _told(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Finding]:
-    """Settings that both results tell, and that differ."""
-    for name in (name for name in one if name in other):
-        mine, theirs = _single(one[name]), _single(other[name])
-        if mine != theirs:
-            yield Finding("settings", True, f"{label}.{name}: {mine} against {theirs}")
-
-
-def _single(value: Any) -> Any:
-    """A setting of every target, where it is the same for all."""
-    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
 
 
 def _settings(label: str, one: Attack, other: Attack) -> Iterator[Finding]:
@@ -248,7 +235,7 @@ def _of_scores(a: Side, b: Side) -> Iterator[Finding]:
         one, other = a.scores[label], b.scores[other_label]
         name = label if label == other_label else f"{label} and {other_label}"
         if label == other_label:
-            yield from _told(label, one.settings, other.settings)
+            yield from (Finding("settings", True, text) for text in settings_apart(label, one.settings, other.settings))
         ids, mine, theirs = np.intersect1d(one.ids, other.ids, return_indices=True)
         if not len(ids):
             raise SignalError("the two results have no record in common; check that ids mean the same in both")

@@ -132,3 +132,11 @@ def test_other_data_have_no_record_in_common(name):
     assert not found.attacks["rmia"].paired and found.movement is None
     assert f"The data differ (digits against {name})" in found.note
     assert compare_outcomes(first, replace(second, data=first.data)).attacks["rmia"].paired
+
+
+def test_attacks_of_one_name_and_other_settings_are_told():
+    """Two attacks called rmia, one of them counting with a gamma of 2, were compared as if they were one."""
+    settings = {"gamma": 1.0, "offline_a": [0.3, 0.3]}, {"gamma": 2.0, "offline_a": [0.4, 0.2]}
+    a, b = (outcome(str(i), replace(scores(0.5), settings=each)) for i, each in enumerate(settings))
+    assert compare_outcomes(a, b).settings == ("rmia.gamma: 1.0 against 2.0",)
+    assert compare_outcomes(a, a).settings == ()

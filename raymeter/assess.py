@@ -85,6 +85,12 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
         SignalError: An attack that was asked for cannot run, or none can.
     """
     matrix = signals.audit["logit_gap"]
+    for column, known in zip(matrix.targets, matrix.member[:, matrix.targets].T, strict=True):
+        if known.all() or not known.any():
+            raise SignalError(
+                f"model {column} was trained on {'all' if known.all() else 'none'} of the {len(known)} records, so it "
+                "cannot be a target; leave its column out, or name the targets in an array 'targets' of an .npz"
+            )
     scores, notes = _possible(signals) if attacks is None else (_all(signals, attacks), [])
     ran = {one.attack: (attacks or POSSIBLE)[one.attack] for one in scores}
     thresholds = {label: stand_in_thresholds(attack, signals, FPRS) for label, attack in ran.items()}
@@ -99,6 +105,12 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
 
 def direction(matrix: SignalMatrix) -> tuple[str, ...]:
     """A warning where members are not fitted better than non-members: memberships or ids may be wrong."""
+    records, models, _ = matrix.values.shape
+    if models > records:
+        return (
+            f"warning: {models} models and {records} records: where signals and memberships are both turned round, "
+            "transpose them",
+        )
     clusters = dependent_targets(matrix.reference, matrix.targets)
     found = []
     for column in matrix.targets:
@@ -194,9 +206,13 @@ def _renamed(result: AuditResult, numbers: Int64[np.ndarray, " targets"]) -> Aud
 
 
 def _turned_round(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
+    remedies = {
+        False: "if lower means member in this file, say so with --lower-means-member",
+        True: "if higher means member in this file, leave --lower-means-member out",
+    }
     return tuple(
-        f"warning: the AUC of {one.name} is {_interval(one.auc)}, below one half: its scores may be turned round; if "
-        "lower means member in this file, say so with --lower-means-member"
+        f"warning: the AUC of {one.name} is {_interval(one.auc)}, below one half: its scores may be turned round; "
+        f"{remedies[bool(one.scores.settings.get('lower_means_member'))]}"
         for one in attacks
         if one.auc.high < 0.5
     )

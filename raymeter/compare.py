@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from raymeter.errors import DataError
 from raymeter.gate import add_gates, parse_gates, pass_gates
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from raymeter.comparing import Movement, Outcome, RunComparison
 
 
@@ -73,11 +75,15 @@ def lines(found: RunComparison) -> Iterator[str]:
     width = max(len(label) for label in found.attacks)
     yield f"\n{'AUC':<{width}}  {'A':>7}  {'B':>7}  B minus A [95 % interval], p"
     for label, each in found.attacks.items():
-        how = "" if each.paired else "  (other members: not paired)"
+        how = "" if each.paired else "  (other members or records: not paired)"
         yield (
             f"{label:<{width}}  {each.a.estimate:7.4f}  {each.b.estimate:7.4f}  {each.auc.estimate:+.4f} "
             f"[{each.auc.low:+.4f}, {each.auc.high:+.4f}], p = {each.auc.p_value:.2g}{how}"
         )
+    if found.settings:
+        yield f"other settings under the same name: {'; '.join(found.settings)}"
+    if found.note:
+        yield found.note
     for name, only in (("A", found.only_a), ("B", found.only_b)):
         if only:
             yield f"only in {name}: {', '.join(only)}"
@@ -88,7 +94,7 @@ def lines(found: RunComparison) -> Iterator[str]:
 def _moved(movement: Movement) -> Iterator[str]:
     yield (
         f"\n{movement.records} records in both, by {movement.attack}: rank correlation of their exposure "
-        f"{movement.correlation:.3f}"
+        + (f"{movement.correlation:.3f}" if isfinite(movement.correlation) else "not defined")
     )
     if movement.named is not None:
         first, second, both = movement.named
@@ -106,7 +112,7 @@ def read_outcome(place: str) -> Outcome:
         DataError: There is none, or it is not complete.
     """
     from raymeter.comparing import Outcome
-    from raymeter.explain_difference import report_scores
+    from raymeter.explain_difference import records_table, report_scores
     from raymeter.places import inside
     from raymeter.store import RunStore
 
@@ -114,16 +120,26 @@ def read_outcome(place: str) -> Outcome:
         store = RunStore.at(path)
         content: dict[str, Any] | None = store.read_json("metrics.json")
         if content is not None:
+            scores, records = report_scores(store), records_table(store)
+            dataset = content.get("provenance", {}).get("dataset")
             return Outcome(
-                store.name, content["attacks"], report_scores(store), _at_risk(store.read("records.parquet"))
+                name=store.name,
+                attacks=content["attacks"],
+                scores=scores,
+                data=None if dataset is None else (dataset["name"], dataset["sha256"]),
+                at_risk=_at_risk(records),
+                places=_places(records),
             )
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")
 
 
-def _at_risk(records: bytes | None) -> Any:
-    from pyarrow import parquet
-
-    if records is None or "at_risk" not in parquet.read_schema(io.BytesIO(records)).names:
+def _at_risk(records: pa.Table) -> Any:
+    if "at_risk" not in records.column_names:
         return None
-    column = parquet.read_table(io.BytesIO(records), columns=["at_risk"]).column("at_risk")
-    return column.fill_null(False).to_numpy().astype(bool)
+    return records.column("at_risk").fill_null(False).to_numpy().astype(bool)
+
+
+def _places(records: pa.Table) -> Any:
+    if not {"row", "label"} <= set(records.column_names):
+        return None
+    return records.column("row").to_numpy(), records.column("label").to_numpy()

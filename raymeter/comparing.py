@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,12 +28,16 @@ class Outcome:
         attacks: `attacks` of metrics.json.
         scores: Of every attack, on all records and targets.
         at_risk: Per record whether it is named; None where the report does not say.
+        data: Name and hash of the dataset; None where it is not known, as of scores that others made.
+        places: Per record its place in the files of the data, and its class; None where they are not known.
     """
 
     name: str
     attacks: Mapping[str, Any]
     scores: Mapping[str, Scores]
     at_risk: Bool[np.ndarray, " records"] | None = None
+    data: tuple[str, str] | None = None
+    places: tuple[Int64[np.ndarray, " records"], Int64[np.ndarray, " records"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,10 @@ class Movement:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Everything that `raymeter compare` says."""
+    """Everything that `raymeter compare` says.
+
+    `settings` are those of attacks with one label that differ; `note` is what must be known of the records, or empty.
+    """
 
     a: str
     b: str
@@ -80,6 +87,8 @@ class RunComparison:
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     movement: Movement | None
+    settings: tuple[str, ...] = ()
+    note: str = ""
 
 
 def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
@@ -98,6 +107,7 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
             f"no attack has the same label in both: {a.name} has {', '.join(a.attacks)}; {b.name} has "
             f"{', '.join(b.attacks)}"
         )
+    a, b, note = with_common_ids(a, b)
     return RunComparison(
         a=a.name,
         b=b.name,
@@ -105,7 +115,47 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
         only_a=tuple(label for label in a.attacks if label not in b.attacks),
         only_b=tuple(label for label in b.attacks if label not in a.attacks),
         movement=_movement(next((label for label in common if label != "loss"), common[0]), a, b),
+        settings=tuple(
+            text
+            for label in common
+            for text in settings_apart(label, a.scores[label].settings, b.scores[label].settings)
+        ),
+        note=note,
     )
+
+
+def with_common_ids(a: Outcome, b: Outcome) -> tuple[Outcome, Outcome, str]:
+    """Both with ids that name the same record in both, and what must be said of that.
+
+    Ids of an audit are places in its pool, which another seed or size draws anew from the same files. Scores that
+    others made have ids that their user gave them.
+    """
+    if a.data is None or b.data is None or a.data == b.data:
+        return a, b, ""
+    if a.data[0] == b.data[0] and a.places is not None and b.places is not None:
+        (rows_a, classes_a), (rows_b, classes_b) = a.places, b.places
+        _, mine, theirs = np.intersect1d(rows_a, rows_b, return_indices=True)
+        if np.array_equal(classes_a[mine], classes_b[theirs]):  # else the files themselves have changed
+            note = "The pools differ: records are numbered as in the files of the data (row in records.parquet)."
+            return _numbered(a, rows_a), _numbered(b, rows_b), note
+    apart = _numbered(b, -1 - next(iter(b.scores.values())).ids)  # no id is in both
+    return a, apart, f"The data differ ({a.data[0]} against {b.data[0]}): no record is in both."
+
+
+def _numbered(outcome: Outcome, ids: Int64[np.ndarray, " records"]) -> Outcome:
+    return replace(outcome, scores={label: replace(each, ids=ids) for label, each in outcome.scores.items()})
+
+
+def settings_apart(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of one attack that two results tell and that differ; not those that were chosen for each target."""
+    for name in (name for name in one if name in other):
+        mine, theirs = _of_all_targets(one[name]), _of_all_targets(other[name])
+        if mine != theirs and not isinstance(mine, list) and not isinstance(theirs, list):
+            yield f"{label}.{name}: {mine} against {theirs}"
+
+
+def _of_all_targets(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
 
 
 def exposure(scores: Scores) -> Float[np.ndarray, " records"]:

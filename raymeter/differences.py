@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from raymeter.attacks import Attack
+from raymeter.comparing import settings_apart
 from raymeter.errors import SignalError
 from raymeter.recognise import SAME_ORDER, Match, recognise
 from raymeter.schema import Scores, SignalMatrix, default_reference, opposite_models
@@ -42,6 +43,7 @@ def explain_difference(a: Side, b: Side) -> Difference:
 
     Where both have signals, every attack of both is walked from A to B: one thing after the other is taken from
     B, and the change of the AUC is that thing's share. Shares depend on the order, which is always the same.
+    Results of different data, or of pools that were drawn differently, have no records in common.
     Final scores without signals are compared by their order, and looked for among the attacks on the other's
     signals.
 
@@ -49,6 +51,8 @@ def explain_difference(a: Side, b: Side) -> Difference:
         SignalError: The two have no record in common.
     """
     findings: list[Finding] = [*_facts(a, b)]
+    if apart := [*_other_data(a, b)]:
+        return Difference((*apart, *findings), {}, {})
     walks: dict[str, tuple[Step, ...]] = {}
     matches: dict[str, tuple[Match, ...]] = {}
     if a.signals is not None and b.signals is not None:
@@ -84,6 +88,9 @@ def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]
     """The attacks of the same family that the side with signals ran itself, beside the other's scores."""
     assert known.signals is not None
     theirs = other.scores[label]
+    if label in known.attacks and theirs.settings:
+        mine = {each.name: getattr(known.attacks[label], each.name) for each in fields(known.attacks[label])}
+        yield from (Finding("settings", True, text) for text in settings_apart(label, mine, theirs.settings))
     for own, attack in known.attacks.items():
         if type(attack).__name__.lower() != best.name.split()[0].rstrip(","):
             continue
@@ -98,6 +105,15 @@ def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]
 
 
 # --- what is alike and what is not ----------------------------------------------------------------
+
+
+def _other_data(a: Side, b: Side) -> Iterator[Finding]:
+    for fact in ("data", "data of the report"):
+        one, other = a.facts.get(fact), b.facts.get(fact)
+        if one is not None and other is not None and one != other:
+            which = f"{one[0]} against {other[0]}" if one[0] != other[0] else f"{one[0]}, drawn or read differently"
+            text = f"data: {which}; records cannot be told by their numbers, audit the same data, seed and pool_size"
+            yield Finding("data", True, text)
 
 
 def _facts(a: Side, b: Side) -> Iterator[Finding]:
@@ -218,6 +234,8 @@ def _of_scores(a: Side, b: Side) -> Iterator[Finding]:
     for label, other_label in _paired(a.scores, b.scores):
         one, other = a.scores[label], b.scores[other_label]
         name = label if label == other_label else f"{label} and {other_label}"
+        if label == other_label:
+            yield from (Finding("settings", True, text) for text in settings_apart(label, one.settings, other.settings))
         ids, mine, theirs = np.intersect1d(one.ids, other.ids, return_indices=True)
         if not len(ids):
             raise SignalError("the two results have no record in common; check that ids mean the same in both")

@@ -69,7 +69,7 @@ def examine(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=2))
     else:
-        print(f"\n{len(worst)} problems" if worst else "\nready for an audit")
+        print(f"\n{len(worst)} problem{'s' if len(worst) > 1 else ''}" if worst else "\nready for an audit")
     return 1 if worst else 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from raymeter.console import guarded
 from raymeter.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from raymeter.attacks import Attack
     from raymeter.differences import Difference
     from raymeter.schema import Scores
@@ -92,7 +96,8 @@ def load_side(path: Path, name: str) -> Side:
     if store.read("signals/index.json") is not None:
         return _run(store, name)
     if store.read("metrics.json") is not None:
-        return Side(name, scores=report_scores(store))
+        provenance = (store.read_json("metrics.json") or {}).get("provenance", {})
+        return Side(name, scores=report_scores(store), facts={"data of the report": _data(provenance.get("dataset"))})
     raise DataError(f"{path} is no run directory, no report and no table of scores; check the path")
 
 
@@ -102,12 +107,20 @@ def _run(store: RunStore, name: str) -> Side:
 
     stored, identity = load_signals(store), store.read_json("run.json") or {}
     imported = identity.get("imported")
-    facts: dict[str, Any] = {"views": next(iter(stored.signals.audit.values())).values.shape[2]}
+    facts: dict[str, Any] = {
+        "data": _data(identity.get("data")),
+        "views": next(iter(stored.signals.audit.values())).values.shape[2],
+    }
     if imported is None:
         facts |= {"batch_norm": "eval", "kind": "logit_gap", "format": "raymeter", "weights": _weights(store)}
         return Side(name, stored.signals, _audited(stored.config), facts=facts)
     facts |= {key: imported[key] for key in ("batch_norm", "kind", "format") if key in imported}
     return Side(name, stored.signals, facts=facts)
+
+
+def _data(dataset: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """Name and hash, where they are known."""
+    return None if dataset is None else (dataset.get("dataset") or dataset["name"], dataset["sha256"])
 
 
 def _audited(config: Mapping[str, Any]) -> dict[str, Attack]:
@@ -135,18 +148,13 @@ def with_attacks(a: Side, b: Side) -> tuple[Side, Side]:
 
 def report_scores(store: RunStore) -> dict[str, Scores]:
     """Scores of all attacks from the files of a report: exp/attack_result_<model>.npz and records.parquet."""
-    import io
-
-    from pyarrow import parquet
-
     from raymeter.schema import Scores
 
     content = store.read_json("metrics.json") or {}
     attacks: Mapping[str, Any] = content.get("attacks", {})
-    records = store.read("records.parquet")
-    if not attacks or records is None:
+    if not attacks:
         raise DataError(f"{store.name} is no complete report; write it again")
-    ids = _numbers(parquet.read_table(io.BytesIO(records), columns=["id"]).column("id").to_numpy())
+    ids = _numbers(records_table(store).column("id").to_numpy())
     targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
     columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
     member = []
@@ -154,12 +162,39 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
         data = store.read(f"exp/attack_result_{target}.npz")
         if data is None:
             raise DataError(f"{store.name}/exp/attack_result_{target}.npz is missing; write the report again")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            member.append(arrays["memberships"])
-            for label, found in columns.items():
-                found.append(arrays[f"{label}_scores"])
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                member.append(arrays["memberships"])
+                for label, found in columns.items():
+                    found.append(arrays[f"{label}_scores"])
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            raise DataError(f"{store.name}/exp/attack_result_{target}.npz is damaged; write the report again") from None
     mask = np.stack(member, axis=1)
-    return {label: Scores(label, np.stack(found, axis=1), mask, ids, targets) for label, found in columns.items()}
+    settings = {label: attacks[label].get("settings") or {} for label in columns}
+    return {
+        label: Scores(label, np.stack(found, axis=1), mask, ids, targets, settings[label])
+        for label, found in columns.items()
+    }
+
+
+def records_table(store: RunStore) -> pa.Table:
+    """Who the records of a report are: id, and of row, label and at_risk those that it has.
+
+    Raises:
+        DataError: records.parquet is missing or damaged.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    data = store.read("records.parquet")
+    if data is None:
+        raise DataError(f"{store.name} is no complete report; write it again")
+    try:
+        file = parquet.ParquetFile(io.BytesIO(data))
+        names = [name for name in ("id", "row", "label", "at_risk") if name in file.schema_arrow.names]
+        return file.read(names)
+    except (OSError, pa.ArrowException):
+        raise DataError(f"{store.name}/records.parquet is damaged; write the report again") from None
 
 
 def _numbers(names: np.ndarray) -> np.ndarray:

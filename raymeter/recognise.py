@@ -17,6 +17,7 @@ from raymeter.errors import SignalError
 from raymeter.schema import Scores, Signals
 
 OFFLINE_A = (0.0, 0.1, 0.2, 0.3, 0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+GAMMAS = (1.5, 2.0, 4.0)  # of the count of dominated population records; with 1 it orders as the ratio itself does
 VARIANCES: tuple[Variance, ...] = ("nig", "per_sample", "global", "pooled")
 SAME_ORDER = 0.9995
 TINY = 1e-30  # which the authors add to a standard deviation
@@ -148,6 +149,11 @@ def _ways(uses_references: bool) -> Iterator[tuple[str, Callable[[Signals], np.n
     for a in OFFLINE_A:
         yield f"rmia offline, offline_a {a:g}", _of_rmia(Rmia(offline_a=a))
     yield "rmia online", _of_rmia(Rmia(mode="online"))
+    for gamma in GAMMAS:
+        yield f"rmia online by its count, gamma {gamma:g}", _count(Rmia(mode="online", form="count", gamma=gamma))
+        for a in OFFLINE_A:
+            counted = Rmia(offline_a=a, form="count", gamma=gamma)
+            yield f"rmia offline by its count, offline_a {a:g}, gamma {gamma:g}", _count(counted)
     yield "base offline", lambda s: Base("offline")(s).values
     for variance in VARIANCES:
         online, offline = Lira(variance=variance), Lira("offline", variance)
@@ -164,6 +170,10 @@ def _ways(uses_references: bool) -> Iterator[tuple[str, Callable[[Signals], np.n
     yield "calibrated (watson)", lambda s: Calibrated()(s).values
     yield "calibrated (sablayrolles)", lambda s: Calibrated("sablayrolles")(s).values
     yield "empirical", lambda s: Empirical()(s).values
+
+
+def _count(attack: Rmia) -> Callable[[Signals], np.ndarray]:
+    return lambda signals: attack(signals).values
 
 
 def _of_rmia(attack: Rmia) -> Callable[[Signals], np.ndarray]:

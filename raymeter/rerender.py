@@ -39,6 +39,8 @@ def rerender(options: argparse.Namespace) -> int:
             continue
         if data is None:
             raise DataError(f"{store.name} has no page.json, since an older version wrote it; run the audit again")
+        if not metrics.get("attacks"):
+            raise DataError(f"{store.name}/metrics.json tells of no attack; run the audit again")
         store.write("index.html", index_page(metrics, data, store.read_json("timeline.json") or {}).encode())
         print(f"Page: {store.name}/index.html")
         return pass_gates(gates, metrics["attacks"])

@@ -28,6 +28,7 @@ from raymeter.formats.values import (
 from raymeter.schema import Signals
 
 NAMES = ("signals", "member", "ids", "labels", "population", "population_labels", "targets")
+EXPORTED = "signals.npz"
 COLUMN = re.compile(r"signal_(\d+)")
 
 
@@ -71,12 +72,19 @@ def read(source: Path, extras: Extras) -> Imported:
         notes.append("no population: RMIA and Attack-P cannot run (BASE is RMIA's log-ratio without one)")
     member = oriented(arrays["member"], records, models, "member")
     targets = [int(t) for t in whole_numbers(arrays["targets"], "targets")] if "targets" in arrays else None
+    odd = [t for t in targets or () if not 0 <= t < models]
+    if odd or targets == [] or len(set(targets or ())) < len(targets or ()):
+        raise DataError(
+            f"targets must be different models in 0..{models - 1}, got {targets}; leave targets out for all"
+        )
     signals = assemble_signals(made, member, unique_ids(ids, "ids"), labels, outside, outside_labels, targets)
     return Imported(signals, {"kind": kind}, tuple(notes))
 
 
 def _found(source: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name."""
+    """The arrays of a file by name, or of the file that our own export wrote into a directory."""
+    if source.is_dir():
+        return load_arrays(source / EXPORTED)
     if source.suffix == ".npz":
         return load_arrays(source)
     if source.suffix not in (".parquet", ".pq", ".csv"):
@@ -109,6 +117,6 @@ def write(signals: Signals) -> Exported:
             arrays["population"] = population.values
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        yield "signals.npz", buffer.getvalue()
+        yield EXPORTED, buffer.getvalue()
 
     return Exported(files(), ("the file holds log-probabilities: import it with --kind log_prob, the default",))

@@ -18,12 +18,12 @@ from raymeter.errors import DataError
 
 TABLES = (".parquet", ".pq", ".csv")
 PICKLED = (
-    "holds pickled Python objects, and raymeter unpickles nothing; where you trust it, convert it in your own "
-    "environment: python -c \"import numpy as np; np.save('{new}', np.asarray(np.load('{old}', "
-    'allow_pickle=1).tolist()))"'
+    "is no .npy file of plain numbers (pickled Python objects, perhaps), and raymeter unpickles nothing; where you "
+    "trust it, convert it in your own environment: python -c \"import numpy as np; np.save('{new}', "
+    "np.asarray(np.load('{old}', allow_pickle=1).tolist()))\""
 )
 PICKLED_TENSOR = (
-    "is not a file of plain tensors, and raymeter unpickles nothing else; where you trust it, convert it in your own "
+    "holds more than plain tensors, and raymeter unpickles nothing else; where you trust it, convert it in your own "
     "environment: python -c \"import torch, numpy as np; np.save('{new}', np.asarray(torch.load('{old}', "
     'weights_only=0)))"'
 )
@@ -80,9 +80,10 @@ def _load_tensor(path: Path) -> np.ndarray:
 
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        remedy = PICKLED_TENSOR.format(old=path, new=path.with_suffix(".npy"))
-        raise DataError(f"{path} {remedy} ({first_line(error)})") from None
+    except pickle.UnpicklingError:
+        raise DataError(f"{path} {PICKLED_TENSOR.format(old=path, new=path.with_suffix('.npy'))}") from None
+    except (RuntimeError, EOFError):
+        raise DataError(f"{path} is damaged or no file of torch; get it again") from None
     if not isinstance(found, torch.Tensor):
         raise DataError(f"{path} holds a {type(found).__name__} where one tensor is needed; save the tensor alone")
     array: np.ndarray = found.numpy()
@@ -106,6 +107,9 @@ def read_table(path: Path) -> pa.Table:
     doubled = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
     if doubled is not None:
         raise DataError(f"{path} has two columns {doubled!r}; leave one out")
+    binary = next((field.name for field in table.schema if pa.types.is_binary(field.type)), None)
+    if binary is not None:
+        raise DataError(f"{path}: column {binary!r} is not text in UTF-8; write it as UTF-8, or leave the column out")
     return table
 
 
@@ -116,7 +120,12 @@ def whole_numbers(values: np.ndarray, what: str) -> Int64[np.ndarray, " entries"
         DataError: It is not a vector, or holds something else.
     """
     if values.ndim != 1 or values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
-        raise DataError(f"{what} must be a vector of whole numbers, got {values.dtype}{list(values.shape)}")
+        raise DataError(
+            f"{what} must be a vector of whole numbers, got {values.dtype}{list(values.shape)}; "
+            "save it with astype('int64')"
+        )
+    if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
+        raise DataError(f"{what} must be below 2**63, got {values.max()}; number records anew, or name them by texts")
     return values.astype(np.int64)
 
 
@@ -129,7 +138,11 @@ def truth(values: np.ndarray, what: str) -> np.ndarray:
     if values.dtype == np.bool_:
         return values
     if values.dtype.kind not in "iuf":
-        raise DataError(f"{what} must be 0 or 1 (or False and True), got {values.dtype}")
+        first = f"{values.flat[0]!s:.40}" if values.size else "nothing"
+        raise DataError(
+            f"{what} must be 0 or 1 (or False and True), got {first!r} ({values.dtype}); turn it into 1 for member and "
+            "0 for non-member"
+        )
     odd = values[(values != 0) & (values != 1)]
     if odd.size:
         raise DataError(f"{what} must be 0 or 1, got {odd.flat[0]}; turn labels into 1 for member and 0 for non-member")

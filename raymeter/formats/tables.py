@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from raymeter.errors import DataError
-from raymeter.formats.reading import read_table, truth
+from raymeter.formats.reading import read_table, truth, whole_numbers
 from raymeter.formats.values import parquet_file
 from raymeter.schema import Scores
 
@@ -109,10 +109,12 @@ def _names(table: pa.Table, column: str, path: Path) -> np.ndarray:
     """Whole numbers or texts."""
     values = _plain(table, column, path)
     if values.dtype.kind in "iu":
-        return values.astype(np.int64)
+        return whole_numbers(values, f"{path}: {column}")
     if values.dtype == object and all(isinstance(value, str) for value in values):
         return values.astype(str)
-    raise DataError(f"{path}: {column} must be whole numbers or texts, got {values.dtype}")
+    raise DataError(
+        f"{path}: {column} must be whole numbers or texts, got {values.dtype}; save the column as int64 or as text"
+    )
 
 
 def _numbers(table: pa.Table, ids: np.ndarray, path: Path) -> np.ndarray:

@@ -91,6 +91,8 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
     names = "records, models, views, classes" if kind == "logits" else "records, models, views"
     if values.ndim != axes or values.dtype.kind not in "fiu":
         raise DataError(f"{what}: {kind} must be numbers [{names}], views may be left out; got {shape_of(values)}")
+    if not values.size:
+        raise DataError(f"{what}: no signals in {shape_of(values)}; give one for each record and model")
     if not np.isfinite(values).all():
         row = np.argwhere(~np.isfinite(values))[0]
         raise DataError(f"{what}: row {row[0]} of model {row[1]} is not finite; remove the record or mend its model")

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+COLOURS = 7  # --c0 to --c6 of style.css; further attacks have them again, dashed
+DODGE = 3  # between the marks of two attacks with as many references
 WIDTH, HEIGHT = 460, 360
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 44
 
 
 @dataclass(frozen=True)
@@ -48,23 +50,32 @@ def _step(span: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
 
 
+def looks(attacks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The colour and style of every attack's lines, the same in all charts."""
+    return {
+        name: {"colour": number % COLOURS, "style": "dashed" if number >= COLOURS else ""}
+        for number, name in enumerate(attacks)
+    }
+
+
 def roc_chart(curves: Mapping[str, Mapping[str, Any]], non_members: int, log: bool) -> dict[str, Any]:
     """Step curves of all attacks with their bands."""
     lowest = 1 / (2 * non_members)
     x = Scale(lowest if log else 0.0, 1.0, LEFT, WIDTH - RIGHT, log)
     y = Scale(lowest if log else 0.0, 1.0, HEIGHT - BOTTOM, TOP, log)
     lines = []
-    for number, (name, curve) in enumerate(curves.items()):
+    for name, curve in curves.items():
         band = ""
         if any(low is not None for low in curve["low"]):
             upper = _steps(curve["fpr"], curve["high"], x, y)
             lower = _steps(curve["fpr"], curve["low"], x, y)
             band = f"M{' L'.join(upper)} L{' L'.join(reversed(lower))}Z"
         path = " L".join(_steps(curve["fpr"], curve["tpr"], x, y))
-        lines.append({"name": name, "colour": number % 7, "path": f"M{path}", "band": band})
+        lines.append({"name": name, "path": f"M{path}", "band": band})
     diagonal = [lowest * (1 / lowest) ** (i / 40) for i in range(41)] if log else [0.0, 1.0]
     return {
         "log": log,
+        "shade": round(0.54 / max(3, len(lines)), 3),
         "x": x,
         "y": y,
         "lines": lines,
@@ -108,18 +119,24 @@ def power_chart(power: Mapping[str, Sequence[Mapping[str, Any]]], what: str) -> 
     most = max(point["references"] for point in points)
     values = [point[what][end] for point in points for end in ("low", "high")]
     chance = 0.5 if what == "auc" else points[0]["fpr"]
-    x = Scale(1.0, max(most, 2), LEFT + 14, WIDTH - RIGHT - 14, True)
+    margin = 14 + DODGE * len(power) / 2
+    x = Scale(1.0, max(most, 2), LEFT + margin, WIDTH - RIGHT - margin, True)
     y = Scale(min(*values, chance), max(*values, chance), HEIGHT - BOTTOM, TOP)
     lines = []
     for number, (name, each) in enumerate(power.items()):
+        aside = DODGE * (number - (len(power) - 1) / 2)
         marks = [
-            {"x": x(p["references"]), "y": y(p[what]["estimate"]), "low": y(p[what]["low"]), "high": y(p[what]["high"])}
+            {
+                "x": round(x(p["references"]) + aside, 2),
+                "y": y(p[what]["estimate"]),
+                "low": y(p[what]["low"]),
+                "high": y(p[what]["high"]),
+            }
             for p in each
         ]
         lines.append(
             {
                 "name": name,
-                "colour": number % 7,
                 "marks": marks,
                 "path": "M" + " L".join(f"{m['x']},{m['y']}" for m in marks),
             }

@@ -63,14 +63,20 @@ def verdict(result: AuditResult) -> str:
             f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
             f"{_found(attack, fpr)}."
         )
-    if best.auc.high < 0.5:
+    if finding(result) == "reversed":
         return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
     return f"No attack did measurably better than chance ({overall})."
 
 
-def leaks(result: AuditResult) -> bool:
-    """Whether the verdict is that something leaks: an attack is better than chance, at least at a low rate."""
-    return bool(_better(result) or _sure(result))
+def finding(result: AuditResult) -> str:
+    """The verdict in a word.
+
+    `leaks` where an attack is better than chance, at least at a low rate; `reversed` where all are worse than chance,
+    which an attacker would only have to turn round; else `quiet`.
+    """
+    if _better(result) or _sure(result):
+        return "leaks"
+    return "reversed" if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5 else "quiet"
 
 
 def _better(result: AuditResult) -> list[AttackResult]:
@@ -84,7 +90,8 @@ def _sure(result: AuditResult) -> list[tuple[AttackResult, str]]:
 
 def remarks(result: AuditResult) -> list[str]:
     """What else a reader of the figures must know, one line each: named records, references, a baseline that sees."""
-    lines = []
+    warnings = [note for note in result.provenance.get("notes", []) if note.startswith("warning: ")]
+    lines = [note[0].upper() + note[1:] for note in warnings]
     if target := result.provenance.get("target"):
         lines.append(
             f"Target: {target.get('weights') or target['query']}, trained elsewhere; {target['members']} of "

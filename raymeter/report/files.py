@@ -175,7 +175,10 @@ def _attack_metrics(attack: AttackResult) -> dict[str, Any]:
         "auc": attack.auc,
         "tpr_at_fpr": rates,
         "targets": [{k: v for k, v in asdict(target).items() if k != "foreign"} for target in attack.targets],
-        "thresholds": attack.thresholds,
+        "thresholds": {
+            rate: {**asdict(pair), "oracle": {**asdict(pair.oracle), "resolvable": attack.resolvable[rate]}}
+            for rate, pair in attack.thresholds.items()
+        },
         "pooled_auc_not_calibrated_across_targets": attack.pooled_auc,
         "settings": attack.scores.settings,
     }

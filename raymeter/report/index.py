@@ -74,7 +74,7 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
     attacks = metrics["attacks"]
     provenance = metrics.get("provenance", {})
     names = {_name(label, provenance.get("config", {})) for label in attacks}
-    power = {name: points for name, points in (metrics.get("power") or {}).items() if points}
+    power = {name: points for name, points in (metrics.get("power") or {}).items() if len(points) > 1}
     points = [point for each in power.values() for point in each]
     rates = list(next(iter(attacks.values()))["tpr_at_fpr"])
     return render(
@@ -95,15 +95,16 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
         power_fpr=points[0]["fpr"] if points else None,
         power_resolvable=all(point["resolvable"] for point in points),
         charts=charts,
+        looks=charts.looks(list(attacks)),
         groups={name: table for name, table in (metrics.get("groups") or {}).items() if name != "attack"},
         blind=metrics.get("blind_baseline"),
         timings=metrics.get("timings") or {},
         provenance=provenance,
         dataset=(provenance.get("dataset") or {}).get("name"),
         config=yaml.safe_dump(provenance.get("config", {}), sort_keys=False, allow_unicode=True),
-        attempts=[
-            each for each in timeline.get("attempts", []) if each.get("outcome") not in ("done", "done elsewhere")
-        ],
+        attempts=[each for each in timeline["attempts"] if each.get("outcome") not in DONE]
+        if "attempts" in timeline
+        else None,
         methods=[text for name, text in METHODS.items() if name in names],
         statistics=STATISTICS,
         limits=LIMITS,
@@ -123,4 +124,10 @@ def _name(label: str, config: Mapping[str, Any]) -> str:
 def pointing(data: Mapping[str, Any]) -> dict[str, Any]:
     """What the page's script needs to tell the point of a curve that is pointed at."""
     frame = [charts.WIDTH, charts.HEIGHT, charts.LEFT, charts.RIGHT, charts.TOP, charts.BOTTOM]
-    return {"curves": data["curves"], "priors": PRIORS, "frame": frame, "lowest": 1 / (2 * data["non_members"])}
+    return {
+        "curves": data["curves"],
+        "colours": [look["colour"] for look in charts.looks(list(data["curves"])).values()],
+        "priors": PRIORS,
+        "frame": frame,
+        "lowest": 1 / (2 * data["non_members"]),
+    }

@@ -16,6 +16,10 @@ def _environment() -> jinja2.Environment:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = figure
+    environment.filters["percent"] = lambda value, digits=2: figure(None if value is None else 100 * value, digits)
+    environment.filters["moment"] = lambda text: (
+        text[:16].replace("T", " ") + (" UTC" if text.endswith("+00:00") else "")
+    )
     environment.filters["signed"] = lambda value: "" if value is None else f"{value:+.4f}"
     environment.globals["included"] = included
     return environment

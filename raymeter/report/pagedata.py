@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, Int64
 from PIL import Image
 from scipy import stats
 
-from raymeter.report.console import leaks, remarks, verdict
+from raymeter.report.console import finding, remarks, verdict
 from raymeter.report.curves import curve, step_tpr
 from raymeter.results import AttackResult, AuditResult
 from raymeter.stats import dependent_targets
 
-VERSION = 1
+VERSION = 2
 POINTS = 160  # of a curve
 BINS = 40  # of a histogram
 MOST_RECORDS = 200  # in the table; all of them are in records.parquet
@@ -32,7 +32,7 @@ def page_data(result: AuditResult) -> dict[str, Any]:
     return {
         "version": VERSION,
         "verdict": verdict(result),
-        "leaks": leaks(result),
+        "finding": finding(result),
         "remarks": remarks(result),
         "main": main.name,
         "non_members": int((~main.scores.member).sum(axis=0).min()),

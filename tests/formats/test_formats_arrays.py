@@ -62,6 +62,7 @@ def test_log_probabilities_of_zero_stay_above_all_others():
         (np.zeros((2, 3, 4)), "logits", "logits need the class of each record; add labels"),
         (np.zeros(3), "log_prob", r"log_prob must be numbers \[records, models, views\]"),
         (np.array([["a"]]), "log_prob", "must be numbers"),
+        (np.zeros((0, 3)), "log_prob", r"no signals in float64\[0, 3, 1\]"),
     ],
 )
 def test_signals_that_cannot_be_right_are_refused(values, kind, message):
@@ -95,6 +96,8 @@ def mine(path, **changes):
         ({"ids": np.arange(40) / 2}, "ids must be a vector of whole numbers"),
         ({"labels": np.zeros(3, dtype=int)}, "labels must be of 40 records, got 3"),
         ({"population": np.log(TRUTH.prob[:9, :5, 0])}, "the population must be under the same models"),
+        ({"targets": np.array([6])}, r"targets must be different models in 0\.\.5, got \[6\]"),
+        ({"ids": np.full(40, 2**63, dtype=np.uint64)}, "ids must be below 2"),
         ({"membres": TRUTH.member}, "has an array 'membres'; known are signals, member"),
     ],
 )

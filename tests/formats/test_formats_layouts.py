@@ -274,5 +274,8 @@ def test_tensors_are_read_and_objects_beside_them_refused(tmp_path):
     with pytest.raises(DataError, match="holds a dict where one tensor is needed"):
         load_array(tmp_path / "mapping.pt")
     torch.save(Trained([1]), tmp_path / "object.pt")
-    with pytest.raises(DataError, match="is not a file of plain tensors"):
+    with pytest.raises(DataError, match="holds more than plain tensors"):
         load_array(tmp_path / "object.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "plain.pt").read_bytes()[:200])
+    with pytest.raises(DataError, match="is damaged or no file of torch"):
+        load_array(tmp_path / "cut.pt")

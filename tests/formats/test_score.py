@@ -106,6 +106,9 @@ def test_scores_that_are_turned_round_get_a_warning_and_a_remedy(tmp_path, capsy
     assert any("--lower-means-member" in note for note in report(tmp_path / "x")["provenance"]["notes"])
     assert main([path, "--lower-means-member", "--out", str(tmp_path / "y")]) == 0
     assert "warning" not in capsys.readouterr().out
+    rising = table(tmp_path, "rising.csv", **{**one, "score": VALUES[:, 0]})
+    assert main([rising, "--lower-means-member", "--out", str(tmp_path / "z")]) == 0
+    assert "if higher means member in this file, leave --lower-means-member out" in capsys.readouterr().out
     found = report(tmp_path / "y")["attacks"]["score"]
     assert found["auc"]["estimate"] == pytest.approx(auc_interval(VALUES[:, 0], MEMBER[:, 0]).estimate)
     assert found["settings"] == {"lower_means_member": True}
@@ -128,7 +131,8 @@ PLAIN = columns()
         ({"score": put(PLAIN["score"], 5, np.nan)}, "1 scores are not finite; the first is nan of record 51"),
         ({"score": put(PLAIN["score"], 5, np.inf)}, "the first is inf of record 51"),
         ({"member": put(PLAIN["member"], 3, 2)}, "member must be 0 or 1, got 2"),
-        ({"member": np.repeat("yes", 1200)}, "member must be 0 or 1"),
+        ({"member": np.repeat("yes", 1200)}, "member must be 0 or 1 .*, got 'yes' .*; turn it into 1"),
+        ({"id": PLAIN["id"].astype(np.uint64) + np.uint64(2**63)}, "id must be below 2"),
         ({"id": put(PLAIN["id"], 4, 50)}, "record 50 comes 2 times in target 0"),
         ({"target": None}, "record 50 comes 4 times; .* or name the targets in a column target"),
         ({"member": np.where(PLAIN["target"] == 2, 1, PLAIN["member"])}, "all 300 records of target 2 are members"),
@@ -234,3 +238,26 @@ def test_flags_that_do_not_go_together_are_refused(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path, capsys):
+    """A group in Latin-1 was told as b'caf\\xe9'."""
+    rows = "".join(f"{i},{i % 7},{i % 2},café\n" for i in range(20))
+    (tmp_path / "scores.csv").write_bytes(f"id,score,member,group\n{rows}".encode("latin-1"))
+    assert main([str(tmp_path / "scores.csv")]) == 2
+    assert "column 'group' is not text in UTF-8" in capsys.readouterr().err
+
+
+def test_signals_and_memberships_that_are_both_turned_round_are_told(tmp_path, capsys):
+    """Sixty models and four records were judged without a word, since the two matrices fit each other."""
+    rng = np.random.default_rng(0)
+    member = rng.permuted(np.repeat([[True], [False]], 2, axis=0).repeat(60, axis=1), axis=0)
+    np.save(tmp_path / "signals.npy", -rng.random((4, 60)))
+    np.save(tmp_path / "members.npy", member)
+    files = ["--signals", str(tmp_path / "signals.npy"), "--members", str(tmp_path / "members.npy")]
+    assert main([*files, "--out", str(tmp_path / "x")]) == 0
+    assert "warning: 60 models and 4 records: where signals and memberships are both turned" in capsys.readouterr().out
+    member[:, 2] = True
+    np.save(tmp_path / "members.npy", member)
+    assert main([*files, "--out", str(tmp_path / "y")]) == 2
+    assert "model 2 was trained on all of the 4 records, so it cannot be a target" in capsys.readouterr().err

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
-import shutil
+import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from raymeter.cli import main
+from raymeter.report.charts import looks
 from raymeter.report.index import write_page
 from raymeter.report.pagedata import MOST_RECORDS, mean_curve, page_data
 from raymeter.results import AuditResult, PowerPoint
@@ -64,30 +63,6 @@ def page(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(data)
     return folder / "index.html"
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory) -> Path:
-    """Where the browser saves files."""
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def chromium(downloads) -> Iterator[webdriver.Chrome]:
-    """One headless browser for the module, which tells its console and its network."""
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert binary, "no Chromium; apt-get install chromium chromium-driver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"), env={**os.environ, "NO_PROXY": "127.0.0.1"})
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.set_window_size(*WIDE)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
@@ -266,6 +241,27 @@ def test_the_headline_follows_the_verdict():
     rates = {rate: replace(mean, estimate=0.02, low=0.01, high=0.03) for rate, mean in attack.tpr_at_fpr.items()}
     unresolved = replace(attack, auc=auc, tpr_at_fpr=rates, resolvable=dict.fromkeys(rates, False))
     result = replace(plain, attacks=(unresolved,))
-    assert page_data(result)["leaks"] is False
+    assert page_data(result)["finding"] == "quiet"
     assert page_data(result)["verdict"].startswith("No attack did measurably better than chance")
-    assert page_data(replace(result, attacks=(replace(unresolved, auc=replace(auc, low=0.51)),)))["leaks"] is True
+    assert page_data(replace(result, attacks=(replace(unresolved, auc=replace(auc, low=0.51)),)))["finding"] == "leaks"
+
+
+def test_an_attack_has_one_look_in_all_charts():
+    """A colour meant one attack beside the ROC and another beside the power curve, and the eighth had the first's."""
+    found = looks([f"attack {number}" for number in range(9)])
+    assert len({(look["colour"], look["style"]) for look in found.values()}) == 9
+    page = dict(write_page(result()))["index.html"].decode()
+    key = r'<path class="" d="M0,4 H24" style="stroke: var\(--c(\d)\)"/></svg>rmia</li>'
+    assert set(re.findall(key, page)) == {"1"} and len(re.findall(key, page)) == 2
+
+
+def test_print_keeps_headings_and_keys(opened):
+    """Headings were lost on all pages but the first, and the colours of the legend on all."""
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        button = opened.find_element(By.CSS_SELECTOR, "#exposed thead button")
+        assert button.value_of_css_property("display") == "contents"  # a box would not be repeated
+        swatch = opened.find_element(By.CSS_SELECTOR, ".swatch")
+        assert swatch.value_of_css_property("print-color-adjust") == "exact"
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

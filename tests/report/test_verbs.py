@@ -59,9 +59,16 @@ def test_compare_names_what_is_missing(reports, tmp_path, capsys):
     (tmp_path / "half/report/exp/attack_result_0.npz").unlink()
     assert main(["compare", str(a), str(tmp_path / "half")]) == 2
     assert main(["compare", str(a), str(b), "--html", str(tmp_path / "no/where.html")]) == 2
+    shutil.copytree(b, tmp_path / "cut")
+    for name in ("exp/attack_result_0.npz", "records.parquet"):
+        (tmp_path / "cut/report" / name).write_bytes((b / "report" / name).read_bytes()[:100])
+        assert main(["compare", str(a), str(tmp_path / "cut")]) == 2
+    (tmp_path / "cut/report/metrics.json").write_text("{}")
+    assert main(["report", str(tmp_path / "cut")]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("error: ") for line in lines] == [True] * 3
+    assert [line.startswith("error: ") for line in lines] == [True] * 6
     assert "has no finished report" in lines[0] and "attack_result_0.npz" in lines[1] and "where.html" in lines[2]
+    assert "damaged" in lines[3] and "damaged" in lines[4] and "tells of no attack" in lines[5]
 
 
 @pytest.fixture

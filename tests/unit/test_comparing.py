@@ -107,3 +107,36 @@ def test_attacks_with_different_labels_are_not_compared():
     both = replace(b, attacks={**b.attacks, **a.attacks}, scores={**b.scores, **a.scores})
     found = compare_outcomes(a, both)
     assert found.only_b == ("lira",) and found.only_a == ()
+
+
+def test_pools_of_the_same_files_meet_by_their_rows():
+    """Record 60 of one pool was compared with record 60 of another that an other seed had drawn."""
+    a, b = scores(0.5), scores(0.6)
+    rows, classes = np.arange(RECORDS), np.arange(RECORDS) % 3
+    first = replace(outcome("a", a), data=("digits", "1f"), places=(rows + 100, classes))
+    second = replace(outcome("b", b), data=("digits", "2e"), places=(rows + 300, (rows + 200) % 3))
+    found = compare_outcomes(first, second)
+    assert found.movement.records == len(set(rows + 100) & set(rows + 300))
+    assert all(300 <= record < 400 for record, _, _ in found.movement.risen)
+    assert "numbered as in the files of the data" in found.note and not found.attacks["rmia"].paired
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_other_data_have_no_record_in_common(name):
+    """Two datasets with as many records were paired, and their records told to have moved; so for files that changed."""
+    one = outcome("a", scores(0.5))
+    places = np.arange(RECORDS), np.arange(RECORDS) % 3
+    first = replace(one, data=("digits", "1f"), places=places)
+    second = replace(one, data=(name, "2e"), places=(places[0], places[1][::-1]))
+    found = compare_outcomes(first, second)
+    assert not found.attacks["rmia"].paired and found.movement is None
+    assert f"The data differ (digits against {name})" in found.note
+    assert compare_outcomes(first, replace(second, data=first.data)).attacks["rmia"].paired
+
+
+def test_attacks_of_one_name_and_other_settings_are_told():
+    """Two attacks called rmia, one of them counting with a gamma of 2, were compared as if they were one."""
+    settings = {"gamma": 1.0, "offline_a": [0.3, 0.3]}, {"gamma": 2.0, "offline_a": [0.4, 0.2]}
+    a, b = (outcome(str(i), replace(scores(0.5), settings=each)) for i, each in enumerate(settings))
+    assert compare_outcomes(a, b).settings == ("rmia.gamma: 1.0 against 2.0",)
+    assert compare_outcomes(a, a).settings == ()

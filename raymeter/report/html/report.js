@@ -25,7 +25,7 @@
       const tpr = curve.tpr[point];
       marker.setAttribute("cx", toX(fpr, log));
       marker.setAttribute("cy", toY(tpr, log));
-      marker.style.fill = `var(--c${attack % 7})`;
+      marker.style.fill = `var(--c${told.colours[attack]})`;
       const threshold = curve.threshold[point];
       const precise = told.priors.map((prior) => {
         const named = prior * tpr + (1 - prior) * fpr;
@@ -69,8 +69,8 @@
   // --- tables: sorting ---------------------------------------------------------------------------
   const valueOf = (cell) => {
     const text = cell.dataset.value ?? cell.textContent.trim();
-    const number = Number.parseFloat(text);
-    return Number.isNaN(number) ? text.toLowerCase() : number;
+    const number = Number(text.split(" [")[0]); // without its interval
+    return text === "" || Number.isNaN(number) ? text.toLowerCase() : number;
   };
   const compare = (a, b) => {
     if (a === "" || b === "") return (a === "") - (b === "");
@@ -80,7 +80,7 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     const headings = [...table.tHead.rows[0].cells];
     headings.forEach((heading, column) => {
-      if (heading.tagName !== "TH") return;
+      if ("fixed" in heading.dataset) return;
       const button = document.createElement("button");
       button.type = "button";
       button.append(...heading.childNodes);
@@ -117,7 +117,7 @@
   risk?.addEventListener("change", filter);
   filter();
 
-  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   document.getElementById("csv").addEventListener("click", () => {
     const kept = headings.map((cell, index) => [cell, index]).filter(([cell]) => cell.textContent.trim() !== "picture");
     const lines = [kept.map(([cell]) => quoted(cell.textContent.trim())).join(",")];

@@ -1,0 +1,61 @@
+"""What the page says of scores that others made, and of figures that cannot be told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from results import sample, written
+from selenium.webdriver.common.by import By
+
+from raymeter.assess import assess_scores
+from raymeter.errors import DataError
+from raymeter.gate import judge, parse_gates
+from raymeter.report import plain_attacks
+from raymeter.report.index import write_page
+from raymeter.schema import Scores
+
+
+def one_target(values: np.ndarray, members: int) -> Scores:
+    """Scores of a single target; the first records are its members."""
+    member = np.arange(len(values)) < members
+    return Scores("score", values[:, None], member[:, None], np.arange(len(values)), np.zeros(1, dtype=np.int64), {})
+
+
+def test_a_rate_that_is_not_resolvable_has_no_precision(tmp_path):
+    """The oracle at 0.1 % of 400 non-members stood in the table with a PPV of 1.000, and a gate could pass on it."""
+    scores = np.r_[np.linspace(1, 2, 400), np.linspace(0, 1.01, 400)]
+    found = assess_scores(one_target(scores, 400), None, 0).result
+    page = dict(write_page(found))["index.html"].decode()
+    row = page.split('0.1</td><td class="text">oracle</td>')[1].split("</tr>")[0]
+    assert "not resolvable" in row
+    gate = parse_gates(["score.thresholds.0.001.oracle.tpr.low > 0.1"])
+    with pytest.raises(DataError, match="not resolvable"):
+        judge(gate, json.loads(json.dumps(plain_attacks(found))))
+
+
+def test_scores_that_are_turned_round_are_no_good_news(chromium, tmp_path):
+    """An AUC of 0.2 had the headline "No leak was measured" in green; the warning was far below, among the provenance."""
+    turned = one_target(np.r_[np.linspace(0, 1, 400), np.linspace(0.5, 2, 400)], 400)
+    found = assess_scores(turned, None, 0)
+    told = replace(found.result, provenance={"notes": list(found.notes)})
+    (tmp_path / "index.html").write_bytes(dict(write_page(told))["index.html"])
+    chromium.get((tmp_path / "index.html").as_uri())
+    verdict = chromium.find_element(By.CSS_SELECTOR, ".verdict")
+    assert "quiet" not in verdict.get_attribute("class")
+    assert verdict.text.startswith("The scores point the wrong way")
+    assert "Warning: the AUC of score is" in verdict.text
+
+
+def test_texts_that_begin_with_figures_are_sorted_as_texts(chromium, tmp_path):
+    """Records named by dates were all equal to their year, and "3e2f" was three hundred."""
+    plain = sample(("score",), targets=2, records=40)
+    names = np.array([f"2024-01-{number:02d}" if number % 2 else f"{number}e2f" for number in range(40)])
+    files = written(replace(plain, records={**plain.records, "id": names}))
+    (tmp_path / "index.html").write_bytes(files["index.html"])
+    chromium.get((tmp_path / "index.html").as_uri())
+    chromium.find_element(By.XPATH, "//table[@id='exposed']//button[text()='record']").click()
+    shown = [cell.text for cell in chromium.find_elements(By.CSS_SELECTOR, "#exposed tbody th")]
+    assert shown == sorted(shown) and len(shown) == 40

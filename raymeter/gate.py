@@ -18,6 +18,7 @@ OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operat
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 CONDITION = re.compile(rf"\s*(?P<path>[^<>=\s]+)\s*(?P<sign>>=|<=|>|<)\s*(?P<limit>{NUMBER})\s*")
 EXAMPLE = '"rmia.auc.low > 0.55"'
+METRICS = {"auc", "tpr_at_fpr", "thresholds", "targets", "pooled_auc_not_calibrated_across_targets"}  # of an attack
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def parse_gates(texts: Sequence[str], attacks: Collection[str] = ()) -> list[Gat
 
     Args:
         texts: One condition each.
-        attacks: Labels of the attacks that there will be; where given, a path must begin with one.
+        attacks: Labels of the attacks that there will be; where given, a path must begin with one and a metric.
 
     Raises:
         ConfigError: One line that names the condition and the remedy.
@@ -61,12 +62,22 @@ def parse_gates(texts: Sequence[str], attacks: Collection[str] = ()) -> list[Gat
                 f"--fail-if {text!r}: expected a path, one of {' '.join(OPERATORS)}, and a number: {EXAMPLE}"
             )
         gate = Gate(found["path"], found["sign"], float(found["limit"]))
-        if attacks and not any(gate.path.startswith(f"{attack}.") for attack in attacks):
-            raise ConfigError(
-                f"--fail-if {text!r}: there is no attack {gate.attack!r}; {suggest(gate.attack, set(attacks))}"
-            )
+        if attacks:
+            _check_beginning(gate, text, attacks)
         gates.append(gate)
     return gates
+
+
+def _check_beginning(gate: Gate, text: str, attacks: Collection[str]) -> None:
+    """What can be known before the work: the attack and its metric."""
+    attack = max((name for name in attacks if gate.path.startswith(f"{name}.")), key=len, default=None)
+    if attack is None:
+        raise ConfigError(
+            f"--fail-if {text!r}: there is no attack {gate.attack!r}; {suggest(gate.attack, set(attacks))}"
+        )
+    metric = gate.path[len(attack) + 1 :].partition(".")[0]
+    if metric not in METRICS:
+        raise ConfigError(f"--fail-if {text!r}: there is no metric {metric!r}; {suggest(metric, METRICS)}")
 
 
 def judge(gates: Sequence[Gate], attacks: Mapping[str, Any]) -> list[str]:

@@ -57,6 +57,12 @@ def test_an_attack_that_there_is_not_is_told_before_the_work():
         parse_gates(["rmai.auc.low > 0.5"], ATTACKS)
 
 
+def test_a_metric_that_there_is_not_is_told_before_the_work():
+    """A misspelt metric was told only when all models had been trained."""
+    with pytest.raises(ConfigError, match="there is no metric 'acu'; did you mean auc"):
+        parse_gates(["my.own.acu.low > 0.5"], ATTACKS)
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import sys
 import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +18,11 @@ import yaml
 from raymeter.analysis import analyse
 from raymeter.blackbox import BlackBox
 from raymeter.collect import collect_signals, gather_records
+from raymeter.command import audit_main
 from raymeter.config import AuditConfig, load_config
-from raymeter.console import JsonConsole, StageConsole, guarded
+from raymeter.console import StageConsole
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
-from raymeter.gate import add_gates, parse_gates, pass_gates
 from raymeter.preflight import check_fit, is_mapped, make_audit_split, signal_bytes, without_missing_models
 from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
@@ -33,7 +31,6 @@ from raymeter.report import (
     console_table,
     main_attack,
     most_exposed,
-    plain_attacks,
     remarks,
     verdict,
     write_report,
@@ -45,7 +42,7 @@ from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.target import Columns, KnownWeights, Target, is_member
 from raymeter.train import attempts, train_references
-from raymeter.upload import left_out, will_be_lost
+from raymeter.upload import will_be_lost
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -183,35 +180,6 @@ def dry_run(config: AuditConfig) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see `--help`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m raymeter.audit", description="Audit how much a training procedure leaks about its records."
-    )
-    parser.add_argument("config", metavar="CONFIG", help="YAML file, see configs/README.md")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
-    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
-    parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
-    add_gates(parser)
-    options = parser.parse_intermixed_args(argv)
-
-    def command() -> int:
-        sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
-        config = load_config(options.config, options.overrides)
-        gates = parse_gates(options.fail_if, config.attacks)
-        if options.dry_run:
-            print(dry_run(config))
-            for line in left_out(config, options.config, Path.cwd()):
-                print(line)
-        else:
-            result = audit(config, verbose=options.verbose, console=JsonConsole() if options.json_logs else None)
-            return pass_gates(gates, plain_attacks(result))
-        return 0
-
-    return guarded(command)
-
-
 class _CallableModule(types.ModuleType):
     """Lets `raymeter.audit(config)` mean `raymeter.audit.audit(config)`; a package cannot hold both names."""
 
@@ -222,4 +190,4 @@ class _CallableModule(types.ModuleType):
 sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(audit_main())

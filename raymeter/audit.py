@@ -6,11 +6,11 @@ import logging
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import yaml
@@ -19,7 +19,7 @@ from raymeter.analysis import analyse
 from raymeter.blackbox import BlackBox
 from raymeter.collect import collect_signals, gather_records
 from raymeter.command import audit_main
-from raymeter.config import AuditConfig, load_config
+from raymeter.config import AuditConfig, build_config, load_config
 from raymeter.console import StageConsole
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
@@ -43,6 +43,8 @@ from raymeter.store import RunStore
 from raymeter.target import Columns, KnownWeights, Target, is_member
 from raymeter.train import attempts, train_references
 from raymeter.upload import will_be_lost
+
+Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -104,11 +106,17 @@ def exposed_records(dataset: Dataset, result: AuditResult) -> dict[str, np.ndarr
     return {"id": ids, "x": dataset.x[ids]}
 
 
-def audit(
-    config: AuditConfig | str | Path, *, verbose: bool = False, console: StageConsole | None = None
-) -> AuditResult:
-    """Run one audit, given its configuration or the path of a YAML file; uses a running Ray or starts one."""
-    if not isinstance(config, AuditConfig):
+def audit(config: Config, *, verbose: bool = False, console: StageConsole | None = None) -> AuditResult:
+    """Run one audit, given its configuration, its sections as plain values, or the path of a YAML file.
+
+    A running Ray is used; else one is started, and stopped at the end.
+
+    Raises:
+        RaymeterError: One line that says what is wrong and what to do; nothing is left behind but finished models.
+    """
+    if isinstance(config, Mapping):
+        config = build_config(config)
+    elif not isinstance(config, AuditConfig):
         config = load_config(config)
     console = console or StageConsole()
     for line in (*config.notes(), *will_be_lost(config)):
@@ -183,7 +191,7 @@ def dry_run(config: AuditConfig) -> str:
 class _CallableModule(types.ModuleType):
     """Lets `raymeter.audit(config)` mean `raymeter.audit.audit(config)`; a package cannot hold both names."""
 
-    def __call__(self, config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
+    def __call__(self, config: Config, *, verbose: bool = False) -> AuditResult:
         return audit(config, verbose=verbose)
 
 

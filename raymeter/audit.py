@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import sys
 import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import yaml
@@ -20,11 +18,11 @@ import yaml
 from raymeter.analysis import analyse
 from raymeter.blackbox import BlackBox
 from raymeter.collect import collect_signals, gather_records
-from raymeter.config import AuditConfig, load_config
-from raymeter.console import JsonConsole, StageConsole, guarded, say_error
+from raymeter.command import audit_main
+from raymeter.config import AuditConfig, build_config, load_config
+from raymeter.console import StageConsole
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
-from raymeter.gate import add_gates, parse_gates, pass_gates
 from raymeter.preflight import check_fit, is_mapped, make_audit_split, signal_bytes, without_missing_models
 from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
@@ -33,7 +31,6 @@ from raymeter.report import (
     console_table,
     main_attack,
     most_exposed,
-    plain_attacks,
     remarks,
     verdict,
     write_report,
@@ -45,7 +42,9 @@ from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.target import Columns, KnownWeights, Target, is_member
 from raymeter.train import attempts, train_references
-from raymeter.upload import left_out, will_be_lost
+from raymeter.upload import will_be_lost
+
+Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
 
 
 def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
@@ -107,11 +106,17 @@ def exposed_records(dataset: Dataset, result: AuditResult) -> dict[str, np.ndarr
     return {"id": ids, "x": dataset.x[ids]}
 
 
-def audit(
-    config: AuditConfig | str | Path, *, verbose: bool = False, console: StageConsole | None = None
-) -> AuditResult:
-    """Run one audit, given its configuration or the path of a YAML file; uses a running Ray or starts one."""
-    if not isinstance(config, AuditConfig):
+def audit(config: Config, *, verbose: bool = False, console: StageConsole | None = None) -> AuditResult:
+    """Run one audit, given its configuration, its sections as plain values, or the path of a YAML file.
+
+    A running Ray is used; else one is started, and stopped at the end.
+
+    Raises:
+        RaymeterError: One line that says what is wrong and what to do; nothing is left behind but finished models.
+    """
+    if isinstance(config, Mapping):
+        config = build_config(config)
+    elif not isinstance(config, AuditConfig):
         config = load_config(config)
     console = console or StageConsole()
     for line in (*config.notes(), *will_be_lost(config)):
@@ -183,44 +188,14 @@ def dry_run(config: AuditConfig) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see `--help`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m raymeter.audit", description="Audit how much a training procedure leaks about its records."
-    )
-    parser.add_argument("config", metavar="CONFIG", help="YAML file, see configs/README.md")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
-    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
-    parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
-    add_gates(parser)
-    options = parser.parse_intermixed_args(argv)
-    console = JsonConsole() if options.json_logs else None
-
-    def command() -> int:
-        sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
-        config = load_config(options.config, options.overrides)
-        gates = parse_gates(options.fail_if, config.attacks)
-        if options.dry_run:
-            print(dry_run(config))
-            for line in left_out(config, options.config, Path.cwd()):
-                print(line)
-        else:
-            result = audit(config, verbose=options.verbose, console=console)
-            return pass_gates(gates, plain_attacks(result))
-        return 0
-
-    return guarded(command, say=console.error if console else say_error)
-
-
 class _CallableModule(types.ModuleType):
     """Lets `raymeter.audit(config)` mean `raymeter.audit.audit(config)`; a package cannot hold both names."""
 
-    def __call__(self, config: AuditConfig | str | Path, *, verbose: bool = False) -> AuditResult:
+    def __call__(self, config: Config, *, verbose: bool = False) -> AuditResult:
         return audit(config, verbose=verbose)
 
 
 sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(audit_main())

@@ -177,7 +177,8 @@ class BlackBox:
             low, high = values[row].min(), values[row].max()
             raise RunError(
                 f"{name} answered no probabilities for {int(bad.sum())} of {records} records: the first has values "
-                f"from {low:.4g} to {high:.4g} with sum {sums[row]:.4g}; give softmax(logits)"
+                f"from {low:.4g} to {high:.4g} with sum {sums[row]:.4g}; give softmax(logits), and divide rounded "
+                "values by their sum"
             )
         return np.clip(values, 0.0, 1.0).astype(np.float32)
 

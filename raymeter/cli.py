@@ -21,6 +21,8 @@ VERBS = {
     "doctor": "check whether this machine is ready",
 }
 HOMES = {  # a module each but for these
+    "audit": ("command", "audit_main"),
+    "sweep": ("command", "sweep_main"),
     "report": ("rerender", "main"),
     "import": ("exchange", "import_main"),
     "export": ("exchange", "export_main"),

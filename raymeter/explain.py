@@ -89,6 +89,8 @@ def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
         ConfigError: It cannot be loaded, or is no function.
     """
     module, _, function = name.partition(":")
+    if module == "__main__" and key.startswith("train."):
+        raise ConfigError(f"{key}: {name} is of this session, and workers do not have it; write it to a file")
     found: Any
     try:
         found = getattr(importlib.import_module(module), function)

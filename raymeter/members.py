@@ -48,7 +48,9 @@ def load_members(path: str, total: int) -> Bool[np.ndarray, " total"]:
 
 def _mask(rows: np.ndarray, total: int, name: str) -> Bool[np.ndarray, " total"]:
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise DataError(f"{name}: expected a mask of true and false or a list of whole numbers, got {rows.dtype}")
+        raise DataError(
+            f"{name}: expected a mask of true and false or a list of whole numbers, got {rows.dtype} {list(rows.shape)}"
+        )
     outside = rows[(rows < 0) | (rows >= total)]
     if len(outside):
         raise DataError(f"{name}: row {outside[0]} does not exist; the dataset has rows 0 to {total - 1}")

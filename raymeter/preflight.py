@@ -148,9 +148,12 @@ def _check_model(name: str, dataset: Dataset, outputs: int) -> None:
         except Exception as error:
             raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
     if tuple(getattr(logits, "shape", ())) != (2, outputs):
+        shape = tuple(getattr(logits, "shape", ()))
+        remedy = "a logit per class" if outputs == dataset.num_classes else "as asked for"
+        if outputs == 2 and shape == (2, 1):
+            remedy += ": 0 and its own, torch.cat([torch.zeros_like(z), z], dim=1)"
         raise ConfigError(
-            f"train.model_name: {name} gives {tuple(getattr(logits, 'shape', ()))} for two records; "
-            f"it must give (2, {outputs}), {'a logit per class' if outputs == dataset.num_classes else 'as asked for'}"
+            f"train.model_name: {name} gives {shape} for two records; it must give (2, {outputs}), {remedy}"
         )
 
 

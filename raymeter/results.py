@@ -197,7 +197,7 @@ class BlindResult:
     warns: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditResult(ShownAsTable):
     """What an audit found: metrics per attack, one table row per record, where it came from."""
 

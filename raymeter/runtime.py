@@ -43,13 +43,15 @@ ENVIRONMENT = {
     # One process a slot less: the driver watches for nodes that are called back, for all slots at once.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
+RAY_LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
 
 
 @contextmanager
 def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     """Use the cluster at `cluster.address` or RAY_ADDRESS, else start an embedded Ray and stop it at the end.
 
-    A Ray that this process already uses is taken as it is and left running.
+    A Ray that this process already uses is taken as it is and left running; of one that is started here nothing is left
+    behind, neither in the environment nor in what Ray logs.
 
     Raises:
         RunError: No cluster answers at the given address.
@@ -57,23 +59,35 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name, value in {**ENVIRONMENT, **({} if verbose else QUIET)}.items():
-        os.environ.setdefault(name, value)
     address = None if is_embedded(config) else config.address or os.environ["RAY_ADDRESS"]
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
-    try:
-        with nullcontext() if verbose else _without_stderr(), nullcontext() if address else _loopback_only():
-            ray.init(address=address or "local", **options)
-    except ConnectionError as error:
-        raise RunError(f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS") from None
-    _quiet_libraries(verbose)
-    with _stop_on_sigterm():
+    with _environment({**ENVIRONMENT, **({} if verbose else QUIET)}):
         try:
-            yield
-        finally:
-            ray.shutdown()
+            with nullcontext() if verbose else _without_stderr(), nullcontext() if address else _loopback_only():
+                ray.init(address=address or "local", **options)
+        except ConnectionError as error:
+            raise RunError(
+                f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS"
+            ) from None
+        with _quiet_libraries(verbose), _stop_on_sigterm():
+            try:
+                yield
+            finally:
+                ray.shutdown()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set what the user has not set, and take it away again: a Ray that this process starts later is the user's own."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -105,16 +119,23 @@ def _without_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _quiet_libraries(verbose: bool) -> None:
-    context = ray.data.DataContext.get_current()
+@contextmanager
+def _quiet_libraries(verbose: bool) -> Iterator[None]:
+    context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = verbose
     context.print_on_execution_start = verbose
     # An autoscaling cluster may need long to bring the first node; waiting is not a failure.
     context.execution_options.verbose_progress = False
     context.execution_no_progress_timeout_s = -1
-    if not verbose:
-        for name in ("ray", "ray.data", "ray.train", "ray.tune"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+    before = {} if verbose else {name: logging.getLogger(name).level for name in RAY_LOGGERS}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with ray.data.DataContext.current(context):
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager

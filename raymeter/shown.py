@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: a table, in the words of the terminal's."""
+"""How results show themselves: a table, as text and in a notebook, in the words of the terminal's."""
 
 from __future__ import annotations
 
@@ -9,26 +9,42 @@ CELL = 'style="text-align: left"'
 
 
 class ShownAsTable:
-    """Gives a result with `attacks` a table of them, which notebooks look for under this name."""
+    """Gives a result with `attacks` a table of them; notebooks look for one in HTML."""
 
     attacks: Any
 
+    def __repr__(self) -> str:
+        rows = _rows(self.attacks)
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join([_caption(self.attacks), *(line.rstrip() for line in lines)])
+
     def _repr_html_(self) -> str:
-        first = self.attacks[0]
-        rates = list(first.tpr_at_fpr)
-        heads = ["attack", "AUC", *(f"TPR at {100 * float(rate):.4g} % FPR" for rate in rates)]
-        rows = []
-        for attack in self.attacks:
-            cells = [escape(attack.name), _interval(attack.auc, 3)]
-            for rate in rates:
-                cells.append(_interval(attack.tpr_at_fpr[rate], 4) if attack.resolvable[rate] else "not resolvable")
-            rows.append(cells)
+        heads, *rows = _rows(self.attacks)
         head = "".join(f"<th {CELL}>{escape(text)}</th>" for text in heads)
-        body = "".join("<tr>" + "".join(f"<td {CELL}>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-        targets = len(first.targets)
-        caption = f"Mean over {targets} target model{'s' if targets != 1 else ''} [95 % interval]"
+        body = "".join("<tr>" + "".join(f"<td {CELL}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        caption = _caption(self.attacks)
         return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _interval(mean: Any, digits: int) -> str:
-    return f"{mean.estimate:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
+def _caption(attacks: Any) -> str:
+    targets = len(attacks[0].targets)
+    return f"Mean over {targets} target model{'s' if targets != 1 else ''} [95 % interval]"
+
+
+def _rows(attacks: Any) -> list[list[str]]:
+    """Heads, and a row per attack."""
+    rates = list(attacks[0].tpr_at_fpr)
+    rows = [["attack", "AUC", *(f"TPR in % at {100 * float(rate):.4g} % FPR" for rate in rates)]]
+    for attack in attacks:
+        found = (
+            _interval(attack.tpr_at_fpr[rate], 100, 2) if attack.resolvable[rate] else "not resolvable"
+            for rate in rates
+        )
+        rows.append([attack.name, _interval(attack.auc, 1, 3), *found])
+    return rows
+
+
+def _interval(mean: Any, factor: int, digits: int) -> str:
+    estimate, low, high = (f"{factor * value:.{digits}f}" for value in (mean.estimate, mean.low, mean.high))
+    return f"{estimate} [{low}, {high}]"

@@ -5,18 +5,18 @@ Settings are ranked on some targets and the winner is reported on others; `trial
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raymeter.attacks import ATTACKS
+from raymeter.command import sweep_main
 from raymeter.config import attack_settings
-from raymeter.console import StageConsole, guarded
+from raymeter.console import StageConsole
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import (
     Limits,
@@ -238,29 +238,5 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see `--help`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m raymeter.sweep", description="Try attack settings on the stored signals of a finished audit."
-    )
-    parser.add_argument(
-        "config", metavar="CONFIG", help="YAML file, such as configs/sweeps/rmia.yaml; see docs/sweeps.md"
-    )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="section.key=value",
-        help="override a key of the file: run.log_dir=demo (the audit), sweep.name=mine, sweep.metric=tpr@0.01",
-    )
-    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
-    options = parser.parse_intermixed_args(argv)
-
-    def command() -> int:
-        sweep(load_sweep(options.config, options.overrides), verbose=options.verbose)
-        return 0
-
-    return guarded(command, kept="finished settings")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sweep_main())

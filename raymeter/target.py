@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal, Protocol, TypeAlias
@@ -71,11 +72,14 @@ def load_weights(path: str) -> dict[str, Tensor]:
         if PurePosixPath(shown(path)).suffix.lower() == ".safetensors":
             found: Any = safetensors.torch.load(data)
         else:
-            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of how it was pickled; what cannot be read is an error
+                found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first = (str(error).splitlines() or [""])[0][:100]
-        kind = "more than tensors" if isinstance(error, pickle.UnpicklingError) else "no weights"
-        raise DataError(f"{name} holds {kind} that can be read safely ({first}); {way_out}") from None
+        if isinstance(error, pickle.UnpicklingError):  # torch's text would have the user read it unsafely
+            raise DataError(f"{name} is no file of weights alone, and nothing is unpickled; {way_out}") from None
+        reason = (str(error).splitlines() or [""])[0][:100] or "it is empty"
+        raise DataError(f"{name} holds no weights that can be read ({reason}); {way_out}") from None
     for nested in NESTED:
         if isinstance(found, Mapping) and isinstance(found.get(nested), Mapping):
             found = found[nested]
@@ -104,7 +108,7 @@ class KnownWeights:
         """See that the weights fit the model, copy them into the run directory, tell how accurate the target is.
 
         Raises:
-            DataError: The weights cannot be read, or are of another model.
+            DataError: The weights cannot be read, are of another model, or give logits that are not finite.
             ConfigError: The model cannot be built, or gives something else than a logit per class.
         """
         model = self._model(load_weights(self.path))
@@ -160,6 +164,10 @@ class KnownWeights:
                 raise ConfigError(
                     f"{self.key}: {self.architecture} gives {tuple(getattr(logits, 'shape', ()))} for {len(rows)} "
                     f"records; it must give ({len(rows)}, {self.dataset.num_classes}), a logit per class"
+                )
+            if not torch.isfinite(logits).all():
+                raise DataError(
+                    f"{KEY}: {shown(self.path)} gives logits that are not finite; did its training diverge?"
                 )
             found[name] = float((logits.argmax(dim=1).numpy() == self.dataset.y[rows]).mean())
         return found

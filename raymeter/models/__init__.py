@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from raymeter.errors import ConfigError
 from raymeter.explain import load_function
@@ -90,6 +91,8 @@ def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> 
         ) from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"train.model_name: {name} returned {type(model).__name__}; return a torch.nn.Module")
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise ConfigError(f"train.model_name: {name} has lazy layers; give them their sizes, from {tuple(input_shape)}")
     return model
 
 

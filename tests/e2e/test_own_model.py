@@ -6,11 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import service
 import torch
+from torch.utils.data import TensorDataset
+
+from raymeter.config import build_config
+from raymeter.data import load_dataset
 
 DOCS = Path(__file__).parents[2] / "docs"
 OWN, TRAINED = ((DOCS / f"{name}.md").read_text() for name in ("bring-your-own-model", "audit-a-trained-model"))
@@ -46,6 +51,19 @@ def test_own_model_and_training_as_documented(tmp_path):
     assert again.returncode == 2
     assert "mine holds models of a different audit: train.fit_source was" in again.stderr
     assert len(again.stderr.strip().splitlines()) == 1
+
+
+def test_own_records_as_documented(monkeypatch):
+    """A torch Dataset given as arrays by a function."""
+    (code,) = re.findall(r"^```python\n(.*?)```", OWN, re.S | re.M)
+    data = TensorDataset(torch.arange(120.0).reshape(40, 3), torch.arange(40) % 2)
+    mine = types.ModuleType("own_records")
+    mine.MyDataset = lambda folder: data
+    exec(compile(code, "bring-your-own-model.md", "exec"), mine.__dict__)
+    monkeypatch.setitem(sys.modules, "own_records", mine)
+    sections = {"run": {"log_dir": "x"}, "data": {"dataset": "own_records:records", "pool_size": 20}}
+    found = load_dataset(build_config(sections).data_spec())
+    assert (found.x.shape, found.x.dtype, found.num_classes, found.total) == ((20, 3), np.float32, 2, 40)
 
 
 def test_a_trained_model_as_documented(tmp_path):

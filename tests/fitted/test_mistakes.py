@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raymeter.audit import main
+from raymeter.command import audit_main
 
 DEMO = str(Path(__file__).parents[2] / "configs/demo.yaml")
 CUSTOM = """
@@ -20,6 +20,12 @@ def rates(shape, classes):
 
 def too_few(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+def one_logit(shape, classes):
+    return nn.Linear(shape[0], 1)
+
+def records(settings):
+    return torch.arange(200.0).reshape(100, 2), torch.arange(100) % 2
 
 def logits_only(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -35,7 +41,7 @@ def dry_run(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "own", raising=False)
 
     def run(*overrides: str) -> tuple[int, str, str]:
-        code = main([DEMO, f"run.log_dir={tmp_path}/x", *overrides, "--dry-run"])
+        code = audit_main([DEMO, f"run.log_dir={tmp_path}/x", *overrides, "--dry-run"])
         return code, *capsys.readouterr()
 
     return run
@@ -87,6 +93,11 @@ def test_dry_run_finds_mistakes(dry_run, overrides, message):
         (
             ["train.model_name=own:too_few"],
             "error: train.model_name: own:too_few gives (2, 3) for two records; it must give (2, 10)",
+        ),
+        (
+            ["train.model_name=own:one_logit", "data.dataset=own:records", "data.pool_size=60"],
+            "error: train.model_name: own:one_logit gives (2, 1) for two records; it must give (2, 2), a logit per class: "
+            "0 and its own, torch.cat([torch.zeros_like(z), z], dim=1)",
         ),
         (["audit.attacks=[{name: qmia, model: 'own:rates'}]"], ""),
         (

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from raymeter.cli import VERBS
+
 PACKAGE = Path(__file__).parents[2] / "raymeter"
 FLOORS = [
     {"errors", "schema", "results", "leases", "explain", "pages", "places", "shown"},
@@ -22,7 +24,7 @@ FLOORS = [
     {"workers", "metrics"},
     {"slot"},
     {"runtime", "slots", "train", "collect", "scoring", "analysis", "regress", "trials"},
-    {"audit", "sweep", "score", "exchange", "explain_difference"},
+    {"command", "audit", "sweep", "score", "exchange", "explain_difference"},
     {"compare", "doctor", "rerender"},
     {"cli"},
 ]
@@ -100,6 +102,15 @@ def test_numpy_parts_load_neither_ray_nor_torch(module):
     code = f"import sys, raymeter.{module}; print([m for m in ('ray', 'torch') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_loads_neither_ray_nor_torch(verb):
+    """`raymeter audit --help` took five seconds and more: the whole pipeline was imported before it was parsed."""
+    code = f"import sys; from raymeter.cli import main\ntry: main([{verb!r}, '--help'])\n"
+    code += "finally: print([m for m in ('ray', 'torch', 'scipy') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
 
 
 def test_workers_are_asked_for_by_placement_groups_and_actors_only():

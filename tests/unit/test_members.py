@@ -61,7 +61,11 @@ def test_every_kind_of_file_gives_the_mask(tmp_path, name, content):
         ("a.npy", npy(np.array([-1])), "row -1 does not exist"),
         ("a.npy", npy(np.array([1, 2, 1])), "row 1 is named 2 times; name each member once"),
         ("a.npy", npy(MASK.astype(int)), "zeros and ones may be a mask or rows; save a mask as booleans"),
-        ("a.npy", npy(ROWS.astype(float)), "expected a mask of true and false or a list of whole numbers, got float64"),
+        (
+            "a.npy",
+            npy(ROWS.astype(float)),
+            "expected a mask of true and false or a list of whole numbers, got float64 [3]",
+        ),
         ("a.npy", npy(ROWS)[:-3], "cannot be read as .npy"),
         ("a.npy", npy(np.array([{}], dtype=object)), "cannot be read as .npy (Object arrays cannot be loaded"),
         ("a.npz", npz(a=ROWS, b=ROWS), "has arrays a, b; save the members alone"),

@@ -26,6 +26,10 @@ def forgetful(input_shape: tuple[int, ...], num_classes: int) -> None:
     return None
 
 
+def lazy(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(input_shape[0], 4), nn.LazyLinear(num_classes))
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Leave the other cores to whoever else is testing."""
@@ -119,6 +123,8 @@ def test_build_model_custom_function():
         ("cnn", (1, 3, 9), "cnn needs images of at least 4x4, got 3x9; use mlp"),
         (f"{__name__}:KNOWN", (5,), f"{__name__}:KNOWN is str; give a function that builds a model"),
         (f"{__name__}:forgetful", (5,), f"{__name__}:forgetful returned NoneType; return a torch.nn.Module"),
+        (f"{__name__}:lazy", (5,), f"{__name__}:lazy has lazy layers; give them their sizes, from (5,)"),
+        ("__main__:f", (5,), "__main__:f is of this session, and workers do not have it; write it to a file"),
         (
             f"{__name__}:broken",
             (5,),

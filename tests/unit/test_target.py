@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -23,6 +26,16 @@ def build(shape, classes):
 
 def two_for_one(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Linear(8, classes + 1))
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (f"{self.path}.ran",)
 
 
 @pytest.fixture
@@ -48,11 +61,13 @@ def test_every_way_of_saving_gives_the_same_weights(tmp_path, model):
 @pytest.mark.parametrize(
     ("name", "save", "message"),
     [
-        ("a.pt", lambda path, model: torch.save(model, path), "holds more than tensors that can be read safely"),
+        ("a.pt", lambda path, model: torch.save(model, path), "is no file of weights alone"),
+        ("a.pt", lambda path, model: torch.save({"a": Evil(path)}, path), "is no file of weights alone"),
+        ("a.pt", lambda path, model: path.write_bytes(pickle.dumps(Evil(path))), "is no file of weights alone"),
         ("a.pt", lambda path, model: torch.save([1, 2], path), "holds list, not tensors by name"),
         ("a.pt", lambda path, model: torch.save({"epoch": 1}, path), "holds dict, not tensors by name"),
         ("a.pt", lambda path, model: torch.save({}, path), "holds dict, not tensors by name"),
-        ("a.pt", lambda path, model: path.write_bytes(b""), "holds no weights that can be read safely"),
+        ("a.pt", lambda path, model: path.write_bytes(b""), "holds no weights that can be read (it is empty)"),
         ("a.pt", lambda path, model: path.write_bytes(b"PK\x03\x04 and no more"), "holds no weights"),
         ("a.safetensors", lambda path, model: path.write_bytes(b"nothing"), "holds no weights"),
     ],
@@ -64,7 +79,16 @@ def test_other_files_are_refused_with_a_way_out(tmp_path, model, name, save, mes
         load_weights(str(tmp_path / name))
     assert f"audit.target.weights: {tmp_path / name} {message}" in str(error.value)
     assert str(error.value).endswith("save the weights alone, with torch.save(model.state_dict(), path) or safetensors")
-    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable()
+    assert not (tmp_path / "a.pt.ran").exists()
+
+
+def test_weights_that_give_no_numbers_are_refused_before_training(tmp_path, model):
+    """A diverged target was found out by its signals, after all references had been trained."""
+    with torch.no_grad():
+        model[1].weight[0, 0] = float("nan")
+    with pytest.raises(DataError, match="target.pt gives logits that are not finite; did its training diverge"):
+        target_of(tmp_path, model)[0].prepare(Silent())
 
 
 def target_of(tmp_path, network, **keys):

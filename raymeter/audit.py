@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ import numpy as np
 import yaml
 
 from raymeter.analysis import analyse
+from raymeter.arguments import audit_arguments
 from raymeter.blackbox import BlackBox
 from raymeter.collect import collect_signals, gather_records
-from raymeter.command import audit_main
 from raymeter.config import AuditConfig, build_config, load_config
-from raymeter.console import StageConsole
+from raymeter.console import JsonConsole, StageConsole, guarded, say_error
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
+from raymeter.gate import parse_gates, pass_gates
 from raymeter.preflight import check_fit, is_mapped, make_audit_split, signal_bytes, without_missing_models
 from raymeter.provenance import identity, provenance, timeline
 from raymeter.regress import add_predictions
@@ -31,6 +33,7 @@ from raymeter.report import (
     console_table,
     main_attack,
     most_exposed,
+    plain_attacks,
     remarks,
     verdict,
     write_report,
@@ -42,7 +45,7 @@ from raymeter.split import model_seed
 from raymeter.store import RunStore
 from raymeter.target import Columns, KnownWeights, Target, is_member
 from raymeter.train import attempts, train_references
-from raymeter.upload import will_be_lost
+from raymeter.upload import left_out, will_be_lost
 
 Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
 
@@ -188,6 +191,26 @@ def dry_run(config: AuditConfig) -> str:
     return "\n".join(lines)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    options = audit_arguments(argv)
+    console = JsonConsole() if options.json_logs else None
+
+    def command() -> int:
+        sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
+        config = load_config(options.config, options.overrides)
+        gates = parse_gates(options.fail_if, config.attacks)
+        if options.dry_run:
+            print(dry_run(config))
+            for line in left_out(config, options.config, Path.cwd()):
+                print(line)
+            return 0
+        result = audit(config, verbose=options.verbose, console=console)
+        return pass_gates(gates, plain_attacks(result))
+
+    return guarded(command, say=console.error if console else say_error)
+
+
 class _CallableModule(types.ModuleType):
     """Lets `raymeter.audit(config)` mean `raymeter.audit.audit(config)`; a package cannot hold both names."""
 
@@ -198,4 +221,4 @@ class _CallableModule(types.ModuleType):
 sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
-    sys.exit(audit_main())
+    sys.exit(main())

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from raymeter import __version__
+from raymeter.arguments import audit_arguments, sweep_arguments
 
 VERBS = {
     "audit": "run a whole audit from a YAML file",
@@ -21,12 +22,11 @@ VERBS = {
     "doctor": "check whether this machine is ready",
 }
 HOMES = {  # a module each but for these
-    "audit": ("command", "audit_main"),
-    "sweep": ("command", "sweep_main"),
     "report": ("rerender", "main"),
     "import": ("exchange", "import_main"),
     "export": ("exchange", "export_main"),
 }
+EARLY = {"audit": audit_arguments, "sweep": sweep_arguments}  # what they run takes seconds to load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("verb", choices=list(VERBS), help="; ".join(f"{verb}: {text}" for verb, text in VERBS.items()))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see raymeter VERB --help")
     options = parser.parse_args(argv)
+    if options.verb in EARLY:
+        EARLY[options.verb](options.arguments)
     module, function = HOMES.get(options.verb, (options.verb.replace("-", "_"), "main"))
     return int(getattr(importlib.import_module(f"raymeter.{module}"), function)(options.arguments))
 

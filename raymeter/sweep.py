@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from raymeter.arguments import sweep_arguments
 from raymeter.attacks import ATTACKS
-from raymeter.command import sweep_main
 from raymeter.config import attack_settings
-from raymeter.console import StageConsole
+from raymeter.console import StageConsole, guarded
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import (
     Limits,
@@ -238,5 +238,16 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
     return result
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    options = sweep_arguments(argv)
+
+    def command() -> int:
+        sweep(load_sweep(options.config, options.overrides), verbose=options.verbose)
+        return 0
+
+    return guarded(command, kept="finished settings")
+
+
 if __name__ == "__main__":
-    sys.exit(sweep_main())
+    sys.exit(main())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raymeter.command import audit_main
+from raymeter.audit import main
 
 DEMO = str(Path(__file__).parents[2] / "configs/demo.yaml")
 CUSTOM = """
@@ -41,7 +41,7 @@ def dry_run(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "own", raising=False)
 
     def run(*overrides: str) -> tuple[int, str, str]:
-        code = audit_main([DEMO, f"run.log_dir={tmp_path}/x", *overrides, "--dry-run"])
+        code = main([DEMO, f"run.log_dir={tmp_path}/x", *overrides, "--dry-run"])
         return code, *capsys.readouterr()
 
     return run

@@ -19,8 +19,7 @@ from audits import SECTIONS, assert_same_bits, small_config
 from buckets import BUCKET, KEYS, SECRET, Bucket, s3_server
 
 from raymeter import train
-from raymeter.audit import run
-from raymeter.command import audit_main
+from raymeter.audit import main, run
 from raymeter.console import StageConsole
 from raymeter.runtime import connected
 from raymeter.sections import ClusterSection
@@ -128,14 +127,14 @@ def test_commands_of_the_document(local_ray, bucket, tmp_path, monkeypatch, caps
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{bucket.port}")
     before = bucket.count("GET") + bucket.count("HEAD")
-    assert audit_main([*plain[3:], "--dry-run"]) == 0
+    assert main([*plain[3:], "--dry-run"]) == 0
     between = bucket.count("GET") + bucket.count("HEAD")
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     there = [
         each.replace("minio.example.org:9000&scheme=https", f"127.0.0.1:{bucket.port}&scheme=http")
         for each in elsewhere
     ]
-    assert audit_main([*there[3:], "--dry-run"]) == 0
+    assert main([*there[3:], "--dry-run"]) == 0
     after = bucket.count("GET") + bucket.count("HEAD")
     assert before < between < after
     assert capsys.readouterr().out.count("16 to train") == 2

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from pyarrow import parquet
 
 from raymeter.evaluate import Metric
@@ -36,7 +39,8 @@ def sweep_lines(result: SweepResult) -> list[str]:
     """The result in the terminal: the winner, its honest and its optimistic figure, and the defaults beside it."""
     failed = sum(row["error"] is not None for row in result.rows)
     settings = ", ".join(f"{key} {_show(result.best[key])}" for key in _keys([result.best]))
-    name, report, selection = result.best_attack["name"], result.report, result.selection
+    name, report, selection, limits = result.best_attack["name"], result.report, result.selection, _limits(result)
+    defaults = f"{name} with its defaults" + (f" and the same {limits}" if limits else "")
     lines = [
         f"{len(result.rows)} different settings tried on {_count(len(selection.targets))}"
         + (f", {failed} of them failed (see error in results.parquet)" if failed else ""),
@@ -49,8 +53,8 @@ def sweep_lines(result: SweepResult) -> list[str]:
     if not result.resolvable:
         lines.append(f"{result.metric} is not resolvable: the rate allows less than one false positive")
     if report.default is None or report.gain is None:
-        return [*lines, f"{name} with its defaults: {report.error}"]
-    lines.append(f"{name} with its defaults: {_figure(report.default)}; gained {_gain(report.gain)}")
+        return [*lines, f"{defaults}: {report.error}"]
+    lines.append(f"{defaults}: {_figure(report.default)}; gained {_gain(report.gain)}")
     if selection.gain is not None and result.optimism is not None:
         lines.append(
             f"Gained where it was chosen: {_gain(selection.gain)}; choosing flattered it by {result.optimism:+.4f}"
@@ -69,7 +73,7 @@ def write_results(result: SweepResult) -> Iterator[File]:
             values = [None if value is None else str(value) for value in values]
         elif kinds == {int, float}:
             values = [None if value is None else float(value) for value in values]
-        columns[name] = pa.array(values)
+        columns[name] = pa.array(values, pa.string() if name == "error" else None)
     buffer = io.BytesIO()
     parquet.write_table(pa.table(columns), buffer, compression="zstd")
     yield "results.parquet", buffer.getvalue()
@@ -86,7 +90,7 @@ def write_best(result: SweepResult) -> Iterator[File]:
     }
     attacks = [{"label": "best", **result.best_attack}]
     config["audit"] = {**config.get("audit", {}), "attacks": attacks, "report_log": f"sweep/{result.name}/report"}
-    limits = ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
+    limits = _limits(result)
     head = (
         f"# Winner of the sweep {result.name!r} by {result.metric}: "
         f"{_figure(result.report.winner)} on targets that it was not chosen on.\n"
@@ -141,12 +145,14 @@ def write_metric_picture(result: SweepResult) -> Iterator[File]:
     title = f"{result.metric} of every setting on the selection targets (line: the best; chance is {_chance(result)})"
     if shown > len(varied):
         title += f"; {len(varied)} of the {shown} things that were varied"
-    figure.suptitle(title, fontsize=11, wrap=True)
+    wide, high = figure.get_size_inches()
+    title = textwrap.fill(title, int(12 * wide))
+    figure.suptitle(title, fontsize=11, y=1 - 0.1 / high)
     right = 1.0
     if len(attacks) > 1:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="center right", fontsize=9, edgecolor=FAINT)
-        right = 1 - 1.25 / figure.get_size_inches()[0]
-    figure.tight_layout(rect=(0, 0, right, 0.97))
+        right = 1 - 1.25 / wide
+    figure.tight_layout(rect=(0, 0, right, 1 - (0.1 + 0.2 * len(title.splitlines())) / high))
     buffer = io.BytesIO()
     canvas.print_png(buffer)
     yield "metric.png", buffer.getvalue()
@@ -164,10 +170,12 @@ def write_heat_maps(result: SweepResult) -> Iterator[File]:
 
 def write_best_roc(result: SweepResult) -> Iterator[File]:
     """best_roc.png: ROC of the winner and of its attack's defaults, both on the report targets, log-log."""
-    pair = [(f"best {result.best['attack']}", result.best_scores), ("defaults", result.default_scores)]
+    pair = [("best", result.best_scores), ("defaults", result.default_scores)]
     lines = [_average(name, scores, result.report.clusters) for name, scores in pair if scores is not None]
     non_members = int((~result.best_scores.member).sum(axis=0).min())
-    title = f"Mean over {_count(len(result.report.targets))} that nothing was chosen on"
+    title = f"{result.best['attack']} on {_count(len(result.report.targets))} that nothing was chosen on"
+    if len(result.report.targets) > 1:
+        title += " (band: ± one sd)"
     yield "best_roc.png", RocPicture(len(lines), log=True).draw(lines, title, non_members)
 
 
@@ -191,7 +199,7 @@ def _average(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
 def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: list[str], result: SweepResult) -> None:
     numbers = all(isinstance(row.get(key), int | float | None) for row in rows)
     having = [row for row in rows if not numbers or row.get(key) is not None]
-    names = sorted({_show(row.get(key)) for row in having})
+    names = list(dict.fromkeys(map(_show, _ordered(row.get(key) for row in having))))
     rng = np.random.default_rng(0)
     for i, attack in enumerate(attacks):
         mine = [row for row in having if row["attack"] == attack]
@@ -201,7 +209,14 @@ def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: l
         spread = 0.0 if numbers else 0.12
         x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
         axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
-    if not numbers:
+    if numbers:
+        values = [row[key] for row in having]
+        if _is_wide(values):
+            axes.set_xscale("log")
+        elif all(isinstance(value, int) for value in values):
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    else:
+        axes.set_xlim(-0.5, len(names) - 0.5)
         tilt: dict[str, Any] = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > 32 else {}
         axes.set_xticks(range(len(names)), names, **tilt)
     axes.axhline(result.best["metric"], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
@@ -223,17 +238,19 @@ class _Axis:
     def of(cls, rows: Sequence[Mapping[str, Any]], key: str) -> _Axis | None:
         """None where there are more names than an axis holds."""
         values = [row.get(key) for row in rows]
-        different = sorted(set(values), key=lambda v: (v is None, isinstance(v, str), v if v is not None else 0))
+        different = _ordered(values)
         if len(different) <= MOST_VALUES:
             at = {value: place for place, value in enumerate(different)}
             return cls(key, [_show(value) for value in different], [at[value] for value in values])
         if not all(isinstance(value, int | float) for value in values):
             return None
         numbers = np.array(values, dtype=np.float64)
-        low, high = numbers.min(), numbers.max()
-        wide = low > 0 and high / low > 20
-        edges = (np.geomspace if wide else np.linspace)(low, high, MOST_VALUES + 1)
-        places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, MOST_VALUES - 1)
+        count = min(MOST_VALUES, max(3, math.isqrt(len(rows))))  # few rows would leave most of many cells empty
+        if _is_wide(values):
+            edges = np.geomspace(numbers.min(), numbers.max(), count + 1)
+        else:
+            edges = np.asarray(MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(numbers.min(), numbers.max()))
+        places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
         labels = [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(edges)]
         return cls(key, labels, places.tolist())
 
@@ -242,8 +259,9 @@ def _heat(rows: Sequence[Mapping[str, Any]], across: _Axis, down: _Axis, title: 
     best = np.full((len(down.labels), len(across.labels)), np.nan)
     for row, x, y in zip(rows, across.places, down.places, strict=True):
         best[y, x] = np.fmax(best[y, x], row["metric"])
-    wide = max(map(len, across.labels)) > 6
-    figure = Figure(figsize=(2.6 + 0.6 * max(6, len(across.labels)), 2.0 + 0.45 * max(4, len(down.labels))), dpi=100)
+    columns = len(across.labels)
+    wide = max(map(len, across.labels)) > 7 * max(6, columns) / columns - 1  # in characters
+    figure = Figure(figsize=(2.6 + 0.6 * max(6, columns), 2.0 + 0.45 * max(4, len(down.labels))), dpi=100)
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     image = axes.imshow(best, aspect="auto", origin="lower", cmap="viridis")
     tilt: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if wide else {}
@@ -256,12 +274,17 @@ def _heat(rows: Sequence[Mapping[str, Any]], across: _Axis, down: _Axis, title: 
                 j, i, f"{value:.3f}", ha="center", va="center", size=7, color="black" if value > middle else "white"
             )
     axes.set(xlabel=across.key, ylabel=down.key)
-    axes.set_title(f"{title} on the selection targets", fontsize=10, wrap=True)
+    untried = " (white: not tried)" if np.isnan(best).any() else ""
+    axes.set_title(f"{title} on the selection targets{untried}", fontsize=10, wrap=True)
     figure.colorbar(image)
     figure.tight_layout()
     buffer = io.BytesIO()
     canvas.print_png(buffer)
     return buffer.getvalue()
+
+
+def _limits(result: SweepResult) -> str:
+    return ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
 
 
 def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -271,6 +294,17 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in _keys(rows) if len({_show(row.get(key)) for row in rows}) > 1]
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """Different values: numbers first, then names, then what does not apply."""
+    return sorted(set(values), key=lambda v: (v is None, isinstance(v, str), v if v is not None else 0))
+
+
+def _is_wide(values: Sequence[Any]) -> bool:
+    """Whether numbers go up by factors rather than by steps, and are shown on a logarithmic scale."""
+    low, high = min(values), max(values)
+    return low > 0 and high / low > 20 and bool(np.median(values) < (math.sqrt(low * high) + (low + high) / 2) / 2)
 
 
 def _chance(result: SweepResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from raymeter import sweep
 from raymeter.config import build_config
 from raymeter.console import StageConsole
 from raymeter.errors import ConfigError, SignalError, StoreError
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, without_models_of
+from raymeter.evaluate import Metric, divide_targets, evaluate, without_models_of
+from raymeter.report.sweeps import sweep_lines
 from raymeter.runtime import connected
 from raymeter.sections import ClusterSection
 from raymeter.signalstore import load_signals
@@ -83,7 +85,7 @@ def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(swept):
     found = evaluate(winner.attack, signals, report, winner.limits, metric, seed)
     assert result.report.winner.estimate == pytest.approx(found.mean())
     assert set(result.selection.targets).isdisjoint(result.report.targets)
-    plain = evaluate(type(winner.attack)(), signals, report, Limits(), metric, seed)
+    plain = evaluate(type(winner.attack)(), signals, report, winner.limits, metric, seed)
     assert result.report.default.estimate == pytest.approx(plain.mean())
 
 
@@ -131,6 +133,53 @@ def test_an_interrupted_sweep_does_only_what_is_left(swept, tmp_path):
     assert after.report == before.report
     again = run(copied, metric="tpr@0.05")  # everything is there: Tune is not started
     assert [row["metric"] for row in again.rows] == [row["metric"] for row in before.rows]
+
+
+def test_a_limit_is_no_gain(copied):
+    """The defaults were not limited as the winner was: where only a limit was chosen, choosing seemed to flatter."""
+    result = run(copied, space=[{"attack": "rmia", "references": [1]}])
+    assert result.report.gain.estimate == result.selection.gain.estimate == result.optimism == 0
+    assert "rmia with its defaults and the same references 1: " in "\n".join(sweep_lines(result))
+
+
+def test_columns_have_the_type_of_their_values(copied):
+    """A limit of one attack only was a text in results.parquet, and an error that never was had no type."""
+    space = [{"attack": "rmia", "population": [20, 50]}, {"attack": "lira"}]
+    run(copied, space=space)
+    table = parquet.read_table(io.BytesIO(RunStore.at(copied).read("sweep/s/results.parquet")))
+    assert [str(table.schema.field(name).type) for name in ("population", "error")] == ["int64", "string"]
+    assert table.column("population").to_pylist() == [20, 50, 100]
+
+
+class Stage(StageConsole):
+    """Keeps the progress, and interrupts at a number of trials."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        super().__init__()
+        self.said, self.interrupt_at = [], interrupt_at
+
+    def progress(self, done, total, what):
+        self.said.append((done, what))
+        if done == self.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("section", "first"), [({"block": 1}, 5), ({"searcher": "optuna", "samples": 12}, 1)], ids=["grid", "optuna"]
+)
+def test_an_interrupt_ends_a_sweep_unfinished_and_it_goes_on(copied, monkeypatch, section, first):
+    """On a Ray that was there before, Tune took the interrupt, and a sweep of what there was counted as done."""
+    monkeypatch.delenv("TUNE_DISABLE_SIGINT_HANDLER", raising=False)
+    config = build_sweep({"run": {"log_dir": copied}, "sweep": {"name": "s", "space": SPACE, **section}})
+    store = RunStore.at(copied)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(config, store, Stage(interrupt_at=4))
+    assert store.read("sweep/s/finished.json") is None
+    again = Stage()
+    result = run_sweep(config, store, again)
+    assert len(result.rows) == section.get("samples", 11)
+    assert again.said[-1] == (len(result.rows), f"trials, best {result.best['metric']:.4f}")
+    assert again.said[0][0] >= first  # what was there is counted
 
 
 def test_another_sweep_of_the_same_name_is_refused(swept):

@@ -64,7 +64,7 @@ def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> Sw
         if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
             console.note(f"sweep.asha: {records} records are too few for a second rung; nothing is given up early")
     with console.stage("Sweep"):
-        rows = tried(_work(config, settings, store, selection, seed), ranking, console)
+        rows = _different(tried(_work(config, settings, store, selection, seed), ranking, console))
     with console.stage("Report"):
         result = _report(config, rows, there, stored, ranking, (selection, report), seed, store)
         for writer in SWEEP_WRITERS:
@@ -100,6 +100,16 @@ def _work(
         samples=section.samples or 0,
         asha=section.asha,
     )
+
+
+def _different(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every setting once, with the most records that it saw: Optuna may propose the same again."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        setting = repr({key: value for key, value in row.items() if key not in RESULTS})
+        if setting not in found or row["records"] > found[setting]["records"]:
+            found[setting] = row
+    return list(found.values())
 
 
 def _there(ranking: Signals, selection: np.ndarray) -> dict[str, int]:

@@ -87,7 +87,10 @@ def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any
         if finished is None:
             finished = {"trials": _tune(work, None, signals, console)}
             store.write_json(f"{work.path}/finished.json", finished)
-        names: Sequence[int | str] = _in_order(finished.get("trials", []))
+        trials = finished.get("trials")
+        if not isinstance(trials, list) or not trials or not all(isinstance(name, str) for name in trials):
+            raise _damaged(store, work, "finished.json")
+        names: Sequence[int | str] = _in_order(trials)
     else:
         names = range(work.trials)
         there = {name: rows for name in names if (rows := _rows(store, work, name)) is not None}
@@ -96,12 +99,14 @@ def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any
             _tune(work, [name for name in names if name not in there], signals, console, best)
     found = [(name, _rows(store, work, name)) for name in names]
     lost = next((name for name, rows in found if rows is None), None)
-    if lost is not None or not found:
-        raise StoreError(
-            f"{store.name}/{work.path}/blocks/{lost}.json is missing or damaged; delete {store.name}/{work.path} "
-            "and start the sweep again"
-        )
+    if lost is not None:
+        raise _damaged(store, work, f"blocks/{lost}.json")
     return [row for _, rows in found if rows is not None for row in rows]
+
+
+def _damaged(store: RunStore, work: Work, file: str) -> StoreError:
+    where = f"{store.name}/{work.path}"
+    return StoreError(f"{where}/{file} is missing or damaged; delete {where} and start the sweep again")
 
 
 def _tune(

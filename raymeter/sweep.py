@@ -19,6 +19,7 @@ from raymeter.config import attack_settings
 from raymeter.console import StageConsole, guarded
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import (
+    RESULTS,
     Metric,
     divide_targets,
     most_references,
@@ -44,7 +45,7 @@ from raymeter.sweepspace import (
     settings_of,
     subspaces,
 )
-from raymeter.trials import RESULTS, Work, tried
+from raymeter.trials import Work, tried
 
 VERSION = 2
 

@@ -16,11 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.errors import ConfigError
-from raymeter.evaluate import Limits, Metric
+from raymeter.evaluate import LIMITS, Limits, Metric
 from raymeter.explain import explain, first_mistake, read_sections, show, suggest
 from raymeter.sections import ClusterSection
 
-LIMITS = ("references", "queries", "population")
 RANGES = ("uniform", "loguniform")
 NOT_SWEPT = ("qmia", "stack")
 MOST_SETTINGS = 1_000_000

@@ -22,7 +22,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from raymeter.console import Reporter, Silent
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
-from raymeter.evaluate import Metric, evaluate, rungs
+from raymeter.evaluate import RESULTS, Metric, evaluate, rungs
 from raymeter.places import is_remote, open_place
 from raymeter.schema import Signals
 from raymeter.store import RunStore
@@ -31,7 +31,6 @@ from raymeter.sweepspace import Range, Setting, Subspace
 WORST = 0.0  # what a searcher is told of a setting that failed
 FAILURES = 3  # of a trial, such as a worker that was killed, before the sweep ends
 KEPT = 3  # ASHA gives all but one in so many up at each rung
-RESULTS = ("metric", "sd", "records", "error", "seconds")
 # Read by Tune when it runs, also on a Ray that was there before. Its own handler would end a sweep that is interrupted
 # as if it were done.
 ENVIRONMENT = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}

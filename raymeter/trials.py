@@ -7,6 +7,7 @@ scheduler have a memory, Tune restores its own snapshot.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -143,7 +144,7 @@ def _tune(
                 failure_config=tune.FailureConfig(max_failures=FAILURES),
             ),
         )
-    results = tuner.fit()
+    results = _run(tuner)
     if results.num_errors:
         reason = (str(results.errors[0]).strip().splitlines() or [""])[-1]
         raise RunError(
@@ -153,6 +154,16 @@ def _tune(
         return [str(name) for name in range(work.trials)]
     reported = [results[number].metrics for number in range(len(results))]
     return sorted(str(metrics["trial_id"]) for metrics in reported if metrics)
+
+
+def _run(tuner: tune.Tuner) -> tune.ResultGrid:
+    """Run all trials; an interrupt leaves no trial on a Ray that was there before."""
+    try:
+        return tuner.fit()
+    except KeyboardInterrupt:
+        pass
+    gc.collect()  # what Tune's frames held: its actors, and the CPUs that it had reserved
+    raise KeyboardInterrupt
 
 
 def _restored(work: Work, snapshot: str, filesystem: Any, trainable: Any, progress: tune.Callback) -> tune.Tuner:

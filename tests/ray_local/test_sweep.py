@@ -25,7 +25,7 @@ from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 from raymeter.store import RunStore
 from raymeter.sweep import run_sweep
-from raymeter.sweepspace import build_sweep, settings_of
+from raymeter.sweepspace import SweepConfig, build_sweep, settings_of
 
 MODELS, RECORDS = 12, 1500
 SPACE = [
@@ -164,21 +164,30 @@ class Stage(StageConsole):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize(
-    ("section", "first"), [({"block": 1}, 5), ({"searcher": "optuna", "samples": 12}, 1)], ids=["grid", "optuna"]
-)
-def test_an_interrupt_ends_a_sweep_unfinished_and_it_goes_on(copied, monkeypatch, section, first):
-    """On a Ray that was there before, Tune took the interrupt, and a sweep of what there was counted as done."""
+def interrupted(path: str, monkeypatch, **section: object) -> SweepConfig:
+    """A sweep that was interrupted at its fourth trial, on a Ray that was there before."""
     monkeypatch.delenv("TUNE_DISABLE_SIGINT_HANDLER", raising=False)
-    config = build_sweep({"run": {"log_dir": copied}, "sweep": {"name": "s", "space": SPACE, **section}})
-    store = RunStore.at(copied)
+    config = build_sweep({"run": {"log_dir": path}, "sweep": {"name": "s", "space": SPACE, **section}})
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(config, store, Stage(interrupt_at=4))
+        run_sweep(config, RunStore.at(path), Stage(interrupt_at=4))
+    return config
+
+
+def test_an_interrupted_grid_goes_on_and_counts_on(copied, monkeypatch):
+    """Tune took the interrupt, and what was missing was told as damaged; the bar began again without a best."""
+    config, again = interrupted(copied, monkeypatch, block=1), Stage()
+    result = run_sweep(config, RunStore.at(copied), again)
+    assert len(result.rows) == 11 and again.said[0][0] > 4
+    assert again.said[-1] == (11, f"trials, best {result.best['metric']:.4f}")
+
+
+def test_an_interrupted_optuna_sweep_is_not_taken_for_done(copied, monkeypatch):
+    """Tune took the interrupt and ended as if it were done: the trials so far counted as the whole sweep."""
+    store = RunStore.at(copied)
+    config = interrupted(copied, monkeypatch, searcher="optuna", samples=12)
     assert store.read("sweep/s/finished.json") is None
-    again = Stage()
-    result = run_sweep(config, store, again)
-    assert again.said[-1] == (section.get("samples", 11), f"trials, best {result.best['metric']:.4f}")
-    assert again.said[0][0] >= first  # what was there is counted
+    run_sweep(config, store, Stage())
+    assert len(store.read_json("sweep/s/finished.json")["trials"]) == 12
 
 
 def test_another_sweep_of_the_same_name_is_refused(swept):

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.data import DataSpec
 from raymeter.errors import ConfigError
-from raymeter.explain import explain, read_sections, show, suggest
+from raymeter.explain import explain, first_mistake, read_sections, show, suggest
 from raymeter.sections import AuditSection, ClusterSection, DataSection, RunConfig, Section, TrainSection
 from raymeter.signals import View, default_views
 
@@ -129,7 +129,8 @@ def build_config(values: Mapping[str, Any]) -> AuditConfig:
     except ValidationError as error:
         details = error.errors()
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise ConfigError(explain(details[0], _known_keys(details[0]["loc"][:-1])) + more) from None
+        detail = first_mistake(details)
+        raise ConfigError(explain(detail, _known_keys(detail["loc"][:-1])) + more) from None
     config.attacks  # noqa: B018 - checks the list of attacks
     if config.data.path is not None and config.data.dataset != "arrays" and ":" not in config.data.dataset:
         raise ConfigError(

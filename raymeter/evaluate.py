@@ -31,6 +31,8 @@ LOWEST_FPR = 0.001  # log_auc looks at false-positive rates from here to 1
 LOG_AUC_CHANCE = (1 - LOWEST_FPR) / -np.log(LOWEST_FPR)
 DRAWS, BOOTSTRAP_SEED = 200, 1851
 NORMAL_95 = 1.959964
+LIMITS = ("references", "queries", "population")  # of a setting: how much of the signals it may use
+RESULTS = ("metric", "sd", "records", "error", "seconds")  # what comes of a setting
 Reference = Bool[np.ndarray, "targets models"]
 
 

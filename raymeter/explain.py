@@ -63,6 +63,11 @@ REMEDIES = {
 }
 
 
+def first_mistake(errors: Sequence[Any]) -> Any:
+    """The validation error to tell: what is written before what is missing, which may be the same, misspelt."""
+    return min(errors, key=lambda error: bool(error["type"] == "missing"))
+
+
 def explain(error: Mapping[str, Any], known: set[str], prefix: str = "") -> str:
     """One line for a validation error: the key path, what is wrong, the value; `known` are the keys of its section."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")

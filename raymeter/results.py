@@ -217,7 +217,7 @@ class AuditResult(ShownAsTable):
 
 @dataclass(frozen=True)
 class SweepFigures:
-    """The winner of a sweep, and its attack with default settings, on the same targets.
+    """The winner of a sweep, and its attack with default settings, on the same targets and within the same limits.
 
     `default` and `gain` (winner minus defaults, paired by target) are None where the defaults cannot be
     evaluated; `error` then says why.

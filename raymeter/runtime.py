@@ -36,8 +36,6 @@ QUIET = {
 # A slot may wait long for a node that is being started: its placement must not time out meanwhile.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # an interrupt is ours to tell
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
     # One process a slot less: the driver watches for nodes that are called back, for all slots at once.

@@ -19,7 +19,7 @@ from raymeter.config import attack_settings
 from raymeter.console import StageConsole, guarded
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.evaluate import (
-    Limits,
+    RESULTS,
     Metric,
     divide_targets,
     most_references,
@@ -45,7 +45,7 @@ from raymeter.sweepspace import (
     settings_of,
     subspaces,
 )
-from raymeter.trials import RESULTS, Work, tried
+from raymeter.trials import Work, tried
 
 VERSION = 2
 
@@ -57,14 +57,17 @@ def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> Sw
         seed = seed_for(config.run.random_seed, "sweep")
         selection, report = divide_targets(stored.signals, config.sweep.selection_share, seed)
         ranking = without_models_of(stored.signals, selection, report)
-        _check_space(config, ranking, selection)
+        settings = None if config.sweep.searcher == "optuna" else settings_of(config)
+        there = _there(ranking, selection)
+        _check_space(config, there)
+        _check_logits(settings, ranking)
         _claim(store, config, stored)
         if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
             console.note(f"sweep.asha: {records} records are too few for a second rung; nothing is given up early")
     with console.stage("Sweep"):
-        rows = tried(_work(config, store, selection, seed), ranking, console)
+        rows = _different(tried(_work(config, settings, store, selection, seed), ranking, console))
     with console.stage("Report"):
-        result = _report(config, rows, stored, ranking, (selection, report), seed, store)
+        result = _report(config, rows, there, stored, ranking, (selection, report), seed, store)
         for writer in SWEEP_WRITERS:
             for name, data in writer(result):
                 store.write(f"{_path(config)}/{name}", data)
@@ -79,11 +82,12 @@ def _records(signals: Signals) -> int:
     return len(signals.audit["log_prob"].values)
 
 
-def _work(config: SweepConfig, store: RunStore, selection: np.ndarray, seed: int) -> Work:
+def _work(
+    config: SweepConfig, settings: list[Setting] | None, store: RunStore, selection: np.ndarray, seed: int
+) -> Work:
     """Settings in groups that make a trial each; none where a searcher proposes them one by one."""
     section, blocks = config.sweep, None
-    if section.searcher != "optuna":
-        settings = settings_of(config)
+    if settings is not None:
         size = 1 if section.asha else section.block
         blocks = [settings[start : start + size] for start in range(0, len(settings), size)]
     return Work(
@@ -99,33 +103,56 @@ def _work(config: SweepConfig, store: RunStore, selection: np.ndarray, seed: int
     )
 
 
-def _check_space(config: SweepConfig, ranking: Signals, selection: np.ndarray) -> None:
+def _different(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every setting once, with the most records that it saw: Optuna may propose the same again."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        setting = repr({key: value for key, value in row.items() if key not in RESULTS})
+        if setting not in found or row["records"] > found[setting]["records"]:
+            found[setting] = row
+    return list(found.values())
+
+
+def _there(ranking: Signals, selection: np.ndarray) -> dict[str, int]:
+    """How much the settings may use of what can be limited."""
+    return {
+        "references": most_references(ranking, selection),
+        "queries": ranking.audit["log_prob"].values.shape[2],
+        "population": len(ranking.population["log_prob"].values),
+    }
+
+
+def _check_space(config: SweepConfig, there: Mapping[str, int]) -> None:
     """Refuse a space that asks for more than is stored, before anything runs."""
-    matrix, outside = ranking.audit["log_prob"], ranking.population["log_prob"]
-    most = most_references(ranking, selection)
     spaces = subspaces(config.sweep)
     needy = next((space.attack for space in spaces if getattr(ATTACKS[space.attack], "needs_references", True)), None)
-    if most == 0 and needy is not None:
+    if there["references"] == 0 and needy is not None:
         raise SignalError(
             f"no reference is left for {needy}: report targets may not judge the targets that settings are selected "
             "on; audit three complementary pairs or more, or change sweep.selection_share"
         )
-    there = {
-        "references": (most, "raise audit.num_ref_models and run the audit again"),
-        "queries": (matrix.values.shape[2], "add audit.views and run the audit again"),
-        "population": (len(outside.values), "raise audit.population_size in an audit of its own"),
+    remedies = {
+        "references": "raise audit.num_ref_models and run the audit again",
+        "queries": "add audit.views and run the audit again",
+        "population": "raise audit.population_size in an audit of its own",
     }
     for space in spaces:
-        for key, (limit, remedy) in there.items():
+        for key, limit in there.items():
             choices = space.choices.get(key, ())
             if isinstance(choices, Range) or any(type(value) is not int or value < 1 for value in choices):
                 raise ConfigError(f"{space.path}.{key}: expected a list of whole numbers from 1 to {limit}")
             bad = next((value for value in choices if value > limit), None)
             if bad is not None:
                 beyond = " for selection targets, which report targets may not judge" if key == "references" else ""
-                raise ConfigError(f"{space.path}.{key}: {bad} asked for, the audit has {limit}{beyond}; {remedy}")
-    if config.sweep.searcher != "optuna" and ranking.audit_logits is None:
-        blind = next((s for s in settings_of(config) if getattr(s.attack, "needs_logits", False)), None)
+                raise ConfigError(
+                    f"{space.path}.{key}: {bad} asked for, the audit has {limit}{beyond}; {remedies[key]}"
+                )
+
+
+def _check_logits(settings: list[Setting] | None, ranking: Signals) -> None:
+    """Refuse settings that need logits where there are none."""
+    if settings is not None and ranking.audit_logits is None:
+        blind = next((s for s in settings if getattr(s.attack, "needs_logits", False)), None)
         if blind is not None:
             raise ConfigError(
                 f"sweep.space: {blind.values['attack']} with these settings needs logits, which this audit did not "
@@ -151,6 +178,7 @@ def _claim(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
 def _report(
     config: SweepConfig,
     rows: list[dict[str, Any]],
+    there: Mapping[str, int],
     stored: StoredAudit,
     ranking: Signals,
     sides: tuple[np.ndarray, np.ndarray],
@@ -169,7 +197,7 @@ def _report(
         clusters = dependent_targets(matrix.reference[targets], matrix.targets[targets])
         about = (tuple(matrix.targets[targets].tolist()), tuple(clusters.tolist()), metric.interval(mine, clusters))
         try:
-            plain = scores(Setting(type(winner.attack)(), Limits(), {}), signals, targets)
+            plain = scores(Setting(type(winner.attack)(), winner.limits, {}), signals, targets)
         except SignalError as error:
             return SweepFigures(*about, None, None, str(error)), None
         return SweepFigures(*about, metric.interval(plain, clusters), metric.gain(mine, plain, clusters)), plain
@@ -180,7 +208,7 @@ def _report(
     return SweepResult(
         name=config.sweep.name,
         metric=metric.name,
-        rows=tuple(filled(row, keys) for row in rows),
+        rows=tuple(filled(row, keys, there) for row in rows),
         best=dict(best),
         best_attack=attack_settings(winner.attack),
         passed_over=tuple(passed_over),

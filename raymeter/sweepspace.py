@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,11 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.errors import ConfigError
-from raymeter.evaluate import Limits, Metric
-from raymeter.explain import explain, read_sections, show, suggest
+from raymeter.evaluate import LIMITS, Limits, Metric
+from raymeter.explain import explain, first_mistake, read_sections, show, suggest
 from raymeter.sections import ClusterSection
 
-LIMITS = ("references", "queries", "population")
 RANGES = ("uniform", "loguniform")
 NOT_SWEPT = ("qmia", "stack")
 MOST_SETTINGS = 1_000_000
@@ -39,7 +39,7 @@ class SweepRun(_Section):
 class SweepSection(_Section):
     """What is swept, how, and how the winner is chosen."""
 
-    name: str = Field("sweep", pattern=r"^[A-Za-z0-9_-]+$", description="Results go to <log_dir>/sweep/<name>")
+    name: str = Field("sweep", description="Results go to <log_dir>/sweep/<name>")
     metric: str = Field("auc", description="auc, log_auc, or tpr@<fpr> such as tpr@0.001")
     searcher: Literal["grid", "random", "optuna"] = Field("grid", description="optuna needs the extra sweep")
     samples: int | None = Field(None, ge=1, le=MOST_SETTINGS, description="Settings that random or optuna try")
@@ -48,7 +48,21 @@ class SweepSection(_Section):
     )
     block: int = Field(25, ge=1, description="Settings that one trial evaluates")
     asha: bool = Field(False, description="Give poor settings up after 1,000, 4,000, ... records; one setting a trial")
-    space: tuple[Any, ...] = Field(strict=False, min_length=1, description="One mapping per attack")
+    space: tuple[Any, ...] = Field(strict=False, description="One mapping per attack")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+            raise ValueError("use up to 100 letters, digits, _ and -")
+        return name
+
+    @field_validator("space")
+    @classmethod
+    def _space(cls, space: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not space:
+            raise ValueError("the list is empty; give at least one attack")
+        return space
 
     @field_validator("metric")
     @classmethod
@@ -145,7 +159,7 @@ def build_sweep(values: Mapping[str, Any]) -> SweepConfig:
     try:
         config = SweepConfig.model_validate(dict(values))
     except ValidationError as error:
-        detail = error.errors()[0]
+        detail = first_mistake(error.errors())
         section = SweepConfig.model_fields.get(str(detail["loc"][0])) if len(detail["loc"]) > 1 else None
         known = getattr(section.annotation, "model_fields", {}) if section else SweepConfig.model_fields
         raise ConfigError(explain(detail, set(known))) from None
@@ -190,11 +204,11 @@ def settings_of(config: SweepConfig) -> list[Setting]:
     return list(different.values())
 
 
-def filled(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """A row with what its attack has by default, and `all` of what is limited, where the space did not say."""
+def filled(row: Mapping[str, Any], keys: Sequence[str], there: Mapping[str, int]) -> dict[str, Any]:
+    """A row with what its attack has by default, and all that is `there` of a limit, where the space did not say."""
     attack = ATTACKS[row["attack"]]()
     own = {key: getattr(attack, key) for key in keys if key not in row and hasattr(attack, key)}
-    limits = {key: "all" for key in keys if key not in row and key in LIMITS}
+    limits = {key: there[key] for key in keys if key not in row and key in LIMITS}
     return {"attack": row["attack"], **own, **limits, **{key: value for key, value in row.items() if key != "attack"}}
 
 

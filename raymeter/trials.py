@@ -7,8 +7,10 @@ scheduler have a memory, Tune restores its own snapshot.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from raymeter.console import Reporter, Silent
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
-from raymeter.evaluate import Metric, evaluate, rungs
+from raymeter.evaluate import RESULTS, Metric, evaluate, rungs
 from raymeter.places import is_remote, open_place
 from raymeter.schema import Signals
 from raymeter.store import RunStore
@@ -30,7 +32,9 @@ from raymeter.sweepspace import Range, Setting, Subspace
 WORST = 0.0  # what a searcher is told of a setting that failed
 FAILURES = 3  # of a trial, such as a worker that was killed, before the sweep ends
 KEPT = 3  # ASHA gives all but one in so many up at each rung
-RESULTS = ("metric", "sd", "records", "error", "seconds")
+# Read by Tune when it runs, also on a Ray that was there before. Its own handler would end a sweep that is interrupted
+# as if it were done.
+ENVIRONMENT = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
 
 
 @dataclass(frozen=True)
@@ -83,28 +87,39 @@ def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any
         if finished is None:
             finished = {"trials": _tune(work, None, signals, console)}
             store.write_json(f"{work.path}/finished.json", finished)
-        names: Sequence[int | str] = _in_order(finished.get("trials", []))
+        trials = finished.get("trials")
+        if not isinstance(trials, list) or not trials or not all(isinstance(name, str) for name in trials):
+            raise _damaged(store, work, "finished.json")
+        names: Sequence[int | str] = _in_order(trials)
     else:
         names = range(work.trials)
-        missing = [name for name in names if _rows(store, work, name) is None]
-        if missing:
-            _tune(work, missing, signals, console)
+        there = {name: rows for name in names if (rows := _rows(store, work, name)) is not None}
+        if len(there) < work.trials:
+            best = max((_best(rows) for rows in there.values()), default=WORST)
+            _tune(work, [name for name in names if name not in there], signals, console, best)
     found = [(name, _rows(store, work, name)) for name in names]
     lost = next((name for name, rows in found if rows is None), None)
-    if lost is not None or not found:
-        raise StoreError(
-            f"{store.name}/{work.path}/blocks/{lost}.json is missing or damaged; delete {store.name}/{work.path} "
-            "and start the sweep again"
-        )
+    if lost is not None:
+        raise _damaged(store, work, f"blocks/{lost}.json")
     return [row for _, rows in found if rows is not None for row in rows]
 
 
-def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, console: Reporter) -> list[str]:
-    """Run what is left with Ray Tune; returns the names of all trials."""
+def _damaged(store: RunStore, work: Work, file: str) -> StoreError:
+    where = f"{store.name}/{work.path}"
+    return StoreError(f"{where}/{file} is missing or damaged; delete {where} and start the sweep again")
+
+
+def _tune(
+    work: Work, missing: Sequence[int | str] | None, signals: Signals, console: Reporter, best: float = WORST
+) -> list[str]:
+    """Run what is left with Ray Tune; returns the names of all trials. `best` is the best so far."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     trainable = tune.with_resources(tune.with_parameters(_trial, signals=signals, work=work), {"CPU": 1})
     filesystem, root = open_place(work.store) if is_remote(work.store) else (None, work.store)
     storage = f"{root}/{work.path}"
-    progress = _Progress(console, work.trials, 0 if missing is None else work.trials - len(missing))
+    done = 0 if missing is None else work.trials - len(missing)
+    progress = _Progress(console, work.trials, _records(signals), done, best)
     if work.has_memory and tune.Tuner.can_restore(f"{storage}/tune", filesystem):
         tuner = _restored(work, f"{storage}/tune", filesystem, trainable, progress)
     else:
@@ -129,7 +144,7 @@ def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, con
                 failure_config=tune.FailureConfig(max_failures=FAILURES),
             ),
         )
-    results = tuner.fit()
+    results = _run(tuner)
     if results.num_errors:
         reason = (str(results.errors[0]).strip().splitlines() or [""])[-1]
         raise RunError(
@@ -139,6 +154,16 @@ def _tune(work: Work, missing: Sequence[int | str] | None, signals: Signals, con
         return [str(name) for name in range(work.trials)]
     reported = [results[number].metrics for number in range(len(results))]
     return sorted(str(metrics["trial_id"]) for metrics in reported if metrics)
+
+
+def _run(tuner: tune.Tuner) -> tune.ResultGrid:
+    """Run all trials; an interrupt leaves no trial on a Ray that was there before."""
+    try:
+        return tuner.fit()
+    except KeyboardInterrupt:
+        pass
+    gc.collect()  # what Tune's frames held: its actors, and the CPUs that it had reserved
+    raise KeyboardInterrupt
 
 
 def _restored(work: Work, snapshot: str, filesystem: Any, trainable: Any, progress: tune.Callback) -> tune.Tuner:
@@ -165,14 +190,13 @@ def _trial(config: dict[str, Any], signals: Signals, work: Work) -> None:
     """Evaluate a block of settings, write its rows, report the best."""
     store = RunStore(work.store)
     name: int | str = tune.get_context().get_trial_id() if work.blocks is None else config["block"]
-    records = len(signals.audit["log_prob"].values)
+    records = _records(signals)
     for step, size in enumerate(rungs(records) if work.asha else [records]):
         rows = _rows(store, work, name)
         if rows is None or any(row["records"] < size for row in rows):
             rows = _computed(work, config, signals, size)
             store.write(_block(work, name), json.dumps(rows).encode())
-        best = max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
-        tune.report({"metric": best, "settings": len(rows), "records": size, "rung": KEPT**step})
+        tune.report({"metric": _best(rows), "settings": len(rows), "records": size, "rung": KEPT**step})
 
 
 def _computed(work: Work, config: Mapping[str, Any], signals: Signals, records: int) -> list[dict[str, Any]]:
@@ -199,6 +223,14 @@ def _row(setting: Setting, signals: Signals, work: Work, records: int) -> dict[s
     except SignalError as error:
         row["error"] = str(error)
     return {**row, "seconds": time.perf_counter() - start}
+
+
+def _records(signals: Signals) -> int:
+    return len(signals.audit["log_prob"].values)
+
+
+def _best(rows: Sequence[Mapping[str, Any]]) -> float:
+    return max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
 
 
 def _block(work: Work, name: int | str) -> str:
@@ -234,15 +266,23 @@ def _in_order(names: Sequence[str]) -> list[str]:
 class _Progress(tune.Callback):
     """Tells how many trials are done, and the best setting's metric so far."""
 
-    def __init__(self, console: Reporter, trials: int, done: int) -> None:
-        self.console, self.trials, self.done, self.best = console, trials, done, WORST
+    def __init__(self, console: Reporter, trials: int, records: int, done: int, best: float) -> None:
+        self.console, self.trials, self.records, self.done, self.best = console, trials, records, done, best
 
     def __getstate__(self) -> dict[str, Any]:
         """For Tune's snapshot: a terminal cannot be stored, and a restored sweep gets a new one."""
         return {**self.__dict__, "console": Silent()}
 
+    def get_state(self) -> dict[str, Any]:
+        return {"done": self.done, "best": self.best}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """From Tune's snapshot: a restored sweep counts on from there."""
+        self.done, self.best = state["done"], state["best"]
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        self.best = max(self.best, result.get("metric", WORST))
+        if result["records"] == self.records:  # fewer, as on a rung of ASHA, cannot win
+            self.best = max(self.best, result["metric"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self.done += 1

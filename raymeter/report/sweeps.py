@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import pyarrow as pa
 import yaml
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from pyarrow import parquet
 
-from raymeter.evaluate import Metric
-from raymeter.report.curves import Line, average_lines
+from raymeter.evaluate import LIMITS, RESULTS
 from raymeter.report.files import File, plain
-from raymeter.report.pictures import COLOURS, FAINT, GREY, RocPicture
-from raymeter.results import AttackResult, Difference, MeanInterval, SweepResult
-from raymeter.schema import Scores
-from raymeter.stats import auc_interval, mean_over_targets
-
-RESULTS = ("metric", "sd", "records", "error", "seconds")
-MOST_PANELS = 12
-MOST_VALUES = 12  # of a setting, on the axis of a heat map; more numbers than that are put together in intervals
-MOST_MAPS = 6
-LIMITS = ("references", "queries", "population")
+from raymeter.report.sweeppictures import (
+    count,
+    keys,
+    show,
+    write_best_roc,
+    write_heat_maps,
+    write_metric_picture,
+)
+from raymeter.results import Difference, MeanInterval, SweepResult
 
 
 def sweep_lines(result: SweepResult) -> list[str]:
     """The result in the terminal: the winner, its honest and its optimistic figure, and the defaults beside it."""
     failed = sum(row["error"] is not None for row in result.rows)
-    settings = ", ".join(f"{key} {_show(result.best[key])}" for key in _keys([result.best]))
-    name, report, selection = result.best_attack["name"], result.report, result.selection
+    settings = ", ".join(f"{key} {show(result.best[key])}" for key in keys([result.best]))
+    name, report, selection, limits = result.best_attack["name"], result.report, result.selection, _limits(result)
+    defaults = f"{name} with its defaults" + (f" and the same {limits}" if limits else "")
     lines = [
-        f"{len(result.rows)} different settings tried on {_count(len(selection.targets))}"
+        f"{len(result.rows)} different settings tried on {count(len(selection.targets))}"
         + (f", {failed} of them failed (see error in results.parquet)" if failed else ""),
         *([f"{len(result.passed_over)} that ranked above failed on the report targets"] if result.passed_over else []),
         f"Best: {settings}",
-        f"{result.metric} on {_count(len(report.targets))} that it was not chosen on: {_figure(report.winner)}",
+        f"{result.metric} on {count(len(report.targets))} that it was not chosen on: {_figure(report.winner)}",
         f"{result.metric} where it was chosen, which is optimistic: {_figure(selection.winner)} "
         f"(difference {selection.winner.estimate - report.winner.estimate:+.4f})",
     ]
     if not result.resolvable:
         lines.append(f"{result.metric} is not resolvable: the rate allows less than one false positive")
     if report.default is None or report.gain is None:
-        return [*lines, f"{name} with its defaults: {report.error}"]
-    lines.append(f"{name} with its defaults: {_figure(report.default)}; gained {_gain(report.gain)}")
+        return [*lines, f"{defaults}: {report.error}"]
+    lines.append(f"{defaults}: {_figure(report.default)}; gained {_gain(report.gain)}")
     if selection.gain is not None and result.optimism is not None:
         lines.append(
             f"Gained where it was chosen: {_gain(selection.gain)}; choosing flattered it by {result.optimism:+.4f}"
@@ -60,7 +52,7 @@ def sweep_lines(result: SweepResult) -> list[str]:
 
 def write_results(result: SweepResult) -> Iterator[File]:
     """results.parquet: one row per setting; a setting that an attack does not have is null."""
-    names = [*_keys(result.rows), *RESULTS]
+    names = [*keys(result.rows), *RESULTS]
     columns = {}
     for name in names:
         values = [row.get(name) for row in result.rows]
@@ -69,7 +61,7 @@ def write_results(result: SweepResult) -> Iterator[File]:
             values = [None if value is None else str(value) for value in values]
         elif kinds == {int, float}:
             values = [None if value is None else float(value) for value in values]
-        columns[name] = pa.array(values)
+        columns[name] = pa.array(values, pa.string() if name == "error" else None)
     buffer = io.BytesIO()
     parquet.write_table(pa.table(columns), buffer, compression="zstd")
     yield "results.parquet", buffer.getvalue()
@@ -86,7 +78,7 @@ def write_best(result: SweepResult) -> Iterator[File]:
     }
     attacks = [{"label": "best", **result.best_attack}]
     config["audit"] = {**config.get("audit", {}), "attacks": attacks, "report_log": f"sweep/{result.name}/report"}
-    limits = ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
+    limits = _limits(result)
     head = (
         f"# Winner of the sweep {result.name!r} by {result.metric}: "
         f"{_figure(result.report.winner)} on targets that it was not chosen on.\n"
@@ -104,7 +96,7 @@ def write_summary(result: SweepResult) -> Iterator[File]:
         "settings": len(result.rows),
         "failed": sum(row["error"] is not None for row in result.rows),
         "passed_over": result.passed_over,
-        "best": {key: result.best[key] for key in _keys([result.best])},
+        "best": {key: result.best[key] for key in keys([result.best])},
         "attack": result.best_attack,
         "honest": result.report.winner,
         "optimistic": result.selection.winner,
@@ -120,57 +112,6 @@ def write_summary(result: SweepResult) -> Iterator[File]:
     yield "summary.json", (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode()
 
 
-def write_metric_picture(result: SweepResult) -> Iterator[File]:
-    """metric.png: every setting's metric against each thing that was varied; nothing if only one thing was tried."""
-    rows = [row for row in result.rows if row["metric"] is not None]
-    varied = _varied(rows)
-    if not varied:
-        return
-    shown, varied = len(varied), varied[:MOST_PANELS]
-    across = min(3, len(varied))
-    down = -(-len(varied) // across)
-    figure = Figure(figsize=(4.2 * across, 3.4 * down), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    attacks = list(dict.fromkeys(row["attack"] for row in rows))
-    grid = figure.subplots(down, across, squeeze=False).ravel()
-    for axes, key in itertools.zip_longest(grid, varied):
-        if key is None:
-            axes.set_visible(False)
-        else:
-            _scatter(axes, rows, key, attacks, result)
-    title = f"{result.metric} of every setting on the selection targets (line: the best; chance is {_chance(result)})"
-    if shown > len(varied):
-        title += f"; {len(varied)} of the {shown} things that were varied"
-    figure.suptitle(title, fontsize=11, wrap=True)
-    right = 1.0
-    if len(attacks) > 1:
-        figure.legend(*grid[0].get_legend_handles_labels(), loc="center right", fontsize=9, edgecolor=FAINT)
-        right = 1 - 1.25 / figure.get_size_inches()[0]
-    figure.tight_layout(rect=(0, 0, right, 0.97))
-    buffer = io.BytesIO()
-    canvas.print_png(buffer)
-    yield "metric.png", buffer.getvalue()
-
-
-def write_heat_maps(result: SweepResult) -> Iterator[File]:
-    """heat_<a>_<b>.png for pairs of what was varied in the winner's attack: the best metric of each pair of values."""
-    rows = [row for row in result.rows if row["metric"] is not None and row["attack"] == result.best["attack"]]
-    varied = [key for key in _varied(rows) if key != "attack"]
-    for first, second in list(itertools.combinations(varied, 2))[:MOST_MAPS]:
-        axes = _Axis.of(rows, first), _Axis.of(rows, second)
-        if all(axis is not None for axis in axes):
-            yield f"heat_{first}_{second}.png", _heat(rows, *axes, f"{result.best['attack']}: best {result.metric}")  # type: ignore[arg-type]
-
-
-def write_best_roc(result: SweepResult) -> Iterator[File]:
-    """best_roc.png: ROC of the winner and of its attack's defaults, both on the report targets, log-log."""
-    pair = [(f"best {result.best['attack']}", result.best_scores), ("defaults", result.default_scores)]
-    lines = [_average(name, scores, result.report.clusters) for name, scores in pair if scores is not None]
-    non_members = int((~result.best_scores.member).sum(axis=0).min())
-    title = f"Mean over {_count(len(result.report.targets))} that nothing was chosen on"
-    yield "best_roc.png", RocPicture(len(lines), log=True).draw(lines, title, non_members)
-
-
 SWEEP_WRITERS: tuple[Callable[[SweepResult], Iterator[File]], ...] = (
     write_results,
     write_metric_picture,
@@ -181,100 +122,8 @@ SWEEP_WRITERS: tuple[Callable[[SweepResult], Iterator[File]], ...] = (
 )
 
 
-def _average(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
-    columns = zip(scores.values.T, scores.member.T, strict=True)
-    mean = mean_over_targets([auc_interval(values, member) for values, member in columns], np.asarray(clusters))
-    (line,) = average_lines([AttackResult(name, scores, (), mean, {}, {})])
-    return line
-
-
-def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: list[str], result: SweepResult) -> None:
-    numbers = all(isinstance(row.get(key), int | float | None) for row in rows)
-    having = [row for row in rows if not numbers or row.get(key) is not None]
-    names = sorted({_show(row.get(key)) for row in having})
-    rng = np.random.default_rng(0)
-    for i, attack in enumerate(attacks):
-        mine = [row for row in having if row["attack"] == attack]
-        if not mine:
-            continue
-        places = [row[key] if numbers else names.index(_show(row.get(key))) for row in mine]
-        spread = 0.0 if numbers else 0.12
-        x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
-        axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
-    if not numbers:
-        tilt: dict[str, Any] = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > 32 else {}
-        axes.set_xticks(range(len(names)), names, **tilt)
-    axes.axhline(result.best["metric"], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-    axes.set_xlabel(key)
-    axes.grid(True, color=FAINT, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """One setting on the axis of a heat map: its values, or intervals of them, and the place of each row."""
-
-    key: str
-    labels: list[str]
-    places: Sequence[int]
-
-    @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]], key: str) -> _Axis | None:
-        """None where there are more names than an axis holds."""
-        values = [row.get(key) for row in rows]
-        different = sorted(set(values), key=lambda v: (v is None, isinstance(v, str), v if v is not None else 0))
-        if len(different) <= MOST_VALUES:
-            at = {value: place for place, value in enumerate(different)}
-            return cls(key, [_show(value) for value in different], [at[value] for value in values])
-        if not all(isinstance(value, int | float) for value in values):
-            return None
-        numbers = np.array(values, dtype=np.float64)
-        low, high = numbers.min(), numbers.max()
-        wide = low > 0 and high / low > 20
-        edges = (np.geomspace if wide else np.linspace)(low, high, MOST_VALUES + 1)
-        places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, MOST_VALUES - 1)
-        labels = [f"{a:.3g} to {b:.3g}" for a, b in itertools.pairwise(edges)]
-        return cls(key, labels, places.tolist())
-
-
-def _heat(rows: Sequence[Mapping[str, Any]], across: _Axis, down: _Axis, title: str) -> bytes:
-    best = np.full((len(down.labels), len(across.labels)), np.nan)
-    for row, x, y in zip(rows, across.places, down.places, strict=True):
-        best[y, x] = np.fmax(best[y, x], row["metric"])
-    wide = max(map(len, across.labels)) > 6
-    figure = Figure(figsize=(2.6 + 0.6 * max(6, len(across.labels)), 2.0 + 0.45 * max(4, len(down.labels))), dpi=100)
-    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
-    image = axes.imshow(best, aspect="auto", origin="lower", cmap="viridis")
-    tilt: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if wide else {}
-    axes.set_xticks(range(len(across.labels)), across.labels, **tilt)
-    axes.set_yticks(range(len(down.labels)), down.labels)
-    middle = (np.nanmin(best) + np.nanmax(best)) / 2
-    for (i, j), value in np.ndenumerate(best):
-        if not np.isnan(value):
-            axes.text(
-                j, i, f"{value:.3f}", ha="center", va="center", size=7, color="black" if value > middle else "white"
-            )
-    axes.set(xlabel=across.key, ylabel=down.key)
-    axes.set_title(f"{title} on the selection targets", fontsize=10, wrap=True)
-    figure.colorbar(image)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    canvas.print_png(buffer)
-    return buffer.getvalue()
-
-
-def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Everything that rows set, in the order in which it first occurs."""
-    return list(dict.fromkeys(key for row in rows for key in row if key not in RESULTS))
-
-
-def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [key for key in _keys(rows) if len({_show(row.get(key)) for row in rows}) > 1]
-
-
-def _chance(result: SweepResult) -> str:
-    return f"{Metric(result.metric).chance:.3g}"
+def _limits(result: SweepResult) -> str:
+    return ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
 
 
 def _gain(gain: Difference) -> str:
@@ -283,13 +132,3 @@ def _gain(gain: Difference) -> str:
 
 def _figure(mean: MeanInterval) -> str:
     return f"{mean.estimate:.4f} [{mean.low:.4f}, {mean.high:.4f}]"
-
-
-def _show(value: Any) -> str:
-    if value is None:
-        return "does not apply"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _count(number: int) -> str:
-    return f"{number} target" if number == 1 else f"{number} targets"

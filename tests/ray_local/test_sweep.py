@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,15 @@ from raymeter import sweep
 from raymeter.config import build_config
 from raymeter.console import StageConsole
 from raymeter.errors import ConfigError, SignalError, StoreError
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate, without_models_of
+from raymeter.evaluate import Metric, divide_targets, evaluate, without_models_of
+from raymeter.report.sweeps import sweep_lines
 from raymeter.runtime import connected
 from raymeter.sections import ClusterSection
 from raymeter.signalstore import load_signals
 from raymeter.split import seed_for
 from raymeter.store import RunStore
 from raymeter.sweep import run_sweep
-from raymeter.sweepspace import build_sweep, settings_of
+from raymeter.sweepspace import SweepConfig, build_sweep, settings_of
 
 MODELS, RECORDS = 12, 1500
 SPACE = [
@@ -83,7 +85,7 @@ def test_rows_equal_a_loop_and_the_winner_is_reported_elsewhere(swept):
     found = evaluate(winner.attack, signals, report, winner.limits, metric, seed)
     assert result.report.winner.estimate == pytest.approx(found.mean())
     assert set(result.selection.targets).isdisjoint(result.report.targets)
-    plain = evaluate(type(winner.attack)(), signals, report, Limits(), metric, seed)
+    plain = evaluate(type(winner.attack)(), signals, report, winner.limits, metric, seed)
     assert result.report.default.estimate == pytest.approx(plain.mean())
 
 
@@ -131,6 +133,61 @@ def test_an_interrupted_sweep_does_only_what_is_left(swept, tmp_path):
     assert after.report == before.report
     again = run(copied, metric="tpr@0.05")  # everything is there: Tune is not started
     assert [row["metric"] for row in again.rows] == [row["metric"] for row in before.rows]
+
+
+def test_a_limit_is_no_gain(copied):
+    """The defaults were not limited as the winner was: where only a limit was chosen, choosing seemed to flatter."""
+    result = run(copied, space=[{"attack": "rmia", "references": [1]}])
+    assert result.report.gain.estimate == result.selection.gain.estimate == result.optimism == 0
+    assert "rmia with its defaults and the same references 1: " in "\n".join(sweep_lines(result))
+
+
+def test_columns_have_the_type_of_their_values(copied):
+    """A limit of one attack only was a text in results.parquet, and an error that never was had no type."""
+    space = [{"attack": "rmia", "population": [20, 50]}, {"attack": "lira"}]
+    run(copied, space=space)
+    table = parquet.read_table(io.BytesIO(RunStore.at(copied).read("sweep/s/results.parquet")))
+    assert [str(table.schema.field(name).type) for name in ("population", "error")] == ["int64", "string"]
+    assert table.column("population").to_pylist() == [20, 50, 100]
+
+
+class Stage(StageConsole):
+    """Keeps the progress, and interrupts at a number of trials."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        super().__init__()
+        self.said, self.interrupt_at = [], interrupt_at
+
+    def progress(self, done, total, what):
+        self.said.append((done, what))
+        if done == self.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+
+
+def interrupted(path: str, monkeypatch, **section: object) -> SweepConfig:
+    """A sweep that was interrupted at its fourth trial, on a Ray that was there before."""
+    monkeypatch.delenv("TUNE_DISABLE_SIGINT_HANDLER", raising=False)
+    config = build_sweep({"run": {"log_dir": path}, "sweep": {"name": "s", "space": SPACE, **section}})
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(config, RunStore.at(path), Stage(interrupt_at=4))
+    return config
+
+
+def test_an_interrupted_grid_goes_on_and_counts_on(copied, monkeypatch):
+    """Tune took the interrupt, and what was missing was told as damaged; the bar began again without a best."""
+    config, again = interrupted(copied, monkeypatch, block=1), Stage()
+    result = run_sweep(config, RunStore.at(copied), again)
+    assert len(result.rows) == 11 and again.said[0][0] > 4
+    assert again.said[-1] == (11, f"trials, best {result.best['metric']:.4f}")
+
+
+def test_an_interrupted_optuna_sweep_is_not_taken_for_done(copied, monkeypatch):
+    """Tune took the interrupt and ended as if it were done: the trials so far counted as the whole sweep."""
+    store = RunStore.at(copied)
+    config = interrupted(copied, monkeypatch, searcher="optuna", samples=12)
+    assert store.read("sweep/s/finished.json") is None
+    run_sweep(config, store, Stage())
+    assert len(store.read_json("sweep/s/finished.json")["trials"]) == 12
 
 
 def test_another_sweep_of_the_same_name_is_refused(swept):
@@ -191,6 +248,14 @@ def test_a_damaged_block_is_computed_again(swept, tmp_path, damage):
     assert [row["metric"] for row in after.rows] == [row["metric"] for row in before.rows]
 
 
+@pytest.mark.parametrize("trials", [None, [], 3, [1, None]])
+def test_a_damaged_list_of_finished_trials_is_one_line(copied, trials):
+    """A list of numbers was a traceback."""
+    RunStore.at(copied).write_json("sweep/s/finished.json", {"trials": trials})
+    with pytest.raises(StoreError, match=r"s/finished.json is missing or damaged; delete .*/sweep/s and start"):
+        run(copied, asha=True)
+
+
 def test_a_damaged_snapshot_of_tune_is_one_line(copied):
     """Optuna's memory cannot be read: the line says what to delete."""
     space = [{"attack": "rmia", "offline_a": {"uniform": [0.0, 1.0]}}]
@@ -231,7 +296,8 @@ def test_optuna_proposes_settings_of_the_space(copied):
         {"attack": "lira", "mode": ["online", "offline"]},
     ]
     result = run(copied, searcher="optuna", samples=6, space=space)
-    assert len(result.rows) == 6
+    settings = [(row["attack"], row["mode"], row.get("offline_a")) for row in result.rows]
+    assert 1 <= len(set(settings)) == len(settings) <= 6  # what is proposed again is one setting
     for row in result.rows:
         assert ("offline_a" in row) == (row["attack"] == "rmia")
         assert row["mode"] == "offline" or row["attack"] == "lira"  # of rmia, the default

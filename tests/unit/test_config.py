@@ -55,6 +55,7 @@ def config(**sections):
         ({"run": {}}, "run.log_dir: this key is required; add it"),
         ({"audit": {"num_ref_model": 3}}, "audit.num_ref_model: unknown; did you mean num_ref_models?"),
         ({"trian": {}}, "trian: unknown; did you mean train?"),
+        ({"run": {"logdir": "x"}}, "run.logdir: unknown; did you mean log_dir?"),
         ({"train": {"zzz": 1}}, "train.zzz: unknown; known are"),
         ({"audit": {"num_ref_models": 0}}, "audit.num_ref_models: must be greater than or equal to 1, got 0"),
         ({"train": {"epochs": "ten"}}, "train.epochs: expected a whole number, got 'ten'"),

@@ -10,7 +10,7 @@ import yaml
 from raymeter.attacks import Lira, Rmia
 from raymeter.errors import ConfigError
 from raymeter.evaluate import Limits
-from raymeter.sweepspace import build_sweep, load_sweep, settings_of
+from raymeter.sweepspace import build_sweep, filled, load_sweep, settings_of
 
 LIRA_DEFAULT = {"attack": "lira", "variance": Lira().variance, "mode": Lira().mode}
 CONFIGS = Path(__file__).parents[2] / "configs/sweeps"
@@ -99,9 +99,10 @@ def test_random_settings_stay_within_their_ranges_and_depend_on_the_seed():
         ([{"attack": "loss"}], {"searcher": "random"}, "sweep.samples: random needs a number of settings"),
         ([{"attack": "loss"}], {"metric": "accuracy"}, "sweep.metric: metric must be auc, log_auc or tpr@<fpr>"),
         ([{"attack": "loss"}], {"nam": "x"}, "sweep.nam: unknown; did you mean name?"),
-        ([{"attack": "loss"}], {"name": "../up"}, "sweep.name: "),
+        ([{"attack": "loss"}], {"name": "../up"}, "sweep.name: use up to 100 letters, digits, _ and -, got '../up'"),
+        ([{"attack": "loss"}], {"name": "a" * 101}, "sweep.name: use up to 100 letters"),
         (["loss"], {}, "sweep.space[0]: expected a mapping with attack and its settings, got 'loss'"),
-        ([], {}, "sweep.space: "),
+        ([], {}, "sweep.space: the list is empty; give at least one attack"),
     ],
 )
 def test_mistakes_in_a_sweep_are_one_line(space, section, message):
@@ -110,6 +111,18 @@ def test_mistakes_in_a_sweep_are_one_line(space, section, message):
         sweep(space, **section)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_a_misspelt_key_is_told_before_the_one_that_it_should_have_been():
+    """`spaces` was told as a space that is missing, and the file had one."""
+    with pytest.raises(ConfigError, match=r"^sweep.spaces: unknown; did you mean space\?$"):
+        build_sweep({"run": {"log_dir": "demo"}, "sweep": {"spaces": [{"attack": "loss"}]}})
+
+
+def test_what_a_setting_leaves_out_is_filled_with_what_it_had():
+    """Limits were filled with the text `all`, which made texts of the numbers beside it."""
+    row = filled({"attack": "rmia", "gamma": 2.0}, ["gamma", "form", "variance", "population"], {"population": 599})
+    assert row == {"attack": "rmia", "form": "log_ratio", "population": 599, "gamma": 2.0}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)

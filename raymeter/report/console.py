@@ -46,19 +46,16 @@ def verdict(result: AuditResult) -> str:
     certainty and is blind to the rest has an AUC near 0.5, so without such an attack the rates at low
     FPR are looked at too before the audit is called clean.
     """
-    attacks = result.attacks
+    attacks, (attack, fpr) = result.attacks, _spokesman(result)
     of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
-    if better := _better(result):
-        best = max(better, key=lambda attack: attack.auc.estimate)
-        text = f"{best.name} tells members from non-members with AUC {_text(best.auc, 1, 3)} (chance: 0.5){of_all}"
-        lowest = min(_resolvable_rates(best), key=float, default=None)
-        if lowest is None:
+    if _better(result):
+        text = f"{attack.name} tells members from non-members with AUC {_text(attack.auc, 1, 3)} (chance: 0.5){of_all}"
+        if fpr is None:
             return f"{text}; there are too few non-members to tell how it does at low false-positive rates."
-        return f"{text}; {_at_rate(lowest)} it finds {_found(best, lowest)}."
+        return f"{text}; {_at_rate(fpr)} it finds {_found(attack, fpr)}."
     best = max(attacks, key=lambda attack: attack.auc.estimate)
     overall = f"{best.name} with AUC {_text(best.auc, 1, 3)}{of_all}"
-    if sure := _sure(result):
-        attack, fpr = max(sure, key=lambda pair: pair[0].tpr_at_fpr[pair[1]].low / float(pair[1]))
+    if fpr is not None:
         return (
             f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
             f"{_found(attack, fpr)}."
@@ -77,6 +74,30 @@ def finding(result: AuditResult) -> str:
     if _better(result) or _sure(result):
         return "leaks"
     return "reversed" if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5 else "quiet"
+
+
+def in_people(result: AuditResult) -> str:
+    """The verdict's rate in numbers of people; empty where it has none that is above chance."""
+    attack, fpr = _spokesman(result)
+    if fpr is None or attack.tpr_at_fpr[fpr].low <= float(fpr):
+        return ""
+    many = max(1000, round(1 / float(fpr)))
+    rate = attack.tpr_at_fpr[fpr]
+    found, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
+    return (
+        f"In people: of {many} whose records trained the model an attacker points out {found} ({fewest} to {most}), "
+        f"and with them {round(many * float(fpr))} of every {many} whose records did not."
+    )
+
+
+def _spokesman(result: AuditResult) -> tuple[AttackResult, str | None]:
+    """The attack that the verdict speaks of, and at which false-positive rate, if at any."""
+    if better := _better(result):
+        best = max(better, key=lambda attack: attack.auc.estimate)
+        return best, min(_resolvable_rates(best), key=float, default=None)
+    if sure := _sure(result):
+        return max(sure, key=lambda pair: pair[0].tpr_at_fpr[pair[1]].low / float(pair[1]))
+    return result.attacks[0], None
 
 
 def _better(result: AuditResult) -> list[AttackResult]:

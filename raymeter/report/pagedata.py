@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from PIL import Image
 from scipy import stats
 
-from raymeter.report.console import finding, remarks, verdict
+from raymeter.report.console import finding, in_people, remarks, verdict
 from raymeter.report.curves import curve, step_tpr
 from raymeter.results import AttackResult, AuditResult
 from raymeter.stats import dependent_targets
@@ -32,6 +32,7 @@ def page_data(result: AuditResult) -> dict[str, Any]:
     return {
         "version": VERSION,
         "verdict": verdict(result),
+        "in_people": in_people(result),
         "finding": finding(result),
         "remarks": remarks(result),
         "main": main.name,

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from raymeter.report import console_table, remarks, verdict
+from raymeter.report.console import in_people
 from raymeter.results import (
     AttackResult,
     AuditResult,
@@ -109,6 +110,16 @@ def test_verdict_names_the_strongest_attack():
         "rmia tells members from non-members with AUC 0.620 [0.600, 0.640] (chance: 0.5), the strongest of 2 attacks; "
         "at 1 false alarm in 1000 non-members it finds 2.10 [1.50, 2.80] % of the members (chance: 0.1 %)."
     )
+
+
+def test_verdict_in_numbers_of_people():
+    """Of the attack and the rate that the verdict speaks of; nothing where chance is not ruled out or nothing is found."""
+    assert in_people(audit(WEAK, STRONG)) == (
+        "In people: of 1000 whose records trained the model an attacker points out 21 (15 to 28), and with them 1 of every "
+        "1000 whose records did not."
+    )
+    wide = attack("rmia", (0.62, 0.6, 0.64), ((0.1, 0.05, 0.2), (0.02, 0.0, 0.08), (0.0, 0.0, 0.01)))
+    assert in_people(audit(wide)) == in_people(audit(WEAK)) == ""
 
 
 def test_verdict_on_few_non_members_claims_no_rate():

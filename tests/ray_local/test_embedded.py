@@ -17,7 +17,6 @@ from raymeter import doctor
 from raymeter.runtime import connected
 from raymeter.sections import ClusterSection
 
-
 RECORDS = 400 + 300  # audited, and of the population
 
 

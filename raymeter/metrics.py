@@ -15,6 +15,11 @@ _gauges: dict[str, Gauge] = {}
 _values: dict[str, float] = {}
 
 
+def begin() -> None:
+    """Forget what an earlier audit of this process has told."""
+    _values.clear()
+
+
 def publish(**values: float) -> None:
     """Set gauges `ray_raymeter_<name>`; names are the keys of DESCRIPTIONS.
 

@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raymeter.console import Reporter
 from raymeter.errors import ConfigError, RunError
 from raymeter.leases import Leases, Snapshot
-from raymeter.metrics import publish
+from raymeter.metrics import begin, publish
 from raymeter.runtime import fits_now, is_embedded, model_resources, nodes_called_back, slots_to_start
 from raymeter.schema import Dataset, ModelRecord, Split
 from raymeter.sections import ClusterSection, TrainSection
@@ -53,6 +53,7 @@ def train_references(
     Raises:
         RunError: No model could be trained, or workers could not start; says why and where the traceback is.
     """
+    begin()
     recipe = train.recipe()
 
     def find(models: Iterable[int]) -> Found:

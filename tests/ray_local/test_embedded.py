@@ -7,13 +7,15 @@ import re
 import threading
 import time
 import urllib.request
+from functools import partial
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
 from audits import signals_of, small_config
 
-from raymeter import doctor
+from raymeter import doctor, metrics
 from raymeter.runtime import connected
 from raymeter.sections import ClusterSection
 
@@ -95,6 +97,18 @@ def test_metrics_are_on_the_prometheus_endpoint(audited):
     assert set(audited["models_failed"]) == set(audited["retries"]) == {0}
     assert audited["records_done"][-1] == RECORDS and audited["records_done"] == sorted(audited["records_done"])
     assert audited["records_per_second"][-1] > 0
+
+
+def test_an_audit_does_not_tell_of_the_one_before_it(monkeypatch):
+    """In one process, the records of the last audit were told as done while the next one still trained its models."""
+    told = {}
+    monkeypatch.setattr(metrics, "Gauge", lambda name, about: SimpleNamespace(set=partial(told.__setitem__, name)))
+    monkeypatch.setattr(metrics, "_gauges", {})
+    metrics.publish(records_done=RECORDS)
+    metrics.begin()
+    told.clear()
+    metrics.publish(models_done=1)
+    assert told == {"raymeter_models_done": 1}
 
 
 def test_doctor_sees_that_ray_works():

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import ray
 
-from raymeter import train
+from raymeter import slots, train
 from raymeter.config import build_config
 from raymeter.console import Silent
 from raymeter.runtime import ENVIRONMENT, QUIET
@@ -61,7 +61,7 @@ def main() -> None:
     for name, value in {**ENVIRONMENT, **QUIET}.items():
         os.environ.setdefault(name, value)
     ray.init(num_cpus=2, num_gpus=options.gpus, include_dashboard=False, log_to_driver=False, logging_level="FATAL")
-    train.train_slot = sleeping_slot
+    slots.train_slot = sleeping_slot
     models = options.models
     nothing = np.zeros((2, 1), np.float32)
     dataset = Dataset("none", nothing, np.zeros(2, np.int64), nothing, np.zeros(2, np.int64), 1)

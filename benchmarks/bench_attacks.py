@@ -23,7 +23,7 @@ import numpy as np
 from raymeter.attacks import base_scores, calibrated_scores, empirical_scores, lira_scores, loss_scores, rmia_scores
 from raymeter.attacks.rmia import rmia_grid
 from raymeter.schema import SignalMatrix
-from raymeter.split import pair_reference
+from raymeter.training.split import pair_reference
 
 GRID = tuple(step / 10 for step in range(11))
 

@@ -19,15 +19,17 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from raymeter.collect import collect_signals, gather_records
-from raymeter.config import AuditConfig, build_config
+from raymeter.config.load import AuditConfig, build_config
 from raymeter.data import load_dataset
+from raymeter.distributed.session import connected
+from raymeter.distributed.signals.collect import collect_signals
 from raymeter.models import build_model
-from raymeter.preflight import make_audit_split
-from raymeter.runtime import connected
+from raymeter.pipeline.checks import make_audit_split
 from raymeter.schema import ModelRecord
-from raymeter.signals import compute_signals
-from raymeter.store import RunStore, sha256, weights_path
+from raymeter.signals.compute import compute_signals
+from raymeter.signals.records import gather_records
+from raymeter.storage.local_files import sha256
+from raymeter.storage.run_store import RunStore, weights_path
 
 PROCESSES = 2
 

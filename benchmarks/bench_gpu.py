@@ -18,16 +18,18 @@ import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from raymeter.collect import collect_signals, gather_records
-from raymeter.config import AuditConfig, build_config
-from raymeter.console import Silent
-from raymeter.fit import augment_batch, normalise
+from raymeter.config.load import AuditConfig, build_config
+from raymeter.distributed.session import connected
+from raymeter.distributed.signals.collect import collect_signals
+from raymeter.distributed.training.train_references import attempts, train_references
 from raymeter.models import build_model
-from raymeter.preflight import make_audit_split
-from raymeter.runtime import connected
+from raymeter.models.inputs import normalise
+from raymeter.pipeline.checks import make_audit_split
 from raymeter.schema import Dataset
-from raymeter.store import RunStore
-from raymeter.train import attempts, train_references
+from raymeter.schema.reporter import Silent
+from raymeter.signals.records import gather_records
+from raymeter.storage.run_store import RunStore
+from raymeter.training.augment import augment_batch
 
 POOL, POPULATION = 50_000, 10_000
 

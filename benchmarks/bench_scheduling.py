@@ -19,12 +19,13 @@ import numpy as np
 import psutil
 import ray
 
-from raymeter import slots, train
-from raymeter.config import build_config
-from raymeter.console import Silent
-from raymeter.runtime import ENVIRONMENT, QUIET
+from raymeter.config.load import build_config
+from raymeter.distributed.session import ENVIRONMENT, QUIET
+from raymeter.distributed.training import slots
+from raymeter.distributed.training import train_references as train
 from raymeter.schema import Dataset, Split
-from raymeter.store import RunStore
+from raymeter.schema.reporter import Silent
+from raymeter.storage.run_store import RunStore
 
 
 def sleeping_slot(config: dict[str, Any]) -> None:

@@ -17,16 +17,21 @@ from pathlib import Path
 
 import numpy as np
 
-from raymeter.console import StageConsole
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate
-from raymeter.runtime import connected
-from raymeter.sections import ClusterSection
-from raymeter.signals import KINDS
-from raymeter.signalstore import assemble, load_signals, save_index
-from raymeter.split import pair_reference, seed_for
-from raymeter.store import RunStore
-from raymeter.sweep import run_sweep
-from raymeter.sweepspace import SweepConfig, build_sweep, settings_of
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed.session import connected
+from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.sweep import run_sweep
+from raymeter.schema.seeds import seed_for
+from raymeter.schema.signals import KINDS
+from raymeter.signals.stored import assemble, load_signals, save_index
+from raymeter.storage.run_store import RunStore
+from raymeter.sweep.evaluate import evaluate
+from raymeter.sweep.limits import Limits
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.sections import SweepConfig
+from raymeter.sweep.space import build_sweep, settings_of
+from raymeter.sweep.target_halves import divide_targets
+from raymeter.training.split import pair_reference
 
 
 def stored_audit(path: Path, records: int, models: int, points: int) -> RunStore:

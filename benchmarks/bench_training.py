@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from raymeter.config import AuditConfig, build_config
-from raymeter.console import Silent
+from raymeter.config.load import AuditConfig, build_config
 from raymeter.data import load_dataset
+from raymeter.distributed.session import connected
+from raymeter.distributed.training.train_references import attempts, train_references
 from raymeter.models import build_model
-from raymeter.preflight import make_audit_split
-from raymeter.runtime import connected
-from raymeter.store import RunStore
-from raymeter.train import attempts, train_references
+from raymeter.pipeline.checks import make_audit_split
+from raymeter.schema.reporter import Silent
+from raymeter.storage.run_store import RunStore
 
 PROCESSES = 2
 

@@ -33,12 +33,12 @@ import ray
 import yaml
 from ray.cluster_utils import Cluster
 
-from raymeter.audit import run
-from raymeter.config import AuditConfig, build_config
-from raymeter.console import JsonConsole
-from raymeter.runtime import ENVIRONMENT, connected
-from raymeter.signalstore import load_signals
-from raymeter.store import RunStore
+from raymeter.config.load import AuditConfig, build_config
+from raymeter.distributed.session import ENVIRONMENT, connected
+from raymeter.pipeline.audit import run
+from raymeter.pipeline.console import JsonConsole
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
 
 PATIENCE = 240.0  # seconds after which an audit counts as hanging
 MODELS = 4

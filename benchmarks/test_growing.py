@@ -19,8 +19,8 @@ from audits import assert_same_bits, serial_signals, small_config
 from heads import free_ports, own_head
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
-from raymeter.signalstore import load_signals
-from raymeter.store import RunStore
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
 
 
 def autoscaling(gcs):

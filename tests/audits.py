@@ -10,21 +10,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from raymeter.collect import collect_signals, gather_records
-from raymeter.config import AuditConfig, build_config
-from raymeter.console import Silent
-from raymeter.data import digits, load_dataset
-from raymeter.data.records import DataSpec
-from raymeter.fit import Trainer, TrainingData, fit
-from raymeter.preflight import make_audit_split
-from raymeter.provenance import identity
-from raymeter.regress import add_predictions
+from raymeter.config.load import AuditConfig, build_config
+from raymeter.data import load_dataset
+from raymeter.data.datasets import digits
+from raymeter.distributed.regressors import add_predictions
+from raymeter.distributed.signals.collect import collect_signals
+from raymeter.distributed.training.train_references import train_references
+from raymeter.pipeline.checks import make_audit_split
+from raymeter.pipeline.provenance import identity
 from raymeter.schema import Signals
-from raymeter.signals import compute_signals
-from raymeter.signalstore import assemble, save_index
-from raymeter.split import model_seed, pair_reference, seed_for
-from raymeter.store import RunStore
-from raymeter.train import train_references
+from raymeter.schema.dataset import DataSpec
+from raymeter.schema.reporter import Silent
+from raymeter.schema.seeds import model_seed, seed_for
+from raymeter.signals.compute import compute_signals
+from raymeter.signals.records import gather_records
+from raymeter.signals.stored import assemble, save_index
+from raymeter.storage.run_store import RunStore
+from raymeter.training.split import pair_reference
+from raymeter.training.trainer import Trainer, TrainingData, fit
 
 SECTIONS = {
     "audit": {"num_ref_models": 1, "views": ["identity"], "population_size": 300, "batch_size": 100},

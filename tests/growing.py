@@ -14,8 +14,8 @@ from pathlib import Path
 import ray
 
 from raymeter import audit
-from raymeter.config import load_config
-from raymeter.runtime import connected
+from raymeter.config.load import load_config
+from raymeter.distributed.session import connected
 
 LONGEST_IDLE = 120.0
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 
-from raymeter.explain import parse_yaml
+from raymeter.config.yaml_files import parse_yaml
 
 CLUSTER = Path(__file__).parents[1] / "cluster"
 Schema = dict[str, Any]

@@ -6,11 +6,11 @@ from datetime import date
 
 import numpy as np
 
-from raymeter.report import write_report
-from raymeter.results import AuditResult
+from raymeter.report.write import write_report
 from raymeter.schema import Scores
-from raymeter.split import pair_reference
+from raymeter.schema.results import AuditResult
 from raymeter.stats import summarise
+from raymeter.training.split import pair_reference
 
 
 def sample(names: tuple[str, ...] = ("loss", "rmia", "lira"), targets: int = 4, records: int = 120) -> AuditResult:

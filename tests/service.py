@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from raymeter.fit import as_tensor, normalise
+from raymeter.models.inputs import as_tensor, normalise
 
 URL = ""
 

@@ -6,6 +6,8 @@ means the same: higher = member. ATTACKS maps the names used in YAML to the sett
 
 from raymeter.attacks.base import Base, base_scores
 from raymeter.attacks.calibrated import Calibrated, calibrated_scores
+from raymeter.attacks.common.blindness import require_blind
+from raymeter.attacks.common.logit_signals import Softmax, audit_signal, population_signal
 from raymeter.attacks.empirical import Empirical, empirical_scores
 from raymeter.attacks.entropy import Entropy, entropy_scores
 from raymeter.attacks.lira import Lira, lira_scores
@@ -14,8 +16,6 @@ from raymeter.attacks.population import Population, population_scores
 from raymeter.attacks.qmia import Qmia, qmia_scores
 from raymeter.attacks.rmia import Rmia, rmia_grid, rmia_scores
 from raymeter.attacks.stack import Stack, stack_scores
-from raymeter.attacks.tuning import require_blind
-from raymeter.attacks.variants import Softmax, audit_signal, population_signal
 
 __all__ = [
     "ATTACKS",

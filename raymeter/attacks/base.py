@@ -7,10 +7,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from raymeter.attacks.moments import blocks, require_choice, require_kind, require_references, target_members
-from raymeter.attacks.prior import log_mean_prob, log_prior
-from raymeter.attacks.variants import Softmax, audit_signal
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.attacks.common.blocks import blocks
+from raymeter.attacks.common.checks import require_choice, require_kind, require_references
+from raymeter.attacks.common.logit_signals import Softmax, audit_signal
+from raymeter.attacks.common.mean_probability import log_mean_prob, log_prior
+from raymeter.attacks.common.moments import target_members
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 
 Mode = Literal["online", "offline"]
 OFFLINE_EXPONENT = 0.33

@@ -7,8 +7,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from raymeter.attacks.moments import blocks, moments, require_choice, require_kind, require_references, target_members
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.attacks.common.blocks import blocks
+from raymeter.attacks.common.checks import require_choice, require_kind, require_references
+from raymeter.attacks.common.moments import moments, target_members
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 
 Form = Literal["watson", "sablayrolles"]
 

@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from raymeter.attacks.moments import blocks, require_references, target_members
+from raymeter.attacks.common.blocks import blocks
+from raymeter.attacks.common.checks import require_references
+from raymeter.attacks.common.moments import target_members
 from raymeter.errors import SignalError
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from raymeter.attacks.moments import require_choice, target_members
-from raymeter.attacks.variants import audit_signal
+from raymeter.attacks.common.checks import require_choice
+from raymeter.attacks.common.logit_signals import audit_signal
+from raymeter.attacks.common.moments import target_members
 from raymeter.errors import SignalError
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 
 Form = Literal["modified", "plain"]
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from raymeter.attacks.moments import require_choice, require_kind, target_members
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.attacks.common.checks import require_choice, require_kind
+from raymeter.attacks.common.moments import target_members
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 
 Form = Literal["log_prob", "confidence"]
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from raymeter.attacks.moments import require_kind, require_population, target_members
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.attacks.common.checks import require_kind, require_population
+from raymeter.attacks.common.moments import target_members
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 
 
 @dataclass(frozen=True)

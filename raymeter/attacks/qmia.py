@@ -14,9 +14,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
-from raymeter.attacks.moments import require_choice, require_kind, target_members
+from raymeter.attacks.common.checks import require_choice, require_kind
+from raymeter.attacks.common.moments import target_members
 from raymeter.errors import SignalError
-from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import QuantilePrediction, SignalMatrix, Signals
 
 Head = Literal["gaussian", "pinball"]
 NARROWEST_LOG_SD = 100.0  # beyond it exp would leave float64's range

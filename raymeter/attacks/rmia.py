@@ -11,19 +11,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from raymeter.attacks.moments import (
-    blocks,
-    require_choice,
-    require_kind,
-    require_population,
-    require_references,
-    target_members,
-)
-from raymeter.attacks.prior import log_prior, offline_prior
-from raymeter.attacks.tuning import stand_ins, why_not
-from raymeter.attacks.variants import Softmax, audit_signal, population_signal
+from raymeter.attacks.common.blocks import blocks
+from raymeter.attacks.common.checks import require_choice, require_kind, require_population, require_references
+from raymeter.attacks.common.logit_signals import Softmax, audit_signal, population_signal
+from raymeter.attacks.common.mean_probability import log_prior, offline_prior
+from raymeter.attacks.common.moments import target_members
+from raymeter.attacks.common.stand_ins import stand_ins, why_not
 from raymeter.errors import SignalError
-from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals
 from raymeter.stats.auc import auc
 
 Mode = Literal["offline", "online"]

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special, stats
 
+from raymeter.attacks.common.stand_ins import stand_ins, why_not
 from raymeter.attacks.lira import Lira
 from raymeter.attacks.loss import Loss
 from raymeter.attacks.rmia import Rmia
-from raymeter.attacks.tuning import stand_ins, why_not
 from raymeter.errors import SignalError
-from raymeter.schema import Scores, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import Signals
 
 RIDGE = 1e-3
 NEWTON_STEPS = 30

@@ -12,7 +12,8 @@ from jaxtyping import Int64
 from pyarrow import csv, parquet
 
 from raymeter.errors import DataError, StoreError, not_uploaded
-from raymeter.places import is_remote, read_object
+from raymeter.storage.addresses import is_remote
+from raymeter.storage.buckets import read_object
 
 
 def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:

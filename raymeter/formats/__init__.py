@@ -12,7 +12,7 @@ from pathlib import Path
 
 from raymeter.formats import arrays, leakpro, lira, lira_analysis, privacy_meter, privacyguard
 from raymeter.formats.values import Exported, Extras, Imported
-from raymeter.schema import Signals
+from raymeter.schema.signals import Signals
 
 __all__ = ["FORMATS", "Exported", "Extras", "Format", "Imported"]
 

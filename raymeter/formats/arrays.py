@@ -16,16 +16,8 @@ import numpy as np
 
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, load_arrays, oriented, read_table, unique_ids, whole_numbers
-from raymeter.formats.values import (
-    Exported,
-    Extras,
-    File,
-    Imported,
-    assemble_signals,
-    make_signals,
-    saturation_note,
-)
-from raymeter.schema import Signals
+from raymeter.formats.values import Exported, Extras, File, Imported, assemble_signals, make_signals, saturation_note
+from raymeter.schema.signals import Signals
 
 NAMES = ("signals", "member", "ids", "labels", "population", "population_labels", "targets")
 EXPORTED = "signals.npz"

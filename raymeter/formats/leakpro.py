@@ -17,7 +17,7 @@ import numpy as np
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, load_arrays, unique_ids, whole_numbers
 from raymeter.formats.values import Exported, Extras, File, Imported, Made, assemble_signals, make_signals, npy
-from raymeter.schema import Signals
+from raymeter.schema.signals import Signals
 
 CACHED = re.compile(r"(target|sm_(\d+))(_[0-9a-f]+)?_logits\.npy")  # some versions leave the hash out
 PLAIN = "raymeter_members.npz"

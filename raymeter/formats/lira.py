@@ -17,7 +17,7 @@ import numpy as np
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, truth, unique_ids, whole_numbers
 from raymeter.formats.values import Exported, Extras, File, Imported, Made, assemble_signals, make_signals, npy
-from raymeter.schema import Signals
+from raymeter.schema.signals import Signals
 
 EXPERIMENT = re.compile(r"experiment-(\d+)_(\d+)")
 EPOCH = re.compile(r"(\d{10})(_\d{4})?\.npy")

@@ -15,7 +15,8 @@ from raymeter.errors import DataError
 from raymeter.formats.lira import joined, model_signals, with_ids
 from raymeter.formats.reading import load_array, truth
 from raymeter.formats.values import Exported, Extras, File, Imported, npy
-from raymeter.schema import Scores, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import Signals
 
 MODEL = re.compile(r"model_(\d+)")
 LABELS, KEEP, FINAL = "membership_labels.npy", "keep_indices.npy", "_scores_leave_one_out.npy"

@@ -26,7 +26,7 @@ from raymeter.formats.values import (
     probabilities,
     saturation_note,
 )
-from raymeter.schema import Signals
+from raymeter.schema.signals import Signals
 
 ALGORITHMS = ("rmia", "loss")
 RECORD_IDS = "signals/record_ids.npy"  # which our own export adds: the layout has no place for ids

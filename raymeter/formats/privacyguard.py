@@ -27,7 +27,8 @@ from raymeter.formats.values import (
     probabilities,
     saturation_note,
 )
-from raymeter.schema import Scores, Signals
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import Signals
 
 PARTS = ("df_train_merge", "df_test_merge")
 POPULATION = "df_population"

@@ -13,7 +13,7 @@ import pyarrow as pa
 from raymeter.errors import DataError
 from raymeter.formats.reading import read_table, truth, whole_numbers
 from raymeter.formats.values import parquet_file
-from raymeter.schema import Scores
+from raymeter.schema.scores import Scores
 
 NEEDED = ("id", "score", "member")
 KNOWN = (*NEEDED, "target", "group")

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Float32, Int64
 from pyarrow import parquet
 
 from raymeter.errors import DataError
-from raymeter.schema import Scores, SignalMatrix, Signals, default_reference
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import SignalMatrix, Signals, default_reference
 
 Kind = Literal["prob", "log_prob", "loss", "logit_gap", "logits"]
 File = tuple[str, bytes]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from raymeter.results import AttackResult, Interval, MeanInterval
+from raymeter.schema.results import AttackResult, Interval, MeanInterval
 from raymeter.stats import roc_curve
 from raymeter.stats.roc import EXACT_FPRS, FURTHER_FPRS, spread_rates, thin
 

@@ -1,24 +1,31 @@
 """Statistics of a membership audit: pure NumPy and SciPy, no Ray, no torch; higher scores mean member."""
 
-from raymeter.results import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
+from raymeter.schema.results import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
-from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean, pooled_auc, pooled_roc
-from raymeter.stats.compare import auc_difference, compare_attacks, t_difference
+from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean
 from raymeter.stats.groups import group_metrics, holm
+from raymeter.stats.paired import auc_difference, compare_attacks, t_difference
+from raymeter.stats.pooled import pooled_auc, pooled_roc
 from raymeter.stats.records import (
     benjamini_hochberg,
     caught_counts,
     coin_flip,
     flip_rate,
     rank_intervals,
+    risk_rank,
     top_overlap,
 )
-from raymeter.stats.risk import risk_rank
 from raymeter.stats.roc import roc_curve
 from raymeter.stats.summary import dependent_targets, mean_over_targets, summarise
-from raymeter.stats.thresholds import ppv, ppv_interval, rates_at_threshold, transferred_threshold
+from raymeter.stats.thresholds import (
+    PRIORS,
+    compare_thresholds,
+    ppv,
+    ppv_interval,
+    rates_at_threshold,
+    transferred_threshold,
+)
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
-from raymeter.stats.transfer import PRIORS, compare_thresholds
 
 __all__ = [
     "Comparison",

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special, stats
 
-from raymeter.results import Interval
+from raymeter.schema.results import Interval
 from raymeter.stats.roc import divide
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from raymeter.errors import SignalError
-from raymeter.results import GroupMetrics, GroupTable, Interval, MeanInterval, TprEstimate
-from raymeter.schema import Scores
+from raymeter.schema.results import GroupMetrics, GroupTable, Interval, MeanInterval, TprEstimate
+from raymeter.schema.scores import Scores
 from raymeter.stats.auc import auc_interval
-from raymeter.stats.parallel import for_each
 from raymeter.stats.summary import mean_over_targets
+from raymeter.stats.threads import for_each
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 
 GROUP_FPR = 0.01

@@ -9,14 +9,13 @@ from jaxtyping import Bool, Int64
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
-from raymeter.pages import forget_pages
-from raymeter.results import AttackResult, Interval, MeanInterval, TargetMetrics, TprEstimate
-from raymeter.schema import Scores
+from raymeter.schema.mapped import forget_pages
+from raymeter.schema.results import AttackResult, Interval, MeanInterval, TargetMetrics, TprEstimate
+from raymeter.schema.scores import Scores
 from raymeter.stats.auc import auc_interval
-from raymeter.stats.parallel import MOST_POINTS, for_each
-from raymeter.stats.records import caught_counts, coin_flip, flip_rate, rank_intervals
-from raymeter.stats.risk import mean_where, risk_rank
+from raymeter.stats.records import caught_counts, coin_flip, flip_rate, mean_where, rank_intervals, risk_rank
 from raymeter.stats.roc import roc_curve, thin
+from raymeter.stats.threads import MOST_POINTS, for_each
 from raymeter.stats.tpr import tpr_at_fpr
 
 FPRS = (0.01, 0.001, 0.0)

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from raymeter.errors import SignalError
-from raymeter.results import Interval, TprEstimate
+from raymeter.schema.results import Interval, TprEstimate
 from raymeter.stats.roc import divide
 
 DRAWS = 4000

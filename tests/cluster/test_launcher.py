@@ -13,8 +13,8 @@ from manifests import CLUSTER, LAUNCHERS, SCHEMAS, keys, load, renamed
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli, start
 
-from raymeter import runtime
-from raymeter.sections import ClusterSection
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed import resources
 
 # What Ray leaves open, and only our own schema checks.
 OPEN = ("provider", "node_config", "resources", "file_mounts")
@@ -121,7 +121,7 @@ def test_installed_ray_is_the_files_ray():
 def test_slots_of_a_growing_cluster(monkeypatch, address, asked, fitting, slots):
     """`cluster.max_slots` is asked of a cluster, although it shows no room yet; on one machine it is a limit."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(runtime, "_fitting", lambda resources: fitting)
-    monkeypatch.setattr(runtime, "_promised", lambda resources: 0)
+    monkeypatch.setattr(resources, "_fitting", lambda resources: fitting)
+    monkeypatch.setattr(resources, "_promised", lambda resources: 0)
     cluster = ClusterSection(address=address, max_slots=asked)
-    assert runtime.slots_to_start({"GPU": 1.0}, 64, cluster) == slots
+    assert resources.slots_to_start({"GPU": 1.0}, 64, cluster) == slots

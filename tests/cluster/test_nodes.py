@@ -16,10 +16,10 @@ from audits import assert_same_bits, serial_signals, signals_of, small_config
 from ray._private.internal_api import node_stats
 from ray.cluster_utils import Cluster
 
-from raymeter.console import Silent
-from raymeter.runtime import connected
-from raymeter.sections import ClusterSection
-from raymeter.store import RunStore
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed.session import connected
+from raymeter.schema.reporter import Silent
+from raymeter.storage.run_store import RunStore
 
 RAY = str(Path(sys.executable).with_name("ray"))
 HALF_A_GPU = {"CPU": 1.0, "GPU": 0.5}

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from raymeter.data import DATASETS, DataSpec
+from raymeter.data import DATASETS
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 NAMES = {"cifar10": [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"], "cifar100": ["train", "test"]}
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raymeter.data import DATASETS, DataSpec
+from raymeter.data import DATASETS
+from raymeter.schema.dataset import DataSpec
 
 
 def test_digits_are_real_images():

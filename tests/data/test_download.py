@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, MNIST
 
-from raymeter.data import DATASETS, DataSpec, purchase100
-from raymeter.data.files import fetch
+from raymeter.data import DATASETS
+from raymeter.data.datasets import purchase100
+from raymeter.data.download import fetch
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 
 class Handler(SimpleHTTPRequestHandler):

@@ -8,9 +8,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from raymeter.data import DataSpec, load_dataset
-from raymeter.data.fashion_mnist import DEBIAN, load
+from raymeter.data import load_dataset
+from raymeter.data.datasets.fashion_mnist import DEBIAN, load
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 pytestmark = pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
 TRAIN_LABELS = "train-labels-idx1-ubyte.gz"

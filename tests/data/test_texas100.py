@@ -8,8 +8,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from raymeter.data import DATASETS, DataSpec
+from raymeter.data import DATASETS
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 
 def load(data_dir):

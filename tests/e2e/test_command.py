@@ -15,9 +15,9 @@ from pyarrow import parquet
 
 from raymeter.attacks import lira_scores, loss_scores, rmia_scores
 from raymeter.schema import SignalMatrix
-from raymeter.signals import KINDS
-from raymeter.split import make_split
+from raymeter.schema.signals import KINDS
 from raymeter.stats import auc_and_variance
+from raymeter.training.split import make_split
 
 ROOT = Path(__file__).parents[2]
 STAGES = (

@@ -12,9 +12,9 @@ import layouts
 import pytest
 import yaml
 
-from raymeter.cli import VERBS, main
-from raymeter.config import build_config
-from raymeter.runtime import connected
+from raymeter.cli.main import VERBS, main
+from raymeter.config.load import build_config
+from raymeter.distributed.session import connected
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "configs/README.md", *sorted((ROOT / "docs").glob("*.md"))]

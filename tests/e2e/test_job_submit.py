@@ -17,8 +17,8 @@ import yaml
 from audits import assert_same_bits, serial_signals, small_config
 from heads import RAY, free_ports, own_head
 
-from raymeter.signalstore import load_signals
-from raymeter.store import RunStore
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
 
 ROOT = Path(__file__).parents[2]
 MODULE = """

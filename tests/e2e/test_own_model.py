@@ -14,12 +14,12 @@ import service
 import torch
 from torch.utils.data import TensorDataset
 
-from raymeter.config import build_config
+from raymeter.config.load import build_config
 from raymeter.data import load_dataset
 
 DOCS = Path(__file__).parents[2] / "docs"
 OWN, TRAINED = ((DOCS / f"{name}.md").read_text() for name in ("bring-your-own-model", "audit-a-trained-model"))
-COMMANDS = {"python": [sys.executable], "raymeter": [sys.executable, "-m", "raymeter.cli"]}
+COMMANDS = {"python": [sys.executable], "raymeter": [sys.executable, "-m", "raymeter.cli.main"]}
 
 
 def blocks(text, language):

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from audits import assert_same_bits, signals_of, small_config
 
-from raymeter.config import build_config
-from raymeter.runtime import connected
+from raymeter.config.load import build_config
+from raymeter.distributed.session import connected
 
 LONG = {"epochs": 150}
 

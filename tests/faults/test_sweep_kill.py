@@ -14,10 +14,12 @@ import pytest
 from audits import stored_audit
 from pyarrow import parquet
 
-from raymeter.evaluate import Metric, divide_targets, evaluate, without_models_of
-from raymeter.signalstore import load_signals
-from raymeter.split import seed_for
-from raymeter.sweepspace import load_sweep, settings_of
+from raymeter.schema.seeds import seed_for
+from raymeter.signals.stored import load_signals
+from raymeter.sweep.evaluate import evaluate
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.space import load_sweep, settings_of
+from raymeter.sweep.target_halves import divide_targets, without_models_of
 
 SWEEP = """
 run: {log_dir: LOG_DIR}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymeter.blind import blind_baseline
-from raymeter.report.console import blind_warning
+from raymeter.analysis.blind_baseline import blind_baseline
+from raymeter.report.verdict import blind_warning
 from raymeter.schema import Dataset, Split
-from raymeter.split import make_split
+from raymeter.training.split import make_split
 
 
 def dataset(seed: int, records: int = 200, outside: int = 100, features: int = 4) -> Dataset:

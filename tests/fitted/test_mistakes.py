@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raymeter.audit import main
+from raymeter.cli.audit import main
 
 DEMO = str(Path(__file__).parents[2] / "configs/demo.yaml")
 CUSTOM = """

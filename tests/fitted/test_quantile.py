@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raymeter.attacks.qmia import LEVELS, Qmia
-from raymeter.quantile import PublicRecords, fit_regressor
+from raymeter.signals.quantile_regressor import PublicRecords, fit_regressor
 
 CPU = torch.device("cpu")
 RECIPE = {"epochs": 60, "learning_rate": 0.003, "batch_size": 64}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from audits import stored_audit
 
-from raymeter.analysis import analyse
-from raymeter.assess import assess_signals
-from raymeter.config import build_config
-from raymeter.report.files import plain
+from raymeter.analysis.outside_results import assess_signals
+from raymeter.config.load import build_config
+from raymeter.pipeline.audit import analyse
+from raymeter.report.data_files import plain
 from raymeter.schema import Split
-from raymeter.signalstore import load_signals
+from raymeter.signals.stored import load_signals
 
 
 def test_score_of_a_run_gives_the_audits_figures(tmp_path):

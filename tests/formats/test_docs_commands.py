@@ -11,8 +11,8 @@ import layouts
 import numpy as np
 import pytest
 
-from raymeter.cli import main
-from raymeter.exchange import NAMES
+from raymeter.cli.import_signals import NAMES
+from raymeter.cli.main import main
 from raymeter.formats import FORMATS
 
 DOCS = Path(__file__).parents[2] / "docs"

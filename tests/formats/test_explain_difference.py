@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from raymeter.analysis.differences.findings import Difference, explain_difference
+from raymeter.analysis.differences.published_lira import log_density_scores
+from raymeter.analysis.differences.recognise import recognise
+from raymeter.analysis.differences.walk import Side
 from raymeter.attacks import Lira, Rmia
-from raymeter.differences import Difference, explain_difference
+from raymeter.cli.explain_difference import main
+from raymeter.cli.score import main as score
 from raymeter.errors import SignalError
-from raymeter.exchange import save
-from raymeter.explain_difference import main
 from raymeter.formats import Extras, Imported, arrays
 from raymeter.formats.tables import write_scores
-from raymeter.recognise import log_density_scores, recognise
+from raymeter.pipeline.exchange import save
 from raymeter.schema import Scores, Signals
-from raymeter.score import main as score
-from raymeter.store import RunStore
-from raymeter.walk import Side
+from raymeter.storage.run_store import RunStore
 
 TRUTH = layouts.truth(records=200, models=8)
 

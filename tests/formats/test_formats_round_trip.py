@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from raymeter.attacks import Lira, Rmia
+from raymeter.cli.export_signals import export_main
+from raymeter.cli.import_signals import import_main
 from raymeter.errors import StoreError
-from raymeter.evaluate import Limits, Metric, divide_targets, evaluate
-from raymeter.exchange import export_main, import_main
 from raymeter.schema import Signals
-from raymeter.signalstore import load_signals
-from raymeter.store import RunStore
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
+from raymeter.sweep.evaluate import evaluate
+from raymeter.sweep.limits import Limits
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.target_halves import divide_targets
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+from raymeter.cli.score import main
 from raymeter.schema import Scores
-from raymeter.score import main
 from raymeter.stats import auc_interval, summarise
 
 RNG = np.random.default_rng(0)

@@ -16,12 +16,14 @@ import torch
 from audits import small_config
 
 from raymeter import audit
-from raymeter.data import DataSpec, load_dataset
-from raymeter.fit import Recipe, Trainer, TrainingData, fit
+from raymeter.data import load_dataset
+from raymeter.distributed.training.train_references import attempts
 from raymeter.models import build_model
-from raymeter.signals import compute_signals
-from raymeter.store import RunStore
-from raymeter.train import attempts
+from raymeter.schema.dataset import DataSpec
+from raymeter.schema.recipe import Recipe
+from raymeter.signals.compute import compute_signals
+from raymeter.storage.run_store import RunStore
+from raymeter.training.trainer import Trainer, TrainingData, fit
 
 pytestmark = pytest.mark.gpu
 GPU, CPU = torch.device("cuda"), torch.device("cpu")

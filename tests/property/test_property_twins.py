@@ -31,7 +31,7 @@ from raymeter.attacks import (
     rmia_grid,
     rmia_scores,
 )
-from raymeter.attacks.variants import log_prob_from, neg_entropy_from, neg_modified_entropy_from
+from raymeter.attacks.common.logit_signals import log_prob_from, neg_entropy_from, neg_modified_entropy_from
 
 
 @given(signal_matrices("log_prob"))

@@ -15,9 +15,10 @@ import pytest
 import ray
 from audits import signals_of, small_config
 
-from raymeter import doctor, metrics
-from raymeter.runtime import connected
-from raymeter.sections import ClusterSection
+from raymeter.cli import doctor
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed import metrics
+from raymeter.distributed.session import connected
 
 RECORDS = 400 + 300  # audited, and of the population
 

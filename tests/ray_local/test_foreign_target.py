@@ -14,15 +14,16 @@ import service
 import torch
 from audits import small_config
 
-from raymeter.audit import dry_run, run
-from raymeter.config import build_config
-from raymeter.console import StageConsole
+from raymeter.config.load import build_config
 from raymeter.data import load_dataset
+from raymeter.distributed.session import connected
 from raymeter.errors import RunError
 from raymeter.models import build_model
-from raymeter.report import remarks
-from raymeter.runtime import connected
-from raymeter.store import RunStore
+from raymeter.pipeline.audit import run
+from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.plan import dry_run
+from raymeter.report.verdict import remarks
+from raymeter.storage.run_store import RunStore
 
 ATTACKS = ["loss", "rmia", "lira", {"name": "rmia", "label": "online", "mode": "online"}]
 

@@ -16,25 +16,25 @@ import torch
 from audits import assert_same_bits, signals_of, small_config, stored_audit
 from rich.console import Console
 
-from raymeter import collect as collect_module
-from raymeter import scoring
-from raymeter import slots as slots_module
-from raymeter import train as train_module
 from raymeter.attacks import ATTACKS, Qmia, Rmia, Stack
-from raymeter.attacks.variants import log_prob_from
-from raymeter.audit import run
-from raymeter.config import build_config
-from raymeter.console import StageConsole
+from raymeter.attacks.common.logit_signals import log_prob_from
+from raymeter.config.load import build_config
 from raymeter.data import load_dataset
+from raymeter.distributed import attack_tasks as scoring
+from raymeter.distributed.session import connected
+from raymeter.distributed.signals import collect as collect_module
+from raymeter.distributed.signals.worker import SignalActor
+from raymeter.distributed.training import slots as slots_module
+from raymeter.distributed.training import train_references as train_module
 from raymeter.errors import RunError, SignalError, StoreError
-from raymeter.quantile import PublicRecords, fit_regressor
-from raymeter.report import remarks
-from raymeter.runtime import connected
+from raymeter.pipeline.audit import run
+from raymeter.pipeline.console import StageConsole
+from raymeter.report.verdict import remarks
 from raymeter.schema import QuantilePrediction
-from raymeter.signalstore import load_signals
-from raymeter.split import seed_for
-from raymeter.store import RunStore
-from raymeter.workers import SignalActor
+from raymeter.schema.seeds import seed_for
+from raymeter.signals.quantile_regressor import PublicRecords, fit_regressor
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,18 +11,19 @@ import torch
 from audits import assert_same_bits
 from pyarrow import parquet
 
-from raymeter.collect import collect_signals, gather_records
-from raymeter.config import AuditConfig, build_config
-from raymeter.console import Silent
+from raymeter.config.load import AuditConfig, build_config
 from raymeter.data import load_dataset
-from raymeter.fit import fit
-from raymeter.preflight import make_audit_split
-from raymeter.runtime import connected
+from raymeter.distributed.session import connected
+from raymeter.distributed.signals.collect import collect_signals
+from raymeter.distributed.training.train_references import train_references
+from raymeter.pipeline.checks import make_audit_split
 from raymeter.schema import Signals
-from raymeter.split import model_seed
-from raymeter.store import RunStore
-from raymeter.streamfit import StreamedData, StreamedTrainer, read_directly
-from raymeter.train import train_references
+from raymeter.schema.reporter import Silent
+from raymeter.schema.seeds import model_seed
+from raymeter.signals.records import gather_records
+from raymeter.storage.run_store import RunStore
+from raymeter.training.streamed_trainer import StreamedData, StreamedTrainer, read_directly
+from raymeter.training.trainer import fit
 
 RECORDS, FEATURES = 20_000, 8
 

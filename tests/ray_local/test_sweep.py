@@ -13,19 +13,22 @@ import yaml
 from audits import stored_audit
 from pyarrow import parquet
 
-from raymeter import sweep
-from raymeter.config import build_config
-from raymeter.console import StageConsole
+from raymeter.config.load import build_config
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed.session import connected
 from raymeter.errors import ConfigError, SignalError, StoreError
-from raymeter.evaluate import Metric, divide_targets, evaluate, without_models_of
-from raymeter.report.sweeps import sweep_lines
-from raymeter.runtime import connected
-from raymeter.sections import ClusterSection
-from raymeter.signalstore import load_signals
-from raymeter.split import seed_for
-from raymeter.store import RunStore
-from raymeter.sweep import run_sweep
-from raymeter.sweepspace import SweepConfig, build_sweep, settings_of
+from raymeter.pipeline import sweep
+from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.sweep import run_sweep
+from raymeter.schema.seeds import seed_for
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
+from raymeter.sweep.evaluate import evaluate
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.report import sweep_lines
+from raymeter.sweep.sections import SweepConfig
+from raymeter.sweep.space import build_sweep, settings_of
+from raymeter.sweep.target_halves import divide_targets, without_models_of
 
 MODELS, RECORDS = 12, 1500
 SPACE = [

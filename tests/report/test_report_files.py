@@ -13,9 +13,9 @@ import pytest
 from pyarrow import parquet
 from results import sample, written
 
-from raymeter.report import WRITERS
-from raymeter.report.files import plain, write_averages, write_metrics, write_records, write_targets, write_timings
-from raymeter.results import AuditResult, BlindAnswer, BlindResult, Interval, MeanInterval, PowerPoint
+from raymeter.report.data_files import plain, write_averages, write_metrics, write_records, write_targets, write_timings
+from raymeter.report.write import WRITERS
+from raymeter.schema.results import AuditResult, BlindAnswer, BlindResult, Interval, MeanInterval, PowerPoint
 from raymeter.stats import compare_attacks, compare_thresholds, group_metrics, roc_curve
 
 ODD = "_a/../b [red]$x^{"

@@ -18,11 +18,11 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from raymeter.cli import main
-from raymeter.report.charts import looks
-from raymeter.report.index import write_page
-from raymeter.report.pagedata import MOST_RECORDS, mean_curve, page_data
-from raymeter.results import AuditResult, PowerPoint
+from raymeter.cli.main import main
+from raymeter.report.page.build import write_page
+from raymeter.report.page.charts import looks
+from raymeter.report.page.data import MOST_RECORDS, mean_curve, page_data
+from raymeter.schema.results import AuditResult, PowerPoint
 from raymeter.stats import dependent_targets, group_metrics, mean_over_targets, tpr_at_fpr
 
 EVIL = "<script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"

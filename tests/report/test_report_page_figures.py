@@ -10,11 +10,11 @@ import pytest
 from results import sample, written
 from selenium.webdriver.common.by import By
 
-from raymeter.assess import assess_scores
+from raymeter.analysis.outside_results import assess_scores
 from raymeter.errors import DataError
-from raymeter.gate import judge, parse_gates
-from raymeter.report import plain_attacks
-from raymeter.report.index import write_page
+from raymeter.report.data_files import plain_attacks
+from raymeter.report.gate import judge, parse_gates
+from raymeter.report.page.build import write_page
 from raymeter.schema import Scores
 
 

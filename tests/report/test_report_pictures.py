@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raymeter.report.curves import EXACT_FPRS, Line, average_lines, fpr_grid, step_tpr, target_lines, thin
-from raymeter.report.pictures import RocPicture, write_pictures
-from raymeter.results import AttackResult, AuditResult
+from raymeter.report.curves import Line, average_lines, fpr_grid, step_tpr, target_lines
+from raymeter.report.roc_pictures import RocPicture, write_pictures
 from raymeter.schema import Scores
+from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.stats import roc_curve, summarise
+from raymeter.stats.roc import EXACT_FPRS, thin
 
 
 def audit(values: np.ndarray, member: np.ndarray, *names: str) -> tuple[AttackResult, ...]:

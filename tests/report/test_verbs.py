@@ -10,8 +10,8 @@ import pytest
 import yaml
 from results import sample, written
 
-from raymeter import doctor
-from raymeter.cli import main
+from raymeter.cli import doctor
+from raymeter.cli.main import main
 
 
 @pytest.fixture(scope="module")

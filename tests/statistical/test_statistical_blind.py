@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from raymeter.blind import blind_baseline
+from raymeter.analysis.blind_baseline import blind_baseline
 from raymeter.schema import Dataset
-from raymeter.split import make_split
+from raymeter.training.split import make_split
 
 
 def test_false_warnings_are_rare():

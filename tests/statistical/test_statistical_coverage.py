@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from raymeter.results import Interval
 from raymeter.schema import Scores
+from raymeter.schema.results import Interval
 from raymeter.stats import auc_and_variance, auc_interval, tpr_at_fpr
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean
-from raymeter.stats.compare import auc_difference
+from raymeter.stats.paired import auc_difference
 from raymeter.stats.thresholds import ppv, ppv_interval, rates_at_threshold, transferred_threshold
 
 AUDITS = 1000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from raymeter.results import Interval
+from raymeter.schema.results import Interval
 from raymeter.stats import auc, auc_interval, clopper_pearson, mean_over_targets, tpr_at_fpr
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from raymeter.attacks import Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack, lira_scores
 from raymeter.schema import Scores, SignalMatrix, Signals
-from raymeter.split import pair_reference
 from raymeter.stats import auc, tpr_at_fpr
+from raymeter.training.split import pair_reference
 
 RECORDS, REPEATS, POPULATION, CLASSES = 400, 16, 60, 3
 

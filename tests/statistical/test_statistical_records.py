@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raymeter.exposure import leak_p_values, record_p_values
+from raymeter.analysis.record_exposure import leak_p_values, record_p_values
 from raymeter.schema import Scores, SignalMatrix
-from raymeter.split import pair_reference
 from raymeter.stats import benjamini_hochberg, group_metrics
+from raymeter.training.split import pair_reference
 
 RECORDS = 500
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymeter.evaluate import Metric, divide_targets, evaluate, without_models_of
 from raymeter.schema import SignalMatrix, Signals
-from raymeter.split import pair_reference
-from raymeter.sweepspace import build_sweep, settings_of
+from raymeter.sweep.evaluate import evaluate
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.space import build_sweep, settings_of
+from raymeter.sweep.target_halves import divide_targets, without_models_of
+from raymeter.training.split import pair_reference
 
 MODELS, RECORDS, SWEEPS = 6, 120, 300
 SPACE = [  # attacks that compare members with non-members of the references: what targets share shows most in them

@@ -18,15 +18,16 @@ import yaml
 from audits import SECTIONS, assert_same_bits, small_config
 from buckets import BUCKET, KEYS, SECRET, Bucket, s3_server
 
-from raymeter import train
-from raymeter.audit import main, run
-from raymeter.console import StageConsole
-from raymeter.runtime import connected
-from raymeter.sections import ClusterSection
-from raymeter.signalstore import load_signals
-from raymeter.store import RunStore
-from raymeter.sweep import run_sweep
-from raymeter.sweepspace import build_sweep
+from raymeter.cli.audit import main
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed.session import connected
+from raymeter.distributed.training import train_references as train
+from raymeter.pipeline.audit import run
+from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.sweep import run_sweep
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
+from raymeter.sweep.space import build_sweep
 
 ROOT = Path(__file__).parents[2]
 AUDIT = {"attacks": ["loss", "rmia"], "power_curve": False, "blind_baseline": False, "num_ref_models": 2}

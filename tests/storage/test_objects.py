@@ -11,14 +11,16 @@ from buckets import SECRET, Bucket, s3_server
 from pyarrow import parquet
 from pyarrow import table as arrow_table
 
-from raymeter import places
-from raymeter.config import build_config
+from raymeter.config.load import build_config
 from raymeter.data import load_dataset
 from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, DataError, StoreError
-from raymeter.places import inside, open_place, read_object, shown, write_object
 from raymeter.schema import ModelRecord
-from raymeter.store import RunStore, sha256, weights_path
+from raymeter.storage import buckets as places
+from raymeter.storage.addresses import inside, shown
+from raymeter.storage.buckets import open_place, read_object, write_object
+from raymeter.storage.local_files import sha256
+from raymeter.storage.run_store import RunStore, weights_path
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 
 from raymeter.attacks import ATTACKS, Calibrated, Lira, Loss, Qmia, Rmia, Stack
 from raymeter.attacks.base import Base
-from raymeter.attacks.blocked import block_attack, record_blocks, some_rows, works_in_blocks
+from raymeter.attacks.common.blocks import block_attack, record_blocks, some_rows, works_in_blocks
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix, Signals
-from raymeter.split import pair_reference
+from raymeter.training.split import pair_reference
 
 MODELS, RECORDS = 16, 20_000  # a block has 8,192 records or more
 

@@ -7,21 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raymeter.attacks import (
-    Base,
-    Calibrated,
-    Empirical,
-    Entropy,
-    Lira,
-    Loss,
-    Population,
-    Rmia,
-    Stack,
-)
+from raymeter.attacks import Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix, Signals
-from raymeter.split import pair_reference
 from raymeter.stats import summarise
+from raymeter.training.split import pair_reference
 
 LARGEST, SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 ATTACKS = [

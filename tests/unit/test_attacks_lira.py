@@ -8,9 +8,9 @@ from oracles import lira_oracle
 from scipy import stats
 
 from raymeter.attacks import lira_scores, loss_scores, rmia_scores
-from raymeter.attacks.lira import Law
+from raymeter.attacks.common.predictive_law import Law
 from raymeter.schema import SignalMatrix
-from raymeter.split import make_split
+from raymeter.training.split import make_split
 
 VARIANCES = ("nig", "per_sample", "global", "pooled")
 MODES = ("online", "offline")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from oracles import tuned_oracle
 
-from raymeter.attacks import lira_scores, rmia, rmia_scores, tuning
-from raymeter.attacks.moments import moments
+from raymeter.attacks import lira_scores, rmia, rmia_scores
+from raymeter.attacks.common import stand_ins as tuning
+from raymeter.attacks.common.moments import moments
 from raymeter.schema import SignalMatrix
 
 
@@ -52,7 +53,7 @@ def test_blocks_do_not_change_the_numbers(monkeypatch):
         yield from (rmia_scores(logs, population, form=form).values for form in ("log_ratio", "count"))
 
     whole = list(everything())
-    monkeypatch.setattr("raymeter.attacks.moments.BLOCK_CELLS", 24)
+    monkeypatch.setattr("raymeter.attacks.common.blocks.BLOCK_CELLS", 24)
     for expected, got in zip(whole, everything(), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 

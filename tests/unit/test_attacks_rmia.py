@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymeter.attacks import rmia_scores
-from raymeter.attacks.prior import log_mean_prob
+from raymeter.attacks.common.mean_probability import log_mean_prob
 from raymeter.attacks.rmia import TUNING_GRID, tune
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix

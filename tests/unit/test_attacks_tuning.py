@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from raymeter.attacks import ATTACKS, Lira, Loss, Qmia, Rmia, Stack, require_blind, stack_scores
+from raymeter.attacks.common.stand_ins import stand_ins
 from raymeter.attacks.stack import normal_scores
-from raymeter.attacks.tuning import stand_ins
 from raymeter.errors import SignalError
 from raymeter.schema import QuantilePrediction, Scores, SignalMatrix, Signals
-from raymeter.split import pair_reference
 from raymeter.stats import auc
+from raymeter.training.split import pair_reference
 
 
 def audit(models: int = 8, records: int = 120, leak: float = 1.0, seed: int = 0) -> Signals:

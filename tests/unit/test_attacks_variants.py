@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raymeter.attacks import Entropy, Rmia, Softmax, audit_signal, entropy_scores, population_signal
-from raymeter.attacks.variants import (
+from raymeter.attacks.common.logit_signals import (
     FROM_LOGITS,
     hinge_from,
     log_prob_from,
@@ -87,7 +87,7 @@ def test_labels_of_each_record_are_used(monkeypatch):
     whole = audit_signal(signals, "hinge").values
     expected = [hinge_from(logits[i].reshape(-1, 3), np.full(8, i % 3)).reshape(4, 2) for i in range(6)]
     np.testing.assert_array_equal(whole, np.array(expected, dtype=np.float32))
-    monkeypatch.setattr("raymeter.attacks.variants.BLOCK_CELLS", 1)
+    monkeypatch.setattr("raymeter.attacks.common.logit_signals.BLOCK_CELLS", 1)
     np.testing.assert_array_equal(audit_signal(signals, "hinge").values, whole)
 
 

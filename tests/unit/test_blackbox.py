@@ -9,14 +9,14 @@ import pytest
 import torch
 from scipy.special import log_softmax, logsumexp, softmax
 
-from raymeter import blackbox
-from raymeter.blackbox import BlackBox
-from raymeter.config import build_config
-from raymeter.console import Silent
+from raymeter.config.load import build_config
 from raymeter.errors import ConfigError, RunError
 from raymeter.schema import Dataset
-from raymeter.split import make_split, with_foreign_target
-from raymeter.store import RunStore
+from raymeter.schema.reporter import Silent
+from raymeter.signals.targets import black_box as blackbox
+from raymeter.signals.targets.black_box import BlackBox
+from raymeter.storage.run_store import RunStore
+from raymeter.training.split import make_split, with_foreign_target
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(size=(4, 3))

@@ -13,7 +13,7 @@ import yaml
 from manifests import CLUSTER, LAUNCHERS, SCHEMAS, keys, load, parent_of, problems, renamed
 
 import raymeter
-from raymeter.config import load_config
+from raymeter.config.load import load_config
 
 ROOT = CLUSTER.parent
 README = (CLUSTER / "README.md").read_text()

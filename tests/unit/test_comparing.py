@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raymeter.comparing import Outcome, compare_outcomes, exposure
+from raymeter.analysis.comparison import Outcome, compare_outcomes, exposure
 from raymeter.errors import DataError
 from raymeter.schema import Scores
-from raymeter.split import pair_reference
 from raymeter.stats import auc, auc_interval, compare_attacks, dependent_targets, mean_over_targets
+from raymeter.training.split import pair_reference
 
 TARGETS, RECORDS = 8, 300
 CLUSTERS = dependent_targets(pair_reference(TARGETS), np.arange(TARGETS))

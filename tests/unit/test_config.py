@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from raymeter.attacks import ATTACKS, Lira, Loss, Rmia
-from raymeter.config import AuditConfig, build_config, load_config
+from raymeter.config.load import AuditConfig, build_config, load_config
+from raymeter.config.sections import TargetSection
 from raymeter.errors import ConfigError
-from raymeter.sections import TargetSection
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PRIVACY_METER = """

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from raymeter.console import JsonConsole, StageConsole, guarded
+from raymeter.cli.guard import guarded
 from raymeter.errors import ConfigError, RunError
+from raymeter.pipeline.console import JsonConsole, StageConsole
 
 
 def stage_console(terminal):

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from raymeter.data import DATASETS, DataSpec
-from raymeter.data.arrays import as_records
+from raymeter.data import DATASETS
+from raymeter.data.readers.arrays import as_records
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 Y = np.array([0, 1, 2, 1, 0, 2])
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raymeter.data import DATASETS, DataSpec, Records, load_dataset
+from raymeter.data import DATASETS, load_dataset
+from raymeter.data.loaded_records import Records
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 NAMES = "digits, fashion_mnist, mnist, cifar10, cifar100, purchase100, texas100, arrays, or module:function"
 

@@ -8,9 +8,10 @@ import struct
 import numpy as np
 import pytest
 
-from raymeter.data import DATASETS, DataSpec
-from raymeter.data.idx import read_idx
+from raymeter.data import DATASETS
+from raymeter.data.readers.idx import read_idx
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 RNG = np.random.default_rng(0)
 IMAGES = {"train": RNG.integers(0, 256, (5, 4, 4), dtype=np.uint8), "t10k": RNG.integers(0, 256, (3, 4, 4), np.uint8)}
@@ -36,7 +37,7 @@ def load(dataset, data_dir):
 @pytest.fixture(autouse=True)
 def no_installed_files(monkeypatch, tmp_path):
     """Fashion-MNIST may be installed on this machine; these tests are about small files."""
-    monkeypatch.setattr("raymeter.data.fashion_mnist.DEBIAN", tmp_path / "not-installed")
+    monkeypatch.setattr("raymeter.data.datasets.fashion_mnist.DEBIAN", tmp_path / "not-installed")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -54,7 +55,7 @@ def test_idx_dataset_in_torchvisions_folder(tmp_path, dataset, name, suffix):
 def test_fashion_mnist_from_debians_folder(tmp_path, monkeypatch):
     """The package's folder is searched besides data_dir."""
     write_dataset(tmp_path / "usr")
-    monkeypatch.setattr("raymeter.data.fashion_mnist.DEBIAN", tmp_path / "usr")
+    monkeypatch.setattr("raymeter.data.datasets.fashion_mnist.DEBIAN", tmp_path / "usr")
     assert len(load("fashion_mnist", tmp_path / "nowhere").y) == 8
 
 

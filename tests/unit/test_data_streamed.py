@@ -7,10 +7,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from raymeter.data import DataSpec, load_dataset, tables
-from raymeter.data.streamed import SMALLEST_CHUNK, beyond_memory, scan
-from raymeter.data.tables import list_tables
+from raymeter.data import load_dataset
+from raymeter.data.readers import parquet as tables
+from raymeter.data.readers.parquet import list_tables
+from raymeter.data.readers.parquet_streamed import SMALLEST_CHUNK, beyond_memory, scan
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 N = 5000
 

@@ -11,9 +11,10 @@ import tarfile
 import numpy as np
 import pytest
 
-from raymeter.data import DATASETS, DataSpec
-from raymeter.data.tabular import parse_csv
+from raymeter.data import DATASETS
+from raymeter.data.readers.shokri_csv import parse_csv
 from raymeter.errors import DataError
+from raymeter.schema.dataset import DataSpec
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.integers(0, 2, (7, 600))
@@ -110,6 +111,6 @@ def test_corrupt_archives(tmp_path):
 
 def test_parse_csv_joins_blocks(monkeypatch):
     """Tables larger than one block come out whole and in order."""
-    monkeypatch.setattr("raymeter.data.tabular.BLOCK_BYTES", 64)
+    monkeypatch.setattr("raymeter.data.readers.shokri_csv.BLOCK_BYTES", 64)
     table = RNG.integers(0, 9, (200, 4))
     np.testing.assert_array_equal(parse_csv(io.BytesIO(as_csv(table)), "here"), table)

@@ -9,21 +9,14 @@ from scipy.stats import t as student
 
 from raymeter.attacks import Calibrated, Lira, Rmia
 from raymeter.errors import SignalError
-from raymeter.evaluate import (
-    LOG_AUC_CHANCE,
-    Limits,
-    Metric,
-    divide_targets,
-    evaluate,
-    log_auc,
-    most_references,
-    restrict,
-    rungs,
-    without_models_of,
-)
 from raymeter.schema import Scores, SignalMatrix, Signals
-from raymeter.split import pair_reference
 from raymeter.stats import auc, tpr_at_fpr
+from raymeter.stats.log_auc import LOG_AUC_CHANCE, log_auc
+from raymeter.sweep.evaluate import evaluate
+from raymeter.sweep.limits import Limits, most_references, restrict, rungs
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.target_halves import divide_targets, without_models_of
+from raymeter.training.split import pair_reference
 
 
 def signals(models: int = 8, records: int = 200) -> Signals:

@@ -7,10 +7,10 @@ import pytest
 from oracles import references
 from scipy import stats
 
+from raymeter.analysis.record_exposure import combined_p_values, d_prime, leak_p_values, record_p_values
 from raymeter.errors import SignalError
-from raymeter.exposure import combined_p_values, d_prime, leak_p_values, record_p_values
 from raymeter.schema import SignalMatrix
-from raymeter.split import pair_reference
+from raymeter.training.split import pair_reference
 
 
 def signals(records: int = 12, models: int = 10, queries: int = 1, leak: float = 1.0) -> SignalMatrix:

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from raymeter.fit import Recipe, Trainer, TrainingData, augment_batch, fit, learning_rate_at, normalise
+from raymeter.models.inputs import normalise
+from raymeter.schema.recipe import Recipe
+from raymeter.training.augment import augment_batch
+from raymeter.training.optimizer import learning_rate_at
+from raymeter.training.trainer import Trainer, TrainingData, fit
 
 RECIPE = Recipe(
     model="cnn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raymeter.errors import ConfigError, DataError
-from raymeter.gate import Gate, judge, parse_gates
+from raymeter.report.gate import Gate, judge, parse_gates
 
 AUC = {"estimate": 0.6, "low": 0.55, "high": 0.65, "sd": 0.01, "targets": 4}
 ATTACKS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raymeter.leases import Leases
+from raymeter.distributed.training.leases import Leases
 
 
 class Clock:

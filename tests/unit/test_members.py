@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from raymeter.errors import DataError
-from raymeter.members import load_members
+from raymeter.signals.targets.members import load_members
 
 MASK = np.array([False, True, True, False, False, True])
 ROWS = np.array([5, 1, 2])

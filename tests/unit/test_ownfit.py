@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from raymeter.config import build_config
+from raymeter.config.load import build_config
 from raymeter.data import load_dataset
 from raymeter.errors import ConfigError, SignalError
-from raymeter.fit import TrainingData, fit
-from raymeter.ownfit import OwnTrainer, load_fit
-from raymeter.preflight import check_fit, make_audit_split
+from raymeter.pipeline.checks import check_fit, make_audit_split
+from raymeter.training.trainer import TrainingData, fit
+from raymeter.training.user_trainer import OwnTrainer, load_fit
 
 RECORDS = 40
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raymeter.analysis.power_curve import power_curve
 from raymeter.attacks import Calibrated, Lira, Rmia
-from raymeter.power import power_curve
 from raymeter.schema import SignalMatrix, Signals
-from raymeter.split import pair_reference
 from raymeter.stats import summarise
+from raymeter.training.split import pair_reference
 
 
 def signals(models: int = 16, records: int = 300, reference: np.ndarray | None = None) -> Signals:

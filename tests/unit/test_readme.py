@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 import raymeter
-from raymeter.config import build_config
+from raymeter.config.load import build_config
 from raymeter.data import DATASETS
 from raymeter.models import MODELS
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from raymeter.report import console_table, remarks, verdict
-from raymeter.report.console import in_people
-from raymeter.results import (
+from raymeter.report.terminal import console_table
+from raymeter.report.verdict import in_people, remarks, verdict
+from raymeter.schema import Scores
+from raymeter.schema.results import (
     AttackResult,
     AuditResult,
     BlindAnswer,
@@ -22,7 +23,6 @@ from raymeter.results import (
     PowerPoint,
     TargetMetrics,
 )
-from raymeter.schema import Scores
 
 BLIND = MappingProxyType({"0.01": False, "0.001": False, "0": True})
 SHARP = MappingProxyType({"0.01": True, "0.001": True, "0": True})

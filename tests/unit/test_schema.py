@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from raymeter.errors import SignalError
-from raymeter.schema import SignalMatrix, default_reference
+from raymeter.schema import SignalMatrix
+from raymeter.schema.signals import default_reference
 
 MEMBER = np.array([[True, False, True, False], [False, True, True, False], [True, False, False, True]])
 

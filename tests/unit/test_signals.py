@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from raymeter.config.load import default_views
 from raymeter.errors import SignalError
-from raymeter.signals import compute_signals, default_views, logit_gap, make_views
+from raymeter.signals.compute import compute_signals, logit_gap, make_views
 
 CPU = torch.device("cpu")
 

@@ -9,10 +9,10 @@ import pytest
 
 from raymeter.errors import StoreError
 from raymeter.schema import Signals
-from raymeter.signals import KINDS
-from raymeter.signalstore import assemble, load_signals, save_index
-from raymeter.split import pair_reference
-from raymeter.store import RunStore
+from raymeter.schema.signals import KINDS
+from raymeter.signals.stored import assemble, load_signals, save_index
+from raymeter.storage.run_store import RunStore
+from raymeter.training.split import pair_reference
 
 CONFIG = {"run": {"log_dir": "x", "random_seed": 3}, "audit": {"attacks": [{"name": "rmia", "offline_a": 0.3}]}}
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from raymeter.errors import SplitError
-from raymeter.split import make_split, seed_for, with_foreign_target
+from raymeter.schema.seeds import seed_for
+from raymeter.training.split import make_split, with_foreign_target
 
 
 def split(models: int = 8, pool: int = 20, **changes):

@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 
 from raymeter.errors import SignalError
-from raymeter.results import MeanInterval
 from raymeter.schema import Scores
+from raymeter.schema.results import MeanInterval
 from raymeter.stats import auc, tpr_at_fpr
-from raymeter.stats.bootstrap import (
-    _resampled_rates,
-    bootstrap_tpr,
-    cluster_bootstrap_mean,
-    pooled_auc,
-    pooled_roc,
-)
+from raymeter.stats.bootstrap import _resampled_rates, bootstrap_tpr, cluster_bootstrap_mean
+from raymeter.stats.pooled import pooled_auc, pooled_roc
 from raymeter.stats.tpr import threshold_at_fpr
 
 GROUPS = [([1.5, 2.5, 2.5], [1.0, 2.0, 3.0]), ([2.0, 2.0, 3.0], [2.0, 2.0, 1.0]), ([0.0, 4.0, 5.0], [3.0, 3.0, 3.0])]

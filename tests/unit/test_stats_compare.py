@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import norm
 
 from raymeter.errors import SignalError
+from raymeter.schema.results import Difference
 from raymeter.stats.auc import auc, auc_and_variance, placements
-from raymeter.stats.compare import Difference, auc_difference
+from raymeter.stats.paired import auc_difference
 
 MEMBER = np.array([True] * 5 + [False] * 4)
 FIRST = np.array([1.0, 2, 3, 4, 5, 0, 1, 2, 3])

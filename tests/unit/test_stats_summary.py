@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from raymeter.errors import SignalError
-from raymeter.results import Interval
 from raymeter.schema import Scores
-from raymeter.split import pair_reference
+from raymeter.schema.results import Interval
 from raymeter.stats import dependent_targets, mean_over_targets, risk_rank, summarise
+from raymeter.training.split import pair_reference
 
 
 def scores(targets: int = 4, records: int = 300, attack: str = "lira", seed: int = 0) -> Scores:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from raymeter.errors import SignalError
-from raymeter.results import Interval
 from raymeter.schema import Scores
+from raymeter.schema.results import Interval
 from raymeter.stats import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 from raymeter.stats.thresholds import ppv, ppv_interval, rates_at_threshold, transferred_threshold
 

@@ -9,14 +9,7 @@ import pytest
 from scipy import stats
 
 from raymeter.schema import Scores
-from raymeter.stats import (
-    auc,
-    auc_difference,
-    compare_attacks,
-    compare_thresholds,
-    ppv_interval,
-    threshold_at_fpr,
-)
+from raymeter.stats import auc, auc_difference, compare_attacks, compare_thresholds, ppv_interval, threshold_at_fpr
 
 
 def scores(name: str = "lira", shift: float = 1.0, seed: int = 0, targets: int = 4) -> Scores:

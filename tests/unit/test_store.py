@@ -14,7 +14,8 @@ import torch
 
 from raymeter.errors import StoreError
 from raymeter.schema import ModelRecord
-from raymeter.store import RunStore, sha256, weights_path
+from raymeter.storage.local_files import sha256
+from raymeter.storage.run_store import RunStore, weights_path
 
 WEIGHTS = safetensors.torch.save({"w": torch.arange(4.0)})
 RECORD = ModelRecord(

@@ -10,10 +10,10 @@ import torch
 from test_data_streamed import write
 from test_fit import RECIPE as IMAGES
 
-from raymeter.data.streamed import scan
-from raymeter.data.tables import list_tables
-from raymeter.fit import fit
-from raymeter.streamfit import StreamedData, StreamedTrainer, read_directly
+from raymeter.data.readers.parquet import list_tables
+from raymeter.data.readers.parquet_streamed import scan
+from raymeter.training.streamed_trainer import StreamedData, StreamedTrainer, read_directly
+from raymeter.training.trainer import fit
 
 N = 3000
 RECIPE = replace(IMAGES, model="mlp", augment="none", batch_size=32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymeter.report.sweeppictures import _Axis, _is_wide, _ordered
+from raymeter.sweep.pictures import _Axis, _is_wide, _ordered
 
 
 def test_values_are_ordered_as_numbers_then_names_then_none():

@@ -9,8 +9,8 @@ import yaml
 
 from raymeter.attacks import Lira, Rmia
 from raymeter.errors import ConfigError
-from raymeter.evaluate import Limits
-from raymeter.sweepspace import build_sweep, filled, load_sweep, settings_of
+from raymeter.sweep.limits import Limits
+from raymeter.sweep.space import build_sweep, filled, load_sweep, settings_of
 
 LIRA_DEFAULT = {"attack": "lira", "variance": Lira().variance, "mode": Lira().mode}
 CONFIGS = Path(__file__).parents[2] / "configs/sweeps"

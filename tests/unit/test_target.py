@@ -11,13 +11,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from raymeter.config import build_config
-from raymeter.console import Silent
+from raymeter.config.load import build_config
 from raymeter.errors import ConfigError, DataError
 from raymeter.schema import Dataset
-from raymeter.split import make_split, with_foreign_target
-from raymeter.store import RunStore
-from raymeter.target import WEIGHTS, KnownWeights, load_weights
+from raymeter.schema.reporter import Silent
+from raymeter.signals.targets.weights import WEIGHTS, KnownWeights, load_weights
+from raymeter.storage.run_store import RunStore
+from raymeter.training.split import make_split, with_foreign_target
 
 
 def build(shape, classes):

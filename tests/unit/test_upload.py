@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from ray._private.runtime_env.packaging import get_uri_for_directory
 
-from raymeter.config import build_config, load_config
+from raymeter.config.load import build_config, load_config
 from raymeter.data import load_dataset
+from raymeter.distributed.job_upload import left_out, will_be_lost
 from raymeter.errors import ConfigError, DataError
-from raymeter.upload import left_out, will_be_lost
 
 
 def put(folder, **files):

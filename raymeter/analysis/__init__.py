@@ -1,0 +1,1 @@
+"""Scores -> findings: the result of an audit, exposed records, power, comparisons; pure."""

@@ -1,0 +1,246 @@
+"""Two results side by side: how much more one leaks than the other, and which records moved; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from scipy import stats
+
+from raymeter.errors import DataError
+from raymeter.schema.results import Difference, Interval
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import default_reference
+from raymeter.stats import compare_attacks, dependent_targets
+
+MOST_MOVED = 10
+Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished result, as its report tells it.
+
+    Args:
+        name: Where it is.
+        attacks: `attacks` of metrics.json.
+        scores: Of every attack, on all records and targets.
+        at_risk: Per record whether it is named; None where the report does not say.
+        data: Name and hash of the dataset; None where it is not known, as of scores that others made.
+        places: Per record its place in the files of the data, and its class; None where they are not known.
+    """
+
+    name: str
+    attacks: Mapping[str, Any]
+    scores: Mapping[str, Scores]
+    at_risk: Bool[np.ndarray, " records"] | None = None
+    data: tuple[str, str] | None = None
+    places: tuple[Int64[np.ndarray, " records"], Int64[np.ndarray, " records"]] | None = None
+
+
+@dataclass(frozen=True)
+class AttackComparison:
+    """One attack in both results: B minus A, so that more than 0 is more leakage in B.
+
+    `paired` says that both attacked the same members of the same records, which makes the difference much surer.
+    """
+
+    auc: Difference
+    paired: bool
+    a: Interval
+    b: Interval
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How the records that both results have moved, by the first common attack.
+
+    Args:
+        attack: Which.
+        records: How many both results have, with members and non-members among the targets.
+        correlation: Spearman's, of the records' exposure.
+        risen: Ids and standing (share of the records that are less exposed) in A and B of those that rose most.
+        fallen: The same of those that fell most.
+        named: Records named at risk in A, in B, in both; None where a report does not tell.
+    """
+
+    attack: str
+    records: int
+    correlation: float
+    risen: tuple[tuple[int, float, float], ...]
+    fallen: tuple[tuple[int, float, float], ...]
+    named: tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Everything that `raymeter compare` says.
+
+    `settings` are those of attacks with one label that differ; `note` is what must be known of the records, or empty.
+    """
+
+    a: str
+    b: str
+    attacks: Mapping[str, AttackComparison]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    movement: Movement | None
+    settings: tuple[str, ...] = ()
+    note: str = ""
+
+
+def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
+    """B against A, attack by attack.
+
+    Where both have the same targets with the same members, differences are taken per target on the records that both
+    have (DeLong, Biometrics 44, 1988, or Student's t over dependent targets). Else the means are independent, and
+    their standard errors, from the intervals of the reports, are added as squares.
+
+    Raises:
+        DataError: No attack has the same label in both.
+    """
+    common = [label for label in a.attacks if label in b.attacks]
+    if not common:
+        raise DataError(
+            f"no attack has the same label in both: {a.name} has {', '.join(a.attacks)}; {b.name} has "
+            f"{', '.join(b.attacks)}"
+        )
+    a, b, note = with_common_ids(a, b)
+    return RunComparison(
+        a=a.name,
+        b=b.name,
+        attacks={label: _compared(label, a, b) for label in common},
+        only_a=tuple(label for label in a.attacks if label not in b.attacks),
+        only_b=tuple(label for label in b.attacks if label not in a.attacks),
+        movement=_movement(next((label for label in common if label != "loss"), common[0]), a, b),
+        settings=tuple(
+            text
+            for label in common
+            for text in settings_apart(label, a.scores[label].settings, b.scores[label].settings)
+        ),
+        note=note,
+    )
+
+
+def with_common_ids(a: Outcome, b: Outcome) -> tuple[Outcome, Outcome, str]:
+    """Both with ids that name the same record in both, and what must be said of that.
+
+    Ids of an audit are places in its pool, which another seed or size draws anew from the same files. Scores that
+    others made have ids that their user gave them.
+    """
+    if a.data is None or b.data is None or a.data == b.data:
+        return a, b, ""
+    if a.data[0] == b.data[0] and a.places is not None and b.places is not None:
+        (rows_a, classes_a), (rows_b, classes_b) = a.places, b.places
+        _, mine, theirs = np.intersect1d(rows_a, rows_b, return_indices=True)
+        if np.array_equal(classes_a[mine], classes_b[theirs]):  # else the files themselves have changed
+            note = "The pools differ: records are numbered as in the files of the data (row in records.parquet)."
+            return _numbered(a, rows_a), _numbered(b, rows_b), note
+    apart = _numbered(b, -1 - next(iter(b.scores.values())).ids)  # no id is in both
+    return a, apart, f"The data differ ({a.data[0]} against {b.data[0]}): no record is in both."
+
+
+def _numbered(outcome: Outcome, ids: Int64[np.ndarray, " records"]) -> Outcome:
+    return replace(outcome, scores={label: replace(each, ids=ids) for label, each in outcome.scores.items()})
+
+
+def settings_apart(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of one attack that two results tell and that differ; not those that were chosen for each target."""
+    for name in (name for name in one if name in other):
+        mine, theirs = _of_all_targets(one[name]), _of_all_targets(other[name])
+        if mine != theirs and not isinstance(mine, list) and not isinstance(theirs, list):
+            yield f"{label}.{name}: {mine} against {theirs}"
+
+
+def _of_all_targets(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
+
+
+def exposure(scores: Scores) -> Float[np.ndarray, " records"]:
+    """How much higher a record stands where it was a member: mean standing as a member minus as none.
+
+    Standings are taken within each target (share of its records that score lower), so that targets count alike.
+    NaN where a record was a member of every target, or of none.
+    """
+    standing = np.stack([_standing(column) for column in scores.values.T], axis=1)
+    member = scores.member
+    with np.errstate(invalid="ignore"):
+        inside = (standing * member).sum(axis=1) / member.sum(axis=1)
+        outside = (standing * ~member).sum(axis=1) / (~member).sum(axis=1)
+    found: Float[np.ndarray, " records"] = inside - outside
+    return found
+
+
+def _compared(label: str, a: Outcome, b: Outcome) -> AttackComparison:
+    figures = [_interval(side.attacks[label]["auc"]) for side in (a, b)]
+    first, second = _on_common_records(a.scores[label], b.scores[label])
+    alike = np.array_equal(first.targets, second.targets) and np.array_equal(first.member, second.member)
+    if alike and _has_both_sides(first.member):
+        same = np.unique(first.member, axis=1, return_inverse=True)[1]
+        apart = default_reference(first.member) & (same[:, None] != same)
+        found = compare_attacks([second, first], dependent_targets(apart, np.arange(len(apart))))[0].auc
+        return AttackComparison(found, True, *figures)
+    return AttackComparison(_independent(*figures), False, *figures)
+
+
+def _has_both_sides(member: Bool[np.ndarray, "records targets"]) -> bool:
+    return len(member) > 0 and bool((member.any(axis=0) & ~member.all(axis=0)).all())
+
+
+def _independent(a: Interval, b: Interval) -> Difference:
+    first, second = ((each.high - each.low) / (2 * Z95) for each in (a, b))
+    error = float(np.hypot(first, second))
+    estimate = b.estimate - a.estimate
+    p_value = float(2 * stats.norm.sf(abs(estimate) / error)) if error > 0 else float(estimate == 0)
+    return Difference(estimate, max(estimate - Z95 * error, -1.0), min(estimate + Z95 * error, 1.0), p_value)
+
+
+def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:
+    first, second = _on_common_records(a.scores[label], b.scores[label])
+    before, after = exposure(first), exposure(second)
+    known = np.isfinite(before) & np.isfinite(after)
+    if known.sum() < 2:
+        return None
+    ids, before, after = first.ids[known], _standing(before[known]), _standing(after[known])
+    change = after - before
+    order = np.argsort(change, kind="stable")
+
+    def told(positions: Sequence[int]) -> tuple[tuple[int, float, float], ...]:
+        return tuple((int(ids[p]), float(before[p]), float(after[p])) for p in positions)
+
+    named = None
+    if a.at_risk is not None and b.at_risk is not None:
+        mine = a.at_risk[np.isin(a.scores[label].ids, ids)].sum()
+        other = b.at_risk[np.isin(b.scores[label].ids, ids)].sum()
+        both = np.intersect1d(a.scores[label].ids[a.at_risk], b.scores[label].ids[b.at_risk])
+        named = (int(mine), int(other), int(np.isin(both, ids).sum()))
+    varied = np.ptp(before) > 0 and np.ptp(after) > 0
+    return Movement(
+        attack=label,
+        records=int(known.sum()),
+        correlation=float(stats.spearmanr(before, after).statistic) if varied else float("nan"),
+        risen=told([p for p in order[::-1][:MOST_MOVED] if change[p] > 0]),
+        fallen=told([p for p in order[:MOST_MOVED] if change[p] < 0]),
+        named=named,
+    )
+
+
+def _standing(values: Float[np.ndarray, " records"]) -> Float[np.ndarray, " records"]:
+    ranks: Float[np.ndarray, " records"] = (stats.rankdata(values) - 0.5) / len(values)
+    return ranks
+
+
+def _on_common_records(a: Scores, b: Scores) -> tuple[Scores, Scores]:
+    _, rows_a, rows_b = np.intersect1d(a.ids, b.ids, return_indices=True)
+    return _cut(a, rows_a), _cut(b, rows_b)
+
+
+def _cut(scores: Scores, rows: Int64[np.ndarray, " some"]) -> Scores:
+    return replace(scores, values=scores.values[rows], member=scores.member[rows], ids=scores.ids[rows])
+
+
+def _interval(figure: Mapping[str, Any]) -> Interval:
+    return Interval(figure["estimate"], figure["low"], figure["high"])

@@ -1,0 +1,174 @@
+"""Scores or signals that others made -> everything a report says of them; pure, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from raymeter.analysis.power_curve import power_curve
+from raymeter.analysis.result import FPRS, _judge, _record_columns
+from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
+from raymeter.attacks.common.stand_ins import stand_in_thresholds
+from raymeter.errors import SignalError
+from raymeter.schema.results import AttackResult, AuditResult
+from raymeter.schema.scores import Scores
+from raymeter.schema.seeds import seed_for
+from raymeter.schema.signals import SignalMatrix, Signals, default_reference
+from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, transferred_threshold
+
+# What is tried on signals: the first that uses references is the one whose groups are compared.
+POSSIBLE: Mapping[str, Attack] = {
+    "loss": Loss(),
+    "rmia": Rmia(),
+    "rmia_online": Rmia(mode="online"),
+    "lira": Lira(),
+    "lira_offline": Lira(mode="offline"),
+    "base": Base(),
+    "base_offline": Base(mode="offline"),
+    "calibrated": Calibrated(),
+    "empirical": Empirical(),
+    "population": Population(),
+    "entropy": Entropy(),
+    "stack": Stack(),
+}
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A result, and what a reader must be told beside it."""
+
+    result: AuditResult
+    notes: tuple[str, ...]
+
+
+def assess_scores(scores: Scores, groups: np.ndarray | None, seed: int) -> Assessment:
+    """All statistics of one attack's scores; thresholds of a target are carried over from independent targets.
+
+    Raises:
+        SignalError: A target has no members or no non-members.
+    """
+    order = replace(scores, targets=np.arange(scores.values.shape[1]))
+    same = np.unique(scores.member, axis=1, return_inverse=True)[1]  # models of the same records are no second draw
+    reference = default_reference(scores.member) & (same[:, None] != same)
+    clusters = dependent_targets(reference, order.targets)
+    thresholds = {scores.attack: _from_others(order, clusters)}
+    groupings = {} if groups is None else {"group": groups}
+    result = _judge([order], reference, None, thresholds, groupings, seed)
+    notes = _turned_round(result.attacks)
+    return Assessment(_renamed(result, scores.targets), notes)
+
+
+def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed: int) -> Assessment:
+    """Attacks on signals and all statistics of them.
+
+    Args:
+        attacks: By label; by default all that these signals allow. Those that are asked for must be possible.
+
+    Raises:
+        SignalError: An attack that was asked for cannot run, or none can.
+    """
+    matrix = signals.audit["logit_gap"]
+    for column, known in zip(matrix.targets, matrix.member[:, matrix.targets].T, strict=True):
+        if known.all() or not known.any():
+            raise SignalError(
+                f"model {column} was trained on {'all' if known.all() else 'none'} of the {len(known)} records, so it "
+                "cannot be a target; leave its column out, or name the targets in an array 'targets' of an .npz"
+            )
+    scores, notes = _possible(signals) if attacks is None else (_all(signals, attacks), [])
+    ran = {one.attack: (attacks or POSSIBLE)[one.attack] for one in scores}
+    thresholds = {label: stand_in_thresholds(attack, signals, FPRS) for label, attack in ran.items()}
+    groupings = {} if matrix.labels is None else {"class": matrix.labels}
+    result = _judge(scores, matrix.reference, matrix.labels, thresholds, groupings, seed)
+    using = {label: attack for label, attack in ran.items() if getattr(attack, "needs_references", True)}
+    power = {label: power_curve(attack, signals, seed_for(seed, "power")) for label, attack in using.items()}
+    columns, lacking = _record_columns(matrix)
+    result = replace(result, power={k: v for k, v in power.items() if v}, records={**result.records, **columns})
+    return Assessment(result, (*notes, *lacking, *direction(matrix)))
+
+
+def direction(matrix: SignalMatrix) -> tuple[str, ...]:
+    """A warning where members are not fitted better than non-members: memberships or ids may be wrong."""
+    records, models, _ = matrix.values.shape
+    if models > records:
+        return (
+            f"warning: {models} models and {records} records: where signals and memberships are both turned round, "
+            "transpose them",
+        )
+    clusters = dependent_targets(matrix.reference, matrix.targets)
+    found = []
+    for column in matrix.targets:
+        member = matrix.member[:, column]
+        if member.all() or not member.any():
+            return (f"warning: model {column} was trained on all of the records, or on none: it cannot be a target",)
+        found.append(auc_interval(matrix.values[:, column].mean(axis=1, dtype=np.float64), member))
+    mean = mean_over_targets(found, clusters)
+    text = f"by its signal alone a member is told from a non-member with AUC {_interval(mean)}"
+    if mean.high < 0.5:
+        return (f"warning: {text}, below chance: check that 1 means member and that signals rise with the fit",)
+    if mean.low <= 0.5:
+        return (f"{text}, which may be chance: if more was expected, check that rows and ids belong together",)
+    return ()
+
+
+def _interval(mean: Any) -> str:
+    return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+
+
+def _all(signals: Signals, attacks: Mapping[str, Attack]) -> list[Scores]:
+    return [replace(attack(signals), attack=label) for label, attack in attacks.items()]
+
+
+def _possible(signals: Signals) -> tuple[list[Scores], list[str]]:
+    """Scores of every attack that runs, and a line for each that does not."""
+    scores, notes = [], []
+    for label, attack in POSSIBLE.items():
+        if getattr(attack, "needs_logits", False) and signals.audit_logits is None:
+            notes.append(f"without {label}: it needs logits of all classes")
+            continue
+        try:
+            scores.append(replace(attack(signals), attack=label))
+        except SignalError as error:
+            notes.append(f"without {label}: {error}")
+    if not scores:
+        raise SignalError("no attack can run on these signals: " + "; ".join(notes))
+    return scores, notes
+
+
+def _from_others(scores: Scores, clusters: Int64[np.ndarray, " targets"]) -> Float[np.ndarray, "targets fprs"]:
+    """For each target the median threshold of the targets that are independent of it; NaN where there are none."""
+    found = np.full((len(clusters), len(FPRS)), np.nan)
+    for t, cluster in enumerate(clusters):
+        others = np.flatnonzero(clusters != cluster)
+        if len(others):
+            theirs = replace(
+                scores, values=scores.values[:, others], member=scores.member[:, others], targets=scores.targets[others]
+            )
+            found[t] = [transferred_threshold(theirs, fpr) for fpr in FPRS]
+    return found
+
+
+def _renamed(result: AuditResult, numbers: Int64[np.ndarray, " targets"]) -> AuditResult:
+    """Targets by the numbers that the user gave them."""
+
+    def named(attack: AttackResult) -> AttackResult:
+        targets = tuple(replace(metrics, target=int(numbers[metrics.target])) for metrics in attack.targets)
+        return replace(attack, targets=targets, scores=replace(attack.scores, targets=numbers))
+
+    return replace(result, attacks=tuple(named(attack) for attack in result.attacks))
+
+
+def _turned_round(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
+    remedies = {
+        False: "if lower means member in this file, say so with --lower-means-member",
+        True: "if higher means member in this file, leave --lower-means-member out",
+    }
+    return tuple(
+        f"warning: the AUC of {one.name} is {_interval(one.auc)}, below one half: its scores may be turned round; "
+        f"{remedies[bool(one.scores.settings.get('lower_means_member'))]}"
+        for one in attacks
+        if one.auc.high < 0.5
+    )

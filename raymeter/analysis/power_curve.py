@@ -1,0 +1,75 @@
+"""How many reference models are enough: the same audit again, with fewer references per target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from raymeter.attacks.common.reference_units import first_units, unit_orders
+from raymeter.errors import SignalError
+from raymeter.schema.results import PowerPoint
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import Signals
+from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, tpr_at_fpr
+
+POWER_FPR = 0.001
+
+
+def power_curve(
+    attack: Callable[[Signals], Scores], signals: Signals, seed: int, fpr: float = POWER_FPR
+) -> tuple[PowerPoint, ...]:
+    """AUC and TPR of an attack with 1, 2, 4, ... and all of the references that each target has.
+
+    References are taken away in units: models with exactly opposite members (a complementary pair) go
+    together, so that one unit gives each record one reference, IN or OUT of it. Every target has its own
+    seeded order of its units, and the k-th point uses the first k: points of one target are nested.
+
+    Args:
+        attack: Scores all targets; it is called once per point.
+        signals: Of a finished audit; nothing is trained.
+        seed: Of the orders.
+        fpr: False-positive rate of the TPR.
+
+    Returns:
+        One point per number of units; a number with which the attack cannot run (a record without a
+        reference, too few models to tune on) is left out.
+
+    Notes:
+        A curve that is still rising at its right end says that more reference models would find more.
+        Neighbouring points share references and targets, so their intervals are not independent.
+    """
+    matrix = next(iter(signals.audit.values()))
+    orders = unit_orders(matrix, seed)
+    clusters = dependent_targets(matrix.reference, matrix.targets)
+    most = max(len(order) for order in orders)
+    points = []
+    for count in sorted({*(2**power for power in range(most.bit_length()) if 2**power < most), most}):
+        try:
+            scores = attack(_with_references(signals, first_units(matrix, orders, count)))
+        except SignalError:
+            continue
+        points.append(_point(scores, count, clusters, fpr))
+    return tuple(points)
+
+
+def _point(scores: Scores, count: int, clusters: Int64[np.ndarray, " targets"], fpr: float) -> PowerPoint:
+    columns = list(zip(scores.values.T, scores.member.T, strict=True))
+    rates = [tpr_at_fpr(values, member, fpr) for values, member in columns]
+    return PowerPoint(
+        references=count,
+        auc=mean_over_targets([auc_interval(values, member) for values, member in columns], clusters),
+        tpr=mean_over_targets(rates, clusters),
+        fpr=fpr,
+        resolvable=all(rate.resolvable for rate in rates),
+    )
+
+
+def _with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
+    return replace(
+        signals,
+        audit={kind: matrix.with_references(reference) for kind, matrix in signals.audit.items()},
+        population={kind: matrix.with_references(reference) for kind, matrix in signals.population.items()},
+    )

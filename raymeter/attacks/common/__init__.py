@@ -1,0 +1,1 @@
+"""What attacks share: moments over references, stand-ins, blocks of records, signals from logits."""

@@ -1,0 +1,39 @@
+"""An attack must not see whether its target trained on a record: checked by turning those memberships round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from raymeter.errors import SignalError
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import Signals
+
+
+def require_blind(attack: Callable[[Signals], Scores], signals: Signals, position: int = 0) -> None:
+    """Refuse an attack whose scores of one target depend on who was a member of that target.
+
+    The memberships of the target, and of the models that may not judge it, are turned around; scores that
+    change with them (by more than a millionth of their spread) were chosen with the labels they are
+    measured by.
+
+    Raises:
+        SignalError: The scores of the target at `position` changed; the target is named.
+    """
+    matrix = next(iter(signals.audit.values()))
+    hidden = ~matrix.reference[position]
+    turned = replace(
+        signals,
+        audit={
+            kind: replace(found, member=np.where(hidden, ~found.member, found.member))
+            for kind, found in signals.audit.items()
+        },
+    )
+    before, after = (attack(either).values[:, position] for either in (signals, turned))
+    if np.abs(before - after).max(initial=0.0) > 1e-6 * max(float(np.ptp(before)), 1e-12):
+        raise SignalError(
+            f"the scores of model {matrix.targets[position]} depend on its own members: "
+            "something was chosen with the labels that the result is measured by"
+        )

@@ -1,0 +1,78 @@
+"""Attacks on more records than fit into memory: some at a time, with the bits of all at once.
+
+An attack declares how that can be done. `separable`: a record's score does not depend on other records, so any
+block of them can be attacked alone. `first_pass`: it first learns from all records what they say together (LiRA's
+variances, from sums), and gives a function that scores blocks. Without either it needs all of them at once: it
+ranks them, or tunes something on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from raymeter.errors import SignalError
+from raymeter.schema.scores import Scores
+from raymeter.schema.signals import RECORDS_AT_ONCE, SignalMatrix, Signals
+
+
+def works_in_blocks(attack: Callable[[Signals], Scores]) -> bool:
+    """Whether the attack can score some of the records as it would score them among all."""
+    return bool(getattr(attack, "separable", False)) or hasattr(attack, "first_pass")
+
+
+def block_attack(attack: Callable[[Signals], Scores], signals: Signals) -> Callable[[Signals], Scores]:
+    """What scores any block of these records as the attack scores them among all.
+
+    Raises:
+        SignalError: The attack needs all records at once.
+    """
+    if not works_in_blocks(attack):
+        raise SignalError(
+            f"{type(attack).__name__} needs all records at once; audit fewer (audit.data_size), "
+            "or raise data.in_memory_limit"
+        )
+    if hasattr(attack, "first_pass"):
+        found: Callable[[Signals], Scores] = attack.first_pass(signals)
+        return found
+    return attack
+
+
+def record_blocks(matrix: SignalMatrix, records: int = RECORDS_AT_ONCE) -> list[slice]:
+    """Ranges of about so many records, in multiples of what attacks work on at once: their sums are the same then."""
+    inner = next(iter(blocks(matrix)), slice(0, 1))
+    step = max(1, records // inner.stop) * inner.stop
+    return [slice(start, min(start + step, len(matrix.values))) for start in range(0, len(matrix.values), step)]
+
+
+def some_rows(signals: Signals, rows: slice | np.ndarray) -> Signals:
+    """The signals of some audited records, copied into memory; the population stays whole."""
+
+    def cut(found: SignalMatrix) -> SignalMatrix:
+        return replace(
+            found,
+            values=np.array(found.values[rows]),
+            member=np.array(found.member[rows]),
+            ids=found.ids[rows],
+            labels=None if found.labels is None else found.labels[rows],
+        )
+
+    return replace(
+        signals,
+        audit={kind: cut(found) for kind, found in signals.audit.items()},
+        audit_logits=None if signals.audit_logits is None else np.array(signals.audit_logits[rows]),
+        predicted={key: replace(found, values=found.values[rows]) for key, found in signals.predicted.items()},
+        mapped=False,
+    )
+
+
+BLOCK_CELLS = 131_072  # examples x models handled at once: bounds the memory beside the signals
+
+
+def blocks(signals: SignalMatrix) -> Iterator[slice]:
+    """Ranges of records small enough to work on at once."""
+    examples, models, _ = signals.values.shape
+    step = max(1, BLOCK_CELLS // max(models, len(signals.targets)))
+    return (slice(start, min(start + step, examples)) for start in range(0, examples, step))

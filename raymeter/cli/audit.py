@@ -1,0 +1,55 @@
+"""`raymeter audit`: its command line, parsed before Ray, torch and all that it runs is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from raymeter.cli.gate import add_gates
+
+
+def audit_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Of `raymeter audit`; ends the command where they are wrong or ask for help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m raymeter.audit", description="Audit how much a training procedure leaks about its records."
+    )
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, see configs/README.md")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
+    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
+    parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
+    add_gates(parser)
+    return parser.parse_intermixed_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see `--help`."""
+    options = audit_arguments(argv)
+    from raymeter.cli.gate import pass_gates
+    from raymeter.cli.guard import guarded, say_error
+    from raymeter.config.load import load_config
+    from raymeter.distributed.job_upload import left_out
+    from raymeter.pipeline.audit import audit
+    from raymeter.pipeline.console import JsonConsole
+    from raymeter.pipeline.plan import dry_run
+    from raymeter.report.data_files import plain_attacks
+    from raymeter.report.gate import parse_gates
+
+    console = JsonConsole() if options.json_logs else None
+
+    def command() -> int:
+        sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
+        config = load_config(options.config, options.overrides)
+        gates = parse_gates(options.fail_if, config.attacks)
+        if options.dry_run:
+            print(dry_run(config))
+            for line in left_out(config, options.config, Path.cwd()):
+                print(line)
+            return 0
+        result = audit(config, verbose=options.verbose, console=console)
+        return pass_gates(gates, plain_attacks(result))
+
+    return guarded(command, say=console.error if console else say_error)

@@ -1,0 +1,1 @@
+"""YAML -> frozen configuration; every key, every message."""

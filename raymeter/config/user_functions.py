@@ -1,0 +1,36 @@
+"""Functions of the user by name: `module:function`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from raymeter.errors import ConfigError, not_uploaded
+
+
+def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
+    """The user's function that a key names as module:function.
+
+    Args:
+        gives: What kind of function it is to be, for the message.
+
+    Raises:
+        ConfigError: It cannot be loaded, or is no function.
+    """
+    module, _, function = name.partition(":")
+    if module == "__main__" and key.startswith("train."):
+        raise ConfigError(f"{key}: {name} is of this session, and workers do not have it; write it to a file")
+    found: Any
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # a user's module can fail in any way
+        line = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise ConfigError(
+            f"{key}: cannot load {name!r} ({line}); write module:function, with the module importable from "
+            f"here{not_uploaded()}"
+        ) from error
+    if not callable(found):
+        raise ConfigError(f"{key}: {name} is {type(found).__name__}; give a function {gives}")
+    function_found: Callable[..., Any] = found
+    return function_found

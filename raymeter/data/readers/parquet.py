@@ -1,0 +1,208 @@
+"""Parquet files, local or in a bucket: which there are, where their rows lie, and tables as arrays."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int64
+from pyarrow import fs as pafs
+from pyarrow import parquet
+
+from raymeter.data.download import first_line
+from raymeter.errors import DataError
+from raymeter.storage.addresses import shown
+
+LABEL_COLUMNS = ("y", "label")
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+SUFFIXES = (".parquet", ".pq")
+OPEN_FILES = 4  # kept open by a process, with their footers
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The files of a Parquet dataset in the order of their names; cheap to copy to workers.
+
+    Args:
+        uri: What the configuration said: a file or a directory, local or a URI that pyarrow.fs opens.
+        files: Paths within that file system.
+        versions: Size and time of each file: one that is written anew in the middle of an audit is refused.
+    """
+
+    uri: str
+    files: tuple[str, ...]
+    versions: tuple[tuple[int, int], ...]
+
+    def open(self, file: int) -> parquet.ParquetFile:
+        """One of the files, with its footer read.
+
+        Raises:
+            DataError: It is not there, not Parquet, or another than when it was listed; it is named.
+        """
+        path = self.files[file]
+        try:
+            return _open(self.uri, path, self.versions[file])
+        except FileNotFoundError:
+            raise DataError(f"{path} not found; data.path must be a place that all nodes see") from None
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} cannot be read ({first_line(error)}); write it as Parquet again") from error
+
+    @cached_property
+    def groups(self) -> Int64[np.ndarray, "groups 3"]:
+        """File, number within the file and rows of every row group, in order.
+
+        Raises:
+            DataError: A file has other columns than the first, or the same in another order.
+        """
+        found: list[tuple[int, int, int]] = []
+        names = self.open(0).schema_arrow.names
+        for file in range(len(self.files)):
+            self.check_columns(file, names)
+            about = self.open(file).metadata
+            found += [(file, group, about.row_group(group).num_rows) for group in range(about.num_row_groups)]
+        return np.array(found, dtype=np.int64).reshape(-1, 3)
+
+    def check_columns(self, file: int, names: list[str]) -> None:
+        """See that a file has these columns in this order, which are those of the first; DataError otherwise."""
+        if self.open(file).schema_arrow.names != names:
+            raise DataError(f"{self.files[file]} has other columns than {self.files[0]}; write both alike")
+
+
+def is_parquet(path: str) -> bool:
+    """Whether a path means Parquet: by its suffix, or because it is a directory or a URI without any."""
+    plain = PurePosixPath(path.partition("?")[0])
+    if plain.suffix in SUFFIXES:
+        return True
+    return ("://" in path and not plain.suffix) or ("://" not in path and Path(path).expanduser().is_dir())
+
+
+def list_tables(path: str) -> Tables:
+    """The Parquet files at a path; those whose names start with _ or . do not count, as Spark and Hive have it.
+
+    Raises:
+        DataError: There are none, or the place cannot be opened.
+    """
+    uri = path if "://" in path else str(Path(path).expanduser().absolute())
+    try:
+        filesystem, root = pafs.FileSystem.from_uri(uri)
+        found = filesystem.get_file_info(root)
+        if found.type == pafs.FileType.File:
+            return Tables(uri, (root,), (_version(found),))
+        entries = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"data.path: {shown(path)} cannot be opened ({first_line(error)})") from None
+    chosen = {
+        entry.path: _version(entry)
+        for entry in entries
+        if entry.type == pafs.FileType.File
+        and entry.path.endswith(SUFFIXES)
+        and not any(part.startswith(("_", ".")) for part in entry.path[len(root) :].strip("/").split("/"))
+    }
+    if not chosen:
+        remedy = "give the path of an .npz or .parquet file, or of a directory with .parquet files"
+        raise DataError(
+            f"data.path: {shown(path)} not found; {remedy}"
+            if not entries
+            else f"{shown(path)} has no .parquet; {remedy}"
+        )
+    return Tables(uri, tuple(sorted(chosen)), tuple(chosen[path] for path in sorted(chosen)))
+
+
+def _version(entry: pafs.FileInfo) -> tuple[int, int]:
+    return int(entry.size or 0), int(entry.mtime_ns or 0)
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _open(uri: str, path: str, version: tuple[int, int]) -> parquet.ParquetFile:
+    filesystem, _ = pafs.FileSystem.from_uri(uri)
+    found = filesystem.get_file_info(path)
+    if found.type != pafs.FileType.NotFound and _version(found) != version:
+        raise DataError(f"{path} has changed since the audit began; start again")
+    return parquet.ParquetFile(filesystem.open_input_file(path))
+
+
+def read_table(tables: Tables) -> pa.Table:
+    """All rows of all files.
+
+    Raises:
+        DataError: A file cannot be read, or has other columns than the first.
+    """
+    parts, names = [], tables.open(0).schema_arrow.names
+    for file, path in enumerate(tables.files):
+        tables.check_columns(file, names)
+        try:
+            parts.append(tables.open(file).read())
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} cannot be read ({first_line(error)}); write it as Parquet again") from error
+    try:
+        return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"{shown(tables.uri)}: the files do not fit together ({first_line(error)})") from None
+
+
+def columns_of(names: list[str], where: str) -> tuple[list[str], str]:
+    """The feature columns and the label column among the columns of a file.
+
+    Raises:
+        DataError: There is no label, or nothing besides it.
+    """
+    names = [name for name in names if not PANDAS_INDEX.fullmatch(name)]
+    label = next((name for name in LABEL_COLUMNS if name in names), None)
+    if label is None:
+        raise DataError(f"{where} has columns {', '.join(names[:8])}; one must be called y or label")
+    names.remove(label)
+    if not names:
+        raise DataError(f"{where} has no feature columns; add some besides {label}")
+    return names, label
+
+
+def table_arrays(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Records and labels of a table, as numpy has them.
+
+    Raises:
+        DataError: A column is missing, not of numbers, or has gaps.
+    """
+    names, label = columns_of(table.column_names, where)
+    y = numbers(table[label], f"{where}: column {label}") if len(table) else np.empty(0)
+    return table_features(table, names, where), y
+
+
+def table_features(table: pa.Table, names: list[str], where: str) -> np.ndarray:
+    """The records of a table: its list column x, or its feature columns side by side."""
+    if "x" in names and pa.types.is_nested(table["x"].type):
+        return _stack_lists(table["x"], f"{where}: column x")
+    return np.stack([numbers(table[name], f"{where}: column {name}") for name in names], axis=1)
+
+
+def numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
+    """One column of numbers without gaps."""
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise DataError(f"{where} must be numbers, got {kind}; encode texts and categories as numbers first")
+    if column.null_count:
+        raise DataError(f"{where} has {column.null_count} missing values; fill them in or drop the records")
+    values: np.ndarray = column.to_numpy()
+    return values
+
+
+def _stack_lists(column: pa.ChunkedArray, where: str) -> np.ndarray:
+    """A column of lists, or of lists of lists, as one array; every record must have the same shape."""
+    flat, shape = column.combine_chunks(), [len(column)]
+    while pa.types.is_nested(flat.type):
+        if not (pa.types.is_list(flat.type) or pa.types.is_large_list(flat.type) or _is_fixed(flat.type)):
+            raise DataError(f"{where} must be lists of numbers, got {flat.type}")
+        lengths = pc.unique(pc.list_value_length(flat)).to_pylist()
+        if len(lengths) > 1 or None in lengths:
+            raise DataError(f"{where} has lists of different lengths or missing lists; make them equally long")
+        shape.append(lengths[0] if lengths else 0)
+        flat = flat.flatten()
+    return numbers(pa.chunked_array([flat]), where).reshape(shape)
+
+
+def _is_fixed(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind))

@@ -1,0 +1,1 @@
+"""All of Ray: session, resources, training, signals, attack tasks, trials."""

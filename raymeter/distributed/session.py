@@ -1,0 +1,164 @@
+"""Connect to Ray, count slots, quiet the console, stop cleanly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from types import FrameType
+from typing import Any
+
+import ray.exceptions
+from ray._private import ray_constants
+
+from raymeter.config.sections import ClusterSection
+from raymeter.errors import RunError
+
+# Read by Ray when it starts its processes; a value that the user has set wins.
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+}
+# Ray Train polls its workers every 2 s by default, which costs small audits many seconds a run.
+# A slot may wait long for a node that is being started: its placement must not time out meanwhile.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
+    # One process a slot less: the driver watches for nodes that are called back, for all slots at once.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+RAY_LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
+
+
+@contextmanager
+def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
+    """Use the cluster at `cluster.address` or RAY_ADDRESS, else start an embedded Ray and stop it at the end.
+
+    A Ray that this process already uses is taken as it is and left running; of one that is started here nothing is left
+    behind, neither in the environment nor in what Ray logs.
+
+    Raises:
+        RunError: No cluster answers at the given address.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = None if is_embedded(config) else config.address or os.environ["RAY_ADDRESS"]
+    options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
+    if address is None:
+        options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
+    with _environment({**ENVIRONMENT, **({} if verbose else QUIET)}):
+        try:
+            with nullcontext() if verbose else _without_stderr(), nullcontext() if address else _loopback_only():
+                ray.init(address=address or "local", **options)
+        except ConnectionError as error:
+            raise RunError(
+                f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS"
+            ) from None
+        with _quiet_libraries(verbose), _stop_on_sigterm():
+            try:
+                yield
+            finally:
+                ray.shutdown()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set what the user has not set, and take it away again: a Ray that this process starts later is the user's own."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Have an embedded Ray listen on 127.0.0.1, as Ray itself does on macOS and Windows.
+
+    The environment variable for it is read when Ray is imported, too early to know whether Ray is to be embedded.
+    """
+    kept = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = kept
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Silence Ray's own processes and C++ code while they start; what fails is raised as an exception anyway."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
+@contextmanager
+def _quiet_libraries(verbose: bool) -> Iterator[None]:
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = verbose
+    context.print_on_execution_start = verbose
+    # An autoscaling cluster may need long to bring the first node; waiting is not a failure.
+    context.execution_options.verbose_progress = False
+    context.execution_no_progress_timeout_s = -1
+    before = {} if verbose else {name: logging.getLogger(name).level for name in RAY_LOGGERS}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with ray.data.DataContext.current(context):
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that Ray is shut down; must come after ray.init, which sets its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def is_embedded(config: ClusterSection) -> bool:
+    """Whether `connected` starts a Ray of its own, which will never grow."""
+    return config.address is None and "RAY_ADDRESS" not in os.environ
+
+
+def describe_cluster() -> dict[str, Any]:
+    """Nodes, CPUs and GPUs, for the report's provenance."""
+    resources = ray.cluster_resources()
+    return {
+        "nodes": sum(node["Alive"] for node in ray.nodes()),
+        "cpus": resources.get("CPU", 0.0),
+        "gpus": resources.get("GPU", 0.0),
+        "ray": ray.__version__,
+    }

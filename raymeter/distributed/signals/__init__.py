@@ -1,0 +1,1 @@
+"""The Ray Data pass that computes signals."""

@@ -1,0 +1,190 @@
+"""Stream the audit set through all models: one Ray Data pass, every cell exactly once.
+
+A block is a fixed range of records and is never merged or divided, so that the numbers do not
+depend on arrival order, on the number of actors or on a retry. Each model's signals are stored
+under a key made of its weights, the records, the views and the block size; a later audit computes
+only the models whose key is not there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import ray.exceptions
+from ray.data.extensions import ArrowTensorArray
+
+from raymeter.config.load import AuditConfig
+from raymeter.distributed.metrics import publish
+from raymeter.distributed.record_stream import stream_records
+from raymeter.distributed.resources import model_resources, slots_to_start
+from raymeter.distributed.signals.worker import SignalActor, SignalWork
+from raymeter.distributed.tasks import root_cause
+from raymeter.errors import RunError
+from raymeter.schema.dataset import Dataset, LazyRecords
+from raymeter.schema.mapped import forget_pages
+from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.reporter import Reporter
+from raymeter.schema.signals import Signals, View
+from raymeter.schema.split import Split
+from raymeter.signals.frame import Frame, _assemble, _column_key, _load_stored, _scatter
+from raymeter.signals.memory_estimate import is_mapped
+from raymeter.signals.records import Records
+from raymeter.signals.stored import save_index
+from raymeter.signals.targets.protocol import Columns, Content
+from raymeter.storage.columns import save_column
+from raymeter.storage.run_store import RunStore
+
+LOSSES = 10  # of one actor, or in one block: by nodes that go; what always dies (out of memory, say) must end the audit
+
+
+def collect_signals(
+    dataset: Dataset,
+    split: Split,
+    parts: tuple[Records, Records],
+    models: Sequence[ModelRecord],
+    config: AuditConfig,
+    store: RunStore,
+    reporter: Reporter,
+    given: Columns | None = None,
+) -> Signals:
+    """Signals of the audited records and of the population under every model.
+
+    Where they, or the records, are larger than `data.in_memory_limit` they are in mapped files.
+
+    Args:
+        given: The columns of the last model, by content and part, where it can only be asked.
+
+    Raises:
+        RunError: A cell is missing or came twice; the first record is named.
+    """
+    views = config.views(dataset.is_image)
+    contents: tuple[Content, ...] = ("signals", "logits") if config.keeps_logits else ("signals",)
+    keys = {
+        (content, records.part, model.index): _column_key(content, model, records, views, config.audit.batch_size)
+        for content in contents
+        for records in parts
+        for model in models
+    }
+    for (content, part), column in (given or {}).items():
+        if content in contents:
+            save_column(store, keys[content, part, models[-1].index], column, {"model": models[-1].index, "part": part})
+    mapped = is_mapped(config, dataset, split)
+    classes = dataset.num_classes if config.keeps_logits else None
+    frame = Frame.empty(parts, len(models), len(views), classes, store if mapped else None)
+    missing = _load_stored(frame, keys, parts, models, store, mapped)
+    if len(missing) < len(models):
+        reporter.note(f"signals of {len(models) - len(missing)} of {len(models)} models are stored and are reused")
+    if missing:
+        _compute(frame, parts, models, missing, dataset, views, config, store, reporter)
+        for position in missing:
+            model = models[position]
+            for records in parts:
+                about = {"model": model.index, "weights": model.sha256, "part": records.part, "views": list(views)}
+                for content in contents:
+                    column = frame.column(content, records, position)
+                    save_column(store, keys[content, records.part, model.index], column, about)
+    audit, population = (_assemble(frame, records, split) for records in parts)
+    logits = [frame.all_of("logits", records) if config.keeps_logits else None for records in parts]
+    signals = Signals(audit, population, audit_logits=logits[0], population_logits=logits[1], mapped=mapped)
+    named = {
+        ("" if content == "signals" else "logits_") + records.part: [
+            keys[content, records.part, model.index] for model in models
+        ]
+        for content in contents
+        for records in parts
+    }
+    save_index(store, signals, named, config.resolved())
+    forget_pages(frame.values)
+    return signals
+
+
+def _blocks(records: Records, offset: int, block: int) -> list[pa.Table]:
+    """Arrow tables of fixed ranges of records; `row` is the position in the concatenation of all parts."""
+    assert isinstance(records.x, np.ndarray)
+    tables = []
+    for start in range(0, len(records.y), block):
+        part = slice(start, start + block)
+        row = np.arange(offset + start, offset + min(start + block, len(records.y)), dtype=np.int64)
+        x = ArrowTensorArray.from_numpy(np.ascontiguousarray(records.x[part]))
+        tables.append(pa.table({"row": row, "x": x, "y": records.y[part]}))
+    return tables
+
+
+def _compute(
+    frame: Frame,
+    parts: tuple[Records, Records],
+    models: Sequence[ModelRecord],
+    missing: list[int],
+    dataset: Dataset,
+    views: tuple[View, ...],
+    config: AuditConfig,
+    store: RunStore,
+    reporter: Reporter,
+) -> None:
+    """One pass of all parts through actors that hold the missing models; fills their columns of the frame."""
+    resources = model_resources(config.train.resources_per_model)
+    work = SignalWork(
+        store=store,
+        models=tuple(models[position] for position in missing),
+        architectures=tuple(models[position].architecture or config.train.model_name for position in missing),
+        input_shape=dataset.x.shape[1:],
+        num_classes=dataset.num_classes,
+        views=views,
+        threads=max(1, int(resources.get("CPU", 1))),
+        keep_logits=config.keeps_logits,
+        block=config.audit.batch_size,
+    )
+    readers = slots_to_start(resources, len(missing), config.cluster)
+    source, blocks = _source(parts, config.audit.batch_size, readers)
+    # map_batches refuses batch_size=None where there are GPUs, and any number would merge the last, smaller block of
+    # a part with others.
+    stream = source.map_batches_internal(
+        SignalActor,
+        fn_constructor_args=(work,),
+        compute=ray.data.ActorPoolStrategy(size=slots_to_start(resources, blocks, config.cluster)),
+        batch_size=None,  # a batch is a whole block
+        batch_format="numpy",
+        num_cpus=resources.get("CPU"),
+        num_gpus=resources.get("GPU"),
+        resources={name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")} or None,
+        max_restarts=LOSSES,
+        max_task_retries=LOSSES,
+    )
+    total = frame.values.shape[1]
+    seen, start = np.zeros(total, dtype=bool), time.perf_counter()
+    try:
+        for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
+            if frame.logits is not None:
+                frame.logits[batch["row"][:, None], missing] = batch["logits"]
+            _scatter(batch["row"], batch["signals"], missing, frame.values, seen)
+            done = int(seen.sum())
+            reporter.progress(done, total, "records")
+            publish(records_done=done, records_per_second=done / (time.perf_counter() - start))
+    except ray.exceptions.RayError as error:
+        raise RunError(f"signals could not be computed: {root_cause(error)}") from error
+    if not seen.all():
+        raise RunError(
+            f"signals of {int((~seen).sum())} of {total} records did not arrive; first is row "
+            f"{int(np.flatnonzero(~seen)[0])}. Start the same command again; finished models are kept."
+        )
+
+
+def _source(parts: tuple[Records, Records], block: int, readers: int) -> tuple[ray.data.Dataset, int]:
+    """Blocks of all parts as Ray Data streams them, and how many there are."""
+    arrays = [records.x for records in parts]
+    if all(isinstance(x, np.ndarray) for x in arrays):
+        offsets = (0, len(parts[0].y))
+        tables = [t for records, offset in zip(parts, offsets, strict=True) for t in _blocks(records, offset, block)]
+        # from_arrow would look at every block in a task
+        return ray.data.from_blocks(tables), len(tables)
+    chunks = [(part, *chunk) for part, x in enumerate(arrays) for chunk in _chunks(x, block)]
+    held = [(ray.put(records.x), ray.put(records.y)) for records in parts]
+    source = stream_records(held, chunks, readers=readers)
+    return source, len(chunks)
+
+
+def _chunks(x: np.ndarray | LazyRecords, block: int) -> list[tuple[int, int]]:
+    return [(0, len(x))] if isinstance(x, np.ndarray) else x.chunks(align=block)

@@ -1,0 +1,1 @@
+"""Reference models across the cluster: slots that lease models, retries, resume."""

@@ -1,0 +1,64 @@
+"""What a slot's worker starts with; Ray Train's controllers load this module too, so it is quick to import."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any
+
+import ray.train.collective
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+from ray.train.v2._internal.execution.worker_group import worker_group
+from ray.util.placement_group import placement_group
+
+
+def train_slot(config: dict[str, Any]) -> None:
+    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on."""
+    queue, slot = config["queue"], config["slot"]
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    wanted = rank == 0 and ray.get(queue.start.remote(slot))
+    if workers > 1:
+        wanted = ray.train.collective.broadcast_from_rank_zero(wanted)
+    if not wanted:
+        return
+    from raymeter.distributed.training.worker import TrainingSlot
+    from raymeter.training.trainer import Share
+
+    TrainingSlot(config, Share(rank, workers)).train_leased_models()
+
+
+def lost_nodes() -> list[str]:
+    """Nodes that have died; what ran there has not failed by itself."""
+    return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
+
+
+class Introduce(WorkerGroupCallback):
+    """Tells the queue of a run's controller and its workers, and gives a name to what it reserves.
+
+    So it can be called off while it waits for a node (Ray Train offers that to Ctrl-C in the main thread only), and
+    what it has reserved, or still asks for, can be found and given back should it die.
+    """
+
+    def __init__(self, slot: str, queue: Any) -> None:
+        self.slot, self.queue = slot, queue
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        # Ray Train gives no name of its own, and asks this module's function for every worker group
+        name = f"{reservation(self.slot)}{uuid.uuid4().hex[:8]}"
+        worker_group.placement_group = partial(placement_group, name=name)  # type: ignore[attr-defined]
+        ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        nodes = [worker.metadata.node_id for worker in worker_group.get_workers()]
+        ray.get(self.queue.place.remote(self.slot, nodes, lost_nodes()))
+
+    def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
+        for error in worker_group_status.errors.values():
+            first_line = (str(error).splitlines() or [""])[0]
+            ray.get(self.queue.died.remote(self.slot, f"{type(error).__name__}: {first_line}"))
+
+
+def reservation(slot: str) -> str:
+    """How the names of the placement groups of a slot begin."""
+    return f"raymeter-{slot}-"

@@ -1,0 +1,116 @@
+"""The Ray Train runs that train leased models: one worker group each, started, waited for, and cleaned up after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import ray
+from ray._raylet import PlacementGroupID
+from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+
+from raymeter.distributed.tasks import root_cause
+from raymeter.distributed.training.slot_start import Introduce, lost_nodes, reservation, train_slot
+
+MOST_SLOTS = 4096
+START_SECONDS = 60.0  # after which a slot that is still starting does not keep others waiting
+
+
+class Slots:
+    """The Ray Train runs of one worker group each that are alive."""
+
+    def __init__(self, name: str, shared: dict[str, Any], resources: Mapping[str, float], workers: int) -> None:
+        self.name, self.shared, self.resources, self.workers = name, shared, dict(resources), workers
+        self.queue = shared["queue"]
+        self.pool = ThreadPoolExecutor(MOST_SLOTS)
+        self.runs: dict[str, Future[None]] = {}
+        self.begun: dict[str, float] = {}
+        self.errors: list[str] = []
+        self.started = 0
+
+    def start(self, count: int) -> None:
+        """Start so many more."""
+        for _ in range(count):
+            slot = f"{self.name}-{self.started}"
+            self.started += 1
+            self.begun[slot] = time.monotonic()
+            self.runs[slot] = self.pool.submit(self._run, slot)
+
+    def starting(self, introduced: Collection[str]) -> int:
+        """How many have not got as far as asking for a node; those that take too long for that do not count."""
+        latest = time.monotonic() - START_SECONDS
+        return sum(slot not in introduced and self.begun[slot] > latest for slot in self.runs)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until one ends, at most so long; forget those that have ended."""
+        if not self.runs:
+            time.sleep(seconds)
+        ended, _ = wait(self.runs.values(), timeout=seconds, return_when=FIRST_COMPLETED)
+        for slot, run in list(self.runs.items()):
+            if run in ended:
+                del self.runs[slot], self.begun[slot]
+                if error := run.exception():
+                    self.errors.append(root_cause(getattr(error, "controller_failure", error)))
+
+    def call_off(self) -> None:
+        """End those that still wait for a node or wind down; their placement groups go with them."""
+        for controller in ray.get(self.queue.controllers.remote()):
+            ray.kill(controller)
+
+    def abandon(self) -> None:
+        """Wait for none of them."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, slot: str) -> None:
+        """One Ray Train run; blocks until its worker finds nothing to do."""
+        scaling = ScalingConfig(
+            num_workers=self.workers, use_gpu="GPU" in self.resources, resources_per_worker=self.resources
+        )
+        options: dict[str, Any] = {}
+        if self.workers > 1:
+            from ray.train.torch import TorchConfig  # loads torch
+
+            options["backend_config"] = TorchConfig()
+        broken = True
+        try:
+            _SlotTrainer(
+                train_slot,
+                train_loop_config={**self.shared, "slot": slot},
+                scaling_config=scaling,
+                run_config=RunConfig(  # type: ignore[arg-type]
+                    name=f"slot-{slot}",
+                    storage_path=self.shared["scratch"],  # only the controller looks at it, which runs where this does
+                    failure_config=FailureConfig(max_failures=self.shared["max_failures"]),
+                    logging_config=LoggingConfig(log_level="ERROR"),
+                    callbacks=[Introduce(slot, self.queue)],  # type: ignore[list-item]
+                ),
+                **options,
+            ).fit()
+            broken = False
+        finally:
+            if ray.is_initialized():  # not so after an interrupt
+                ray.get(self.queue.release.remote(slot, lost_nodes(), broken=broken))
+                give_back(slot)
+
+
+def give_back(slot: str) -> None:
+    """Remove what a slot that has ended has reserved or asks for; a run does so itself, unless its controller died."""
+    for key, about in placement_group_table().items():
+        if about["name"].startswith(reservation(slot)) and about["state"] != "REMOVED":
+            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(key))))
+
+
+class _SlotTrainer(DataParallelTrainer):
+    """A Ray Train run with two processes less.
+
+    Slots get no Ray Datasets, for which an actor would be started, and what a run has reserved is given back by
+    `Slots`, for which another one would ask Ray's dashboard every second whether the controller is alive.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        unneeded = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unneeded]

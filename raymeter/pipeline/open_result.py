@@ -1,0 +1,86 @@
+"""A result that somebody names on the command line, opened: a run directory, a report or a table of scores; no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raymeter.errors import DataError
+from raymeter.report.stored import _numbers, report_scores
+
+if TYPE_CHECKING:
+    from raymeter.analysis.differences.walk import Side
+    from raymeter.attacks import Attack
+    from raymeter.storage.run_store import RunStore
+
+
+WITHOUT_SETTINGS = ("loss", "rmia", "lira", "lira_offline", "base")  # walked where neither result has settings
+
+
+def load_side(path: Path, name: str) -> Side:
+    """A result from whatever the path is.
+
+    Raises:
+        DataError: It is none of the things that can be compared.
+    """
+    from raymeter.analysis.differences.walk import Side
+    from raymeter.formats.tables import read_scores
+    from raymeter.storage.run_store import RunStore
+
+    if path.is_file():
+        table = read_scores(path, common=True)
+        return Side(name, scores={"score": replace(table.scores, ids=_numbers(table.names))})
+    store = RunStore.at(str(path))
+    if store.read("signals/index.json") is not None:
+        return _run(store, name)
+    if store.read("metrics.json") is not None:
+        provenance = (store.read_json("metrics.json") or {}).get("provenance", {})
+        return Side(name, scores=report_scores(store), facts={"data of the report": _data(provenance.get("dataset"))})
+    raise DataError(f"{path} is no run directory, no report and no table of scores; check the path")
+
+
+def _run(store: RunStore, name: str) -> Side:
+    from raymeter.analysis.differences.walk import Side
+    from raymeter.signals.stored import load_signals
+
+    stored, identity = load_signals(store), store.read_json("run.json") or {}
+    imported = identity.get("imported")
+    facts: dict[str, Any] = {
+        "data": _data(identity.get("data")),
+        "views": next(iter(stored.signals.audit.values())).values.shape[2],
+    }
+    if imported is None:
+        facts |= {"batch_norm": "eval", "kind": "logit_gap", "format": "raymeter", "weights": _weights(store)}
+        return Side(name, stored.signals, _audited(stored.config), facts=facts)
+    facts |= {key: imported[key] for key in ("batch_norm", "kind", "format") if key in imported}
+    return Side(name, stored.signals, facts=facts)
+
+
+def _data(dataset: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """Name and hash, where they are known."""
+    return None if dataset is None else (dataset.get("dataset") or dataset["name"], dataset["sha256"])
+
+
+def _audited(config: Mapping[str, Any]) -> dict[str, Attack]:
+    """The attacks of an audit; QMIA's regressors are not kept with the signals."""
+    from raymeter.config.load import build_config
+
+    entries = [entry for entry in config["audit"]["attacks"] if entry.get("name") != "qmia"]
+    return dict(build_config({"run": {"log_dir": "."}, "audit": {"attacks": entries}}).attacks) if entries else {}
+
+
+def _weights(store: RunStore) -> list[str]:
+    names = [name for name in store.list("models") if name.startswith("model_") and name.endswith(".json")]
+    records = [store.read_json(f"models/{name}") or {} for name in names]
+    return [record["sha256"] for record in records if "sha256" in record]
+
+
+def with_attacks(a: Side, b: Side) -> tuple[Side, Side]:
+    """Imported signals are attacked as the other result was; where neither was, as is usual."""
+    from raymeter.analysis.outside_results import POSSIBLE
+
+    usual = {label: POSSIBLE[label] for label in WITHOUT_SETTINGS}
+    known = a.attacks or b.attacks or usual
+    return replace(a, attacks=a.attacks or known), replace(b, attacks=b.attacks or known)

@@ -1,0 +1,52 @@
+"""What an audit would do, told without doing any of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import yaml
+
+from raymeter.config.load import AuditConfig
+from raymeter.data import DOWNLOADABLE, load_dataset
+from raymeter.errors import DataError
+from raymeter.pipeline.checks import check_fit, make_audit_split
+from raymeter.pipeline.provenance import identity
+from raymeter.schema.seeds import model_seed
+from raymeter.signals.memory_estimate import is_mapped, signal_bytes
+from raymeter.storage.run_store import RunStore
+
+
+def dry_run(config: AuditConfig) -> str:
+    """The resolved configuration and what an audit would do, without doing any of it."""
+    lines = [yaml.safe_dump(config.resolved(), sort_keys=False).rstrip(), ""]
+    store = RunStore.at(config.run.log_dir)
+    recipe, seed = config.train.recipe().hash, config.run.random_seed
+    done = [index for index in range(config.num_models) if store.load_model(index, recipe, model_seed(seed, index))[0]]
+    lines.append(f"models: {config.num_models} in all, {len(done)} reused, {config.num_models - len(done)} to train")
+    try:
+        spec = replace(config.data_spec(), download=False)
+        dataset = load_dataset(spec)
+    except DataError as error:
+        if config.data.dataset not in DOWNLOADABLE:
+            raise
+        return "\n".join([*lines, f"data: not here yet ({error})"])
+    split = make_audit_split(config, dataset)
+    check_fit(config, dataset, split)
+    store.check_identity(identity(config, dataset))
+    examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
+    data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
+    signals_mb = signal_bytes(config, dataset, split) / 2**20
+    mapped = is_mapped(config, dataset, split)
+    lines += [
+        f"data: {dataset.name}, pool {len(dataset.y)}, population {len(dataset.population_y)}, "
+        f"{dataset.num_classes} classes",
+        f"audit: {examples} records x {config.num_models} models x {queries} views, {len(split.targets)} targets",
+        f"memory: about {data_mb:.0f} MiB of records "
+        + ("streamed" if dataset.is_streamed else "on every node")
+        + (
+            f", {signals_mb:.0f} MiB of signals in files beside the driver, attacked in blocks"
+            if mapped
+            else f", {2 * signals_mb:.0f} MiB of signals on the driver"
+        ),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,252 @@
+"""Sweeps of attack settings over stored signals: `python -m raymeter.sweep SWEEP.yaml [section.key=value ...]`.
+
+Settings are ranked on some targets and the winner is reported on others; `trials` runs them with Ray Tune.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raymeter.attacks import ATTACKS
+from raymeter.config.attack_list import attack_settings
+from raymeter.distributed.session import connected
+from raymeter.distributed.trials import Work, tried
+from raymeter.errors import ConfigError, RunError, SignalError, StoreError
+from raymeter.pipeline.console import StageConsole
+from raymeter.schema.scores import Scores
+from raymeter.schema.seeds import seed_for
+from raymeter.schema.signals import Signals
+from raymeter.signals.stored import StoredAudit, load_signals, read_index
+from raymeter.stats import dependent_targets
+from raymeter.storage.run_store import RunStore
+from raymeter.sweep.evaluate import RESULTS
+from raymeter.sweep.limits import most_references, restrict, rungs
+from raymeter.sweep.metric import Metric
+from raymeter.sweep.report import SWEEP_WRITERS, sweep_lines
+from raymeter.sweep.result import SweepFigures, SweepResult
+from raymeter.sweep.sections import SweepConfig
+from raymeter.sweep.space import Range, Setting, Subspace, filled, load_sweep, settings_of, subspaces
+from raymeter.sweep.target_halves import divide_targets, without_models_of
+
+VERSION = 2
+
+
+def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> SweepResult:
+    """Signals -> settings, tried on the selection targets -> the winner, measured on the report targets."""
+    with console.stage("Load Signals"):
+        stored = load_signals(store)
+        seed = seed_for(config.run.random_seed, "sweep")
+        selection, report = divide_targets(stored.signals, config.sweep.selection_share, seed)
+        ranking = without_models_of(stored.signals, selection, report)
+        settings = None if config.sweep.searcher == "optuna" else settings_of(config)
+        there = _there(ranking, selection)
+        _check_space(config, there)
+        _check_logits(settings, ranking)
+        _claim(store, config, stored)
+        if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
+            console.note(f"sweep.asha: {records} records are too few for a second rung; nothing is given up early")
+    with console.stage("Sweep"):
+        rows = _different(tried(_work(config, settings, store, selection, seed), ranking, console))
+    with console.stage("Report"):
+        result = _report(config, rows, there, stored, ranking, (selection, report), seed, store)
+        for writer in SWEEP_WRITERS:
+            for name, data in writer(result):
+                store.write(f"{_path(config)}/{name}", data)
+    return result
+
+
+def _path(config: SweepConfig) -> str:
+    return f"sweep/{config.sweep.name}"
+
+
+def _records(signals: Signals) -> int:
+    return len(signals.audit["log_prob"].values)
+
+
+def _work(
+    config: SweepConfig, settings: list[Setting] | None, store: RunStore, selection: np.ndarray, seed: int
+) -> Work:
+    """Settings in groups that make a trial each; none where a searcher proposes them one by one."""
+    section, blocks = config.sweep, None
+    if settings is not None:
+        size = 1 if section.asha else section.block
+        blocks = [settings[start : start + size] for start in range(0, len(settings), size)]
+    return Work(
+        store=store.uri,
+        path=_path(config),
+        metric=section.metric,
+        selection=selection,
+        seed=seed,
+        blocks=blocks,
+        spaces=subspaces(section),
+        samples=section.samples or 0,
+        asha=section.asha,
+    )
+
+
+def _different(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every setting once, with the most records that it saw: Optuna may propose the same again."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        setting = repr({key: value for key, value in row.items() if key not in RESULTS})
+        if setting not in found or row["records"] > found[setting]["records"]:
+            found[setting] = row
+    return list(found.values())
+
+
+def _there(ranking: Signals, selection: np.ndarray) -> dict[str, int]:
+    """How much the settings may use of what can be limited."""
+    return {
+        "references": most_references(ranking, selection),
+        "queries": ranking.audit["log_prob"].values.shape[2],
+        "population": len(ranking.population["log_prob"].values),
+    }
+
+
+def _check_space(config: SweepConfig, there: Mapping[str, int]) -> None:
+    """Refuse a space that asks for more than is stored, before anything runs."""
+    spaces = subspaces(config.sweep)
+    needy = next((space.attack for space in spaces if getattr(ATTACKS[space.attack], "needs_references", True)), None)
+    if there["references"] == 0 and needy is not None:
+        raise SignalError(
+            f"no reference is left for {needy}: report targets may not judge the targets that settings are selected "
+            "on; audit three complementary pairs or more, or change sweep.selection_share"
+        )
+    remedies = {
+        "references": "raise audit.num_ref_models and run the audit again",
+        "queries": "add audit.views and run the audit again",
+        "population": "raise audit.population_size in an audit of its own",
+    }
+    for space in spaces:
+        for key, limit in there.items():
+            choices = space.choices.get(key, ())
+            if isinstance(choices, Range) or any(type(value) is not int or value < 1 for value in choices):
+                raise ConfigError(f"{space.path}.{key}: expected a list of whole numbers from 1 to {limit}")
+            bad = next((value for value in choices if value > limit), None)
+            if bad is not None:
+                beyond = " for selection targets, which report targets may not judge" if key == "references" else ""
+                raise ConfigError(
+                    f"{space.path}.{key}: {bad} asked for, the audit has {limit}{beyond}; {remedies[key]}"
+                )
+
+
+def _check_logits(settings: list[Setting] | None, ranking: Signals) -> None:
+    """Refuse settings that need logits where there are none."""
+    if settings is not None and ranking.audit_logits is None:
+        blind = next((s for s in settings if getattr(s.attack, "needs_logits", False)), None)
+        if blind is not None:
+            raise ConfigError(
+                f"sweep.space: {blind.values['attack']} with these settings needs logits, which this audit did not "
+                "keep; run it again with audit.logits=true (models are reused)"
+            )
+
+
+def _claim(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
+    """Refuse to go on with another sweep of the same name."""
+    plain = {"sweep": config.sweep.model_dump(mode="json"), "random_seed": config.run.random_seed}
+    mine = {"version": VERSION, **plain, "signals": stored.fingerprint}
+    path = f"{_path(config)}/sweep.json"
+    found = store.read_json(path)
+    if found is None:
+        store.write_json(path, mine)
+    elif found != json.loads(json.dumps(mine)):
+        raise StoreError(
+            f"{store.name}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "
+            "another sweep.name, or delete that directory"
+        )
+
+
+def _report(
+    config: SweepConfig,
+    rows: list[dict[str, Any]],
+    there: Mapping[str, int],
+    stored: StoredAudit,
+    ranking: Signals,
+    sides: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    store: RunStore,
+) -> SweepResult:
+    """The best setting of the selection targets that the report targets can be attacked with, on both."""
+    metric, (selection, report) = Metric(config.sweep.metric), sides
+    winner, best, honest, passed_over = _winner(config, rows, stored.signals, report, seed)
+
+    def scores(setting: Setting, signals: Signals, targets: np.ndarray) -> Scores:
+        return setting.attack(restrict(signals, targets, setting.limits, seed))
+
+    def figures(mine: Scores, signals: Signals, targets: np.ndarray) -> tuple[SweepFigures, Scores | None]:
+        matrix = stored.signals.audit["log_prob"]
+        clusters = dependent_targets(matrix.reference[targets], matrix.targets[targets])
+        about = (tuple(matrix.targets[targets].tolist()), tuple(clusters.tolist()), metric.interval(mine, clusters))
+        try:
+            plain = scores(Setting(type(winner.attack)(), winner.limits, {}), signals, targets)
+        except SignalError as error:
+            return SweepFigures(*about, None, None, str(error)), None
+        return SweepFigures(*about, metric.interval(plain, clusters), metric.gain(mine, plain, clusters)), plain
+
+    of_selection, _ = figures(scores(winner, ranking, selection), ranking, selection)
+    of_report, default_scores = figures(honest, stored.signals, report)
+    keys = list(dict.fromkeys(key for row in rows for key in row if key not in RESULTS))
+    return SweepResult(
+        name=config.sweep.name,
+        metric=metric.name,
+        rows=tuple(filled(row, keys, there) for row in rows),
+        best=dict(best),
+        best_attack=attack_settings(winner.attack),
+        passed_over=tuple(passed_over),
+        selection=of_selection,
+        report=of_report,
+        resolvable=metric.resolvable(honest),
+        best_scores=honest,
+        default_scores=default_scores,
+        audit_config={**stored.config, "run": {**stored.config.get("run", {}), "log_dir": store.uri}},
+    )
+
+
+def _winner(
+    config: SweepConfig, rows: list[dict[str, Any]], signals: Signals, report: np.ndarray, seed: int
+) -> tuple[Setting, Mapping[str, Any], Scores, list[str]]:
+    """Down the ranking to the first setting that works on the report targets; why those above did not."""
+    records, passed_over = _records(signals), []
+    whole = [row for row in rows if row["metric"] is not None and row["records"] == records]
+    for best in sorted(whole, key=lambda row: -row["metric"]):
+        space = next(space for space in subspaces(config.sweep) if _fits(space, best))
+        setting = space.setting({key: best[key] for key in space.choices})
+        try:
+            scores = setting.attack(restrict(signals, report, setting.limits, seed))
+        except SignalError as error:
+            passed_over.append(f"{dict(setting.values)}: {error}")
+            continue
+        return setting, best, scores, passed_over
+    errors = sorted({row["error"] for row in rows if row["error"]}) or passed_over
+    raise RunError(f"no setting could be evaluated; {errors[0] if errors else 'all were given up early'}")
+
+
+def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:
+    """Whether a row is a point of a part of the space: the same attack, and each value among its choices."""
+    if space.attack != row["attack"]:
+        return False
+    mine = {key for key in row if key not in ("attack", *RESULTS)}
+    return mine == set(space.choices) and all(
+        choices.low <= row[key] <= choices.high if isinstance(choices, Range) else row[key] in choices
+        for key, choices in space.choices.items()
+    )
+
+
+def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepResult:
+    """Run one sweep, given its configuration or the path of a YAML file; uses a running Ray or starts one."""
+    if not isinstance(config, SweepConfig):
+        config = load_sweep(config)
+    console = StageConsole()
+    store = RunStore.at(config.run.log_dir)
+    read_index(store)  # what is missing shows before a Ray is started
+    with connected(config.cluster, verbose):
+        result = run_sweep(config, store, console)
+    for line in sweep_lines(result):
+        console.console.print(line, markup=False)
+    console.console.print(f"Results: {store.name}/sweep/{config.sweep.name}", markup=False)
+    return result

@@ -1,0 +1,118 @@
+"""A finished report, read back: its figures, its records, its scores."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raymeter.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raymeter.analysis.comparison import Outcome
+    from raymeter.schema.scores import Scores
+    from raymeter.storage.run_store import RunStore
+
+
+def read_outcome(place: str) -> Outcome:
+    """A finished report, in a run directory or by itself.
+
+    Raises:
+        DataError: There is none, or it is not complete.
+    """
+    from raymeter.analysis.comparison import Outcome
+    from raymeter.storage.addresses import inside
+    from raymeter.storage.run_store import RunStore
+
+    for path in (place, inside(place, "report")):
+        store = RunStore.at(path)
+        content: dict[str, Any] | None = store.read_json("metrics.json")
+        if content is not None:
+            scores, records = report_scores(store), records_table(store)
+            dataset = content.get("provenance", {}).get("dataset")
+            return Outcome(
+                name=store.name,
+                attacks=content["attacks"],
+                scores=scores,
+                data=None if dataset is None else (dataset["name"], dataset["sha256"]),
+                at_risk=_at_risk(records),
+                places=_places(records),
+            )
+    raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")
+
+
+def _at_risk(records: pa.Table) -> Any:
+    if "at_risk" not in records.column_names:
+        return None
+    return records.column("at_risk").fill_null(False).to_numpy().astype(bool)
+
+
+def _places(records: pa.Table) -> Any:
+    if not {"row", "label"} <= set(records.column_names):
+        return None
+    return records.column("row").to_numpy(), records.column("label").to_numpy()
+
+
+def report_scores(store: RunStore) -> dict[str, Scores]:
+    """Scores of all attacks from the files of a report: exp/attack_result_<model>.npz and records.parquet."""
+    from raymeter.schema.scores import Scores
+
+    content = store.read_json("metrics.json") or {}
+    attacks: Mapping[str, Any] = content.get("attacks", {})
+    if not attacks:
+        raise DataError(f"{store.name} is no complete report; write it again")
+    ids = _numbers(records_table(store).column("id").to_numpy())
+    targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
+    columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
+    member = []
+    for target in targets:
+        data = store.read(f"exp/attack_result_{target}.npz")
+        if data is None:
+            raise DataError(f"{store.name}/exp/attack_result_{target}.npz is missing; write the report again")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                member.append(arrays["memberships"])
+                for label, found in columns.items():
+                    found.append(arrays[f"{label}_scores"])
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            raise DataError(f"{store.name}/exp/attack_result_{target}.npz is damaged; write the report again") from None
+    mask = np.stack(member, axis=1)
+    settings = {label: attacks[label].get("settings") or {} for label in columns}
+    return {
+        label: Scores(label, np.stack(found, axis=1), mask, ids, targets, settings[label])
+        for label, found in columns.items()
+    }
+
+
+def records_table(store: RunStore) -> pa.Table:
+    """Who the records of a report are: id, and of row, label and at_risk those that it has.
+
+    Raises:
+        DataError: records.parquet is missing or damaged.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    data = store.read("records.parquet")
+    if data is None:
+        raise DataError(f"{store.name} is no complete report; write it again")
+    try:
+        file = parquet.ParquetFile(io.BytesIO(data))
+        names = [name for name in ("id", "row", "label", "at_risk") if name in file.schema_arrow.names]
+        return file.read(names)
+    except (OSError, pa.ArrowException):
+        raise DataError(f"{store.name}/records.parquet is damaged; write the report again") from None
+
+
+def _numbers(names: np.ndarray) -> np.ndarray:
+    """Ids as numbers; of texts a number that is the same in every file."""
+    if names.dtype.kind in "iu":
+        return names.astype(np.int64)
+    digests = (hashlib.sha256(str(name).encode()).digest()[:8] for name in names)
+    return np.array([int.from_bytes(digest, "little") >> 1 for digest in digests], dtype=np.int64)

@@ -1,0 +1,151 @@
+"""A result in words: the verdict, what it means in numbers of people, and what else must be known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raymeter.schema.results import AttackResult, AuditResult, BlindResult, MeanInterval, PowerPoint
+
+
+def verdict(result: AuditResult) -> str:
+    """What the audit found, in one plain sentence with its uncertainty.
+
+    An attack counts as better than chance where the whole 95 % interval of its mean AUC lies above 0.5;
+    of those the one with the largest AUC speaks for the audit. An attack that finds a few members with
+    certainty and is blind to the rest has an AUC near 0.5, so without such an attack the rates at low
+    FPR are looked at too before the audit is called clean.
+    """
+    attacks, (attack, fpr) = result.attacks, _spokesman(result)
+    of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
+    if _better(result):
+        text = f"{attack.name} tells members from non-members with AUC {_text(attack.auc, 1, 3)} (chance: 0.5){of_all}"
+        if fpr is None:
+            return f"{text}; there are too few non-members to tell how it does at low false-positive rates."
+        return f"{text}; {_at_rate(fpr)} it finds {_found(attack, fpr)}."
+    best = max(attacks, key=lambda attack: attack.auc.estimate)
+    overall = f"{best.name} with AUC {_text(best.auc, 1, 3)}{of_all}"
+    if fpr is not None:
+        return (
+            f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
+            f"{_found(attack, fpr)}."
+        )
+    if finding(result) == "reversed":
+        return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
+    return f"No attack did measurably better than chance ({overall})."
+
+
+def finding(result: AuditResult) -> str:
+    """The verdict in a word.
+
+    `leaks` where an attack is better than chance, at least at a low rate; `reversed` where all are worse than chance,
+    which an attacker would only have to turn round; else `quiet`.
+    """
+    if _better(result) or _sure(result):
+        return "leaks"
+    return "reversed" if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5 else "quiet"
+
+
+def in_people(result: AuditResult) -> str:
+    """The verdict's rate in numbers of people; empty where it has none that is above chance."""
+    attack, fpr = _spokesman(result)
+    if fpr is None or attack.tpr_at_fpr[fpr].low <= float(fpr):
+        return ""
+    many = max(1000, round(1 / float(fpr)))
+    rate = attack.tpr_at_fpr[fpr]
+    found, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
+    return (
+        f"In people: of {many} whose records trained the model an attacker points out {found} ({fewest} to {most}), "
+        f"and with them {round(many * float(fpr))} of every {many} whose records did not."
+    )
+
+
+def _spokesman(result: AuditResult) -> tuple[AttackResult, str | None]:
+    """The attack that the verdict speaks of, and at which false-positive rate, if at any."""
+    if better := _better(result):
+        best = max(better, key=lambda attack: attack.auc.estimate)
+        return best, min(_resolvable_rates(best), key=float, default=None)
+    if sure := _sure(result):
+        return max(sure, key=lambda pair: pair[0].tpr_at_fpr[pair[1]].low / float(pair[1]))
+    return result.attacks[0], None
+
+
+def _better(result: AuditResult) -> list[AttackResult]:
+    return [attack for attack in result.attacks if attack.auc.low > 0.5]
+
+
+def _sure(result: AuditResult) -> list[tuple[AttackResult, str]]:
+    attacks = result.attacks
+    return [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > float(fpr)]
+
+
+def remarks(result: AuditResult) -> list[str]:
+    """What else a reader of the figures must know, one line each: named records, references, a baseline that sees."""
+    warnings = [note for note in result.provenance.get("notes", []) if note.startswith("warning: ")]
+    lines = [note[0].upper() + note[1:] for note in warnings]
+    if target := result.provenance.get("target"):
+        lines.append(
+            f"Target: {target.get('weights') or target['query']}, trained elsewhere; {target['members']} of "
+            f"{target['members'] + target['others']} audited records are its members. The more the references' "
+            "training is like its own, the stronger the attacks."
+        )
+    if missing := result.provenance.get("missing_models"):
+        which = ", ".join(map(str, missing))
+        lines.append(f"Without model {which}, which could not be trained (models/model_{missing[0]}.error.txt).")
+    if "at_risk" in result.records:
+        named, all_records = int(np.sum(result.records["at_risk"])), len(result.records["id"])
+        lines.append(
+            f"Records at risk: {named} of {all_records} are named at a false discovery rate of 5 % "
+            "(at_risk in records.parquet)."
+        )
+    rising = [name for name, points in result.power.items() if _still_rising(points)]
+    if rising:
+        lines.append(f"More reference models would find more: {', '.join(rising)} still rose with the last ones.")
+    if result.blind is not None and result.blind.warns:
+        lines.append(f"Warning: {blind_warning(result.blind)}.")
+    return lines
+
+
+def _still_rising(points: tuple[PowerPoint, ...]) -> bool:
+    """Whether the last doubling of references added more than a tenth of what is above chance, beyond the interval."""
+    if len(points) < 2:
+        return False
+    before, last = points[-2].auc, points[-1].auc
+    gain = last.estimate - before.estimate
+    return gain > 0.1 * (last.estimate - 0.5) and before.high < last.estimate
+
+
+def blind_warning(result: BlindResult) -> str:
+    """What the best answer of the blind baseline was, and what that means."""
+    worst = max((answer for answer in result.answers if answer.auc.low > 0.5), key=lambda answer: answer.auc.estimate)
+    return (
+        f"a {worst.classifier} that sees no model tells {worst.question} with AUC {worst.auc.estimate:.3f} "
+        f"[{worst.auc.low:.3f}, {worst.auc.high:.3f}]; the records differ in what they are, and part of what the "
+        "attacks find may be that"
+    )
+
+
+def _resolvable_rates(attack: AttackResult) -> list[str]:
+    """Without 0: what chance reaches there depends on the number of non-members."""
+    return [fpr for fpr in attack.tpr_at_fpr if attack.resolvable[fpr] and float(fpr) > 0]
+
+
+def _at_rate(fpr: str) -> str:
+    one_in = 1 / float(fpr)
+    if abs(one_in - round(one_in)) < 1e-6:
+        return f"at 1 false alarm in {round(one_in)} non-members"
+    return f"at a false-positive rate of {_percent(fpr)}"
+
+
+def _found(attack: AttackResult, fpr: str) -> str:
+    rate = attack.tpr_at_fpr[fpr]
+    doubt = ", which is not ruled out" if rate.low <= float(fpr) else ""
+    return f"{_text(rate, 100, 2)} % of the members (chance: {_percent(fpr)}{doubt})"
+
+
+def _text(value: MeanInterval, scale: int, digits: int) -> str:
+    estimate, low, high = (f"{scale * x:.{digits}f}" for x in (value.estimate, value.low, value.high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def _percent(fpr: str) -> str:
+    return f"{100 * float(fpr):.4g} %"

@@ -1,0 +1,1 @@
+"""Logits -> signals; what they are computed on; read back when stored."""

@@ -1,0 +1,123 @@
+"""Every cell of the signals once: what is stored is read, what is missing is scattered in, nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from raymeter.errors import RunError
+from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.signals import KINDS, RECORDS_AT_ONCE, SignalMatrix, View
+from raymeter.schema.split import Split
+from raymeter.signals.compute import SIGNAL_VERSION
+from raymeter.signals.records import Records
+from raymeter.signals.stored import matrices
+from raymeter.signals.targets.protocol import Content
+from raymeter.storage.columns import map_column
+from raymeter.storage.run_store import RunStore
+from raymeter.storage.scratch import scratch_array
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The signals of all models on all parts; rows are the positions in the concatenation of the parts.
+
+    The columns are the positions of the models in the list that was given, for some may be missing.
+    """
+
+    rows: Mapping[str, slice]
+    values: Float32[np.ndarray, "kinds rows models queries"]
+    logits: Float32[np.ndarray, "rows models queries classes"] | None
+
+    @classmethod
+    def empty(
+        cls, parts: tuple[Records, Records], models: int, views: int, classes: int | None, store: RunStore | None
+    ) -> Frame:
+        """Room for everything: in memory, or in scratch files where a store to put them beside is given."""
+
+        def room(*shape: int) -> np.ndarray:
+            return np.empty(shape, np.float32) if store is None else scratch_array(store, shape, np.float32)
+
+        first, total = len(parts[0].y), len(parts[0].y) + len(parts[1].y)
+        rows = {parts[0].part: slice(0, first), parts[1].part: slice(first, total)}
+        logits = None if classes is None else room(total, models, views, classes)
+        return cls(rows, room(len(KINDS), total, models, views), logits)
+
+    def all_of(self, content: Content, records: Records) -> np.ndarray:
+        """One part: [kinds, records, models, queries] or [records, models, queries, classes]."""
+        if content == "signals":
+            return self.values[:, self.rows[records.part]]
+        assert self.logits is not None
+        return self.logits[self.rows[records.part]]
+
+    def column(self, content: Content, records: Records, position: int) -> np.ndarray:
+        """One model's share of a part, [kinds, records, queries] or [records, queries, classes]; writable."""
+        whole = self.all_of(content, records)
+        return whole[:, :, position] if content == "signals" else whole[:, position]
+
+
+def _load_stored(
+    frame: Frame,
+    keys: Mapping[tuple[Content, str, int], str],
+    parts: tuple[Records, Records],
+    models: Sequence[ModelRecord],
+    store: RunStore,
+    mapped: bool,
+) -> list[int]:
+    """Put what is stored into the frame; returns the positions of the models of which something is not."""
+    part_of = {records.part: records for records in parts}
+    place = {model.index: position for position, model in enumerate(models)}
+    absent = set()
+    for (content, part, model), key in keys.items():
+        column = map_column(store, key) if mapped else store.load_column(key)
+        if column is None:
+            absent.add(place[model])
+            continue
+        room = frame.column(content, part_of[part], place[model])
+        for start in range(0, room.shape[content == "signals"], RECORDS_AT_ONCE):
+            rows = slice(start, start + RECORDS_AT_ONCE)
+            some = (slice(None), rows) if content == "signals" else (rows,)
+            room[some] = column[some]
+    return sorted(absent)
+
+
+def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
+    parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(views), block]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
+    prefix = "" if content == "signals" else f"{content}_"
+    return f"{prefix}{records.part}_model_{model.index}_{digest}"
+
+
+def _scatter(
+    rows: Int64[np.ndarray, " batch"],
+    signals: Float32[np.ndarray, "batch kinds models queries"],
+    columns: list[int],
+    values: Float32[np.ndarray, "kinds records all_models queries"],
+    seen: Bool[np.ndarray, " records"],
+) -> None:
+    """Put a batch where it belongs, whatever its order.
+
+    Raises:
+        RunError: A record came before.
+    """
+    if seen[rows].any() or len(np.unique(rows)) < len(rows):
+        raise RunError(f"signals of row {int(rows[seen[rows]][0] if seen[rows].any() else rows[0])} arrived twice")
+    for kind, found in enumerate(np.moveaxis(signals, 1, 0)):
+        values[kind][rows[:, None], columns] = found
+    seen[rows] = True
+
+
+def _assemble(frame: Frame, records: Records, split: Split) -> dict[str, SignalMatrix]:
+    """The signals of one set of records -> one SignalMatrix per kind."""
+    everything = len(records.ids) == len(split.member)
+    if records.part == "audit":
+        member = split.member if everything else split.member[records.ids]
+    else:
+        member = np.zeros((len(records.ids), frame.values.shape[2]), dtype=bool)
+    masks = {"reference": split.reference, "targets": split.targets, "ids": records.ids, "labels": records.y}
+    return matrices(frame.all_of("signals", records), member, **masks)

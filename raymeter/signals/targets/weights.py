@@ -1,0 +1,157 @@
+"""A target that was trained elsewhere: its weights, checked and brought into the run directory.
+
+Nothing here unpickles: torch files are read with weights_only.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from raymeter.config.load import AuditConfig
+from raymeter.errors import ConfigError, DataError
+from raymeter.models import build_model
+from raymeter.models.inputs import as_tensor, normalise
+from raymeter.schema.dataset import Dataset, some_records
+from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.reporter import Reporter
+from raymeter.schema.split import Split
+from raymeter.signals.targets.protocol import Columns, Part, as_model, is_member, told_accuracy
+from raymeter.storage.addresses import shown
+from raymeter.storage.local_files import sha256
+from raymeter.storage.run_store import RunStore
+from raymeter.storage.user_files import content_of
+
+WEIGHTS = "target/weights.safetensors"
+PREFIXES = ("module.", "_orig_mod.", "_module.")  # of names, from DistributedDataParallel, torch.compile and Opacus
+NESTED = ("state_dict", "model_state_dict")  # where training scripts keep the weights beside other things
+LOOKED_AT = 200  # members, and as many others, on which the target's accuracy is told
+KEY = "audit.target.weights"
+
+
+def load_weights(path: str) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file, or in one that torch.save wrote.
+
+    Raises:
+        DataError: It cannot be read, or holds anything but tensors by name.
+    """
+    data, name = content_of(path, KEY), f"{KEY}: {shown(path)}"
+    way_out = "save the weights alone, with torch.save(model.state_dict(), path) or safetensors"
+    try:
+        if PurePosixPath(shown(path)).suffix.lower() == ".safetensors":
+            found: Any = safetensors.torch.load(data)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of how it was pickled; what cannot be read is an error
+                found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if isinstance(error, pickle.UnpicklingError):  # torch's text would have the user read it unsafely
+            raise DataError(f"{name} is no file of weights alone, and nothing is unpickled; {way_out}") from None
+        reason = (str(error).splitlines() or [""])[0][:100] or "it is empty"
+        raise DataError(f"{name} holds no weights that can be read ({reason}); {way_out}") from None
+    for nested in NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(nested), Mapping):
+            found = found[nested]
+            break
+    if not isinstance(found, Mapping) or not found or not all(isinstance(each, Tensor) for each in found.values()):
+        raise DataError(f"{name} holds {type(found).__name__}, not tensors by name; {way_out}")
+    weights = {str(key): value for key, value in found.items()}
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in weights):
+            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    return weights
+
+
+class KnownWeights:
+    """A target whose weights are known: a column of the audit like any other model."""
+
+    def __init__(self, config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> None:
+        section = config.audit.target
+        assert section is not None and section.weights is not None
+        self.path, self.dataset, self.split, self.store = section.weights, dataset, split, store
+        self.architecture = section.model or config.train.model_name
+        self.key = "train.model_name" if section.model is None else "audit.target.model"
+        self.about: dict[str, Any] = {"weights": shown(self.path), "model": self.architecture}
+
+    def prepare(self, reporter: Reporter) -> None:
+        """See that the weights fit the model, copy them into the run directory, tell how accurate the target is.
+
+        Raises:
+            DataError: The weights cannot be read, are of another model, or give logits that are not finite.
+            ConfigError: The model cannot be built, or gives something else than a logit per class.
+        """
+        model = self._model(load_weights(self.path))
+        tensors = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+        content = safetensors.torch.save(tensors)
+        if self.store.read(WEIGHTS) != content:
+            self.store.write(WEIGHTS, content)
+        correct = self._correct(model.eval())
+        self.about |= {"sha256": sha256(content), "accuracy": correct}
+        reporter.note(told_accuracy(correct, self.dataset.num_classes))
+
+    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, Columns]:
+        """The target as a model of this audit, which loads its weights as it does those of others."""
+        record = as_model(self.split, self.about, weights=WEIGHTS, architecture=self.architecture)
+        return record, {}
+
+    def _model(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            try:
+                model = build_model(self.architecture, self.dataset.x.shape[1:], self.dataset.num_classes)
+            except ConfigError as error:
+                raise ConfigError(f"{self.key}: {str(error).removeprefix('train.model_name: ')}") from None
+        wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        there = {name: tuple(value.shape) for name, value in weights.items()}
+        wrong = [f"{name} is missing" for name in wanted if name not in there]
+        wrong += [f"{name} is not of it" for name in there if name not in wanted]
+        wrong += [
+            f"{name} is {list(there[name])}, not {list(shape)}"
+            for name, shape in wanted.items()
+            if there.get(name, shape) != shape
+        ]
+        if wrong:
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise DataError(
+                f"{KEY}: {shown(self.path)} does not fit {self.architecture}: {wrong[0]}{more}; name what builds the "
+                "target as audit.target.model"
+            )
+        model.load_state_dict(dict(weights))
+        return model
+
+    @torch.inference_mode()
+    def _correct(self, model: nn.Module) -> dict[str, float]:
+        """The share of some audited members, and of some others, whose class the target finds."""
+        member, found = is_member(self.split), {}
+        for name, side in (("members", member), ("others", ~member)):
+            rows = _spread_out(self.split.audit_ids[side])
+            x = some_records(self.dataset.x, rows, None)
+            try:
+                logits = model(normalise(as_tensor(np.asarray(x))))
+            except Exception as error:  # the user's model can fail in any way
+                raise ConfigError(f"{self.key}: {self.architecture} fails on the audited records ({error})") from None
+            if tuple(getattr(logits, "shape", ())) != (len(rows), self.dataset.num_classes):
+                raise ConfigError(
+                    f"{self.key}: {self.architecture} gives {tuple(getattr(logits, 'shape', ()))} for {len(rows)} "
+                    f"records; it must give ({len(rows)}, {self.dataset.num_classes}), a logit per class"
+                )
+            if not torch.isfinite(logits).all():
+                raise DataError(
+                    f"{KEY}: {shown(self.path)} gives logits that are not finite; did its training diverge?"
+                )
+            found[name] = float((logits.argmax(dim=1).numpy() == self.dataset.y[rows]).mean())
+        return found
+
+
+def _spread_out(ids: Int64[np.ndarray, " some"]) -> Int64[np.ndarray, " few"]:
+    """At most LOOKED_AT of them, evenly spaced."""
+    return ids[np.unique(np.linspace(0, len(ids) - 1, min(LOOKED_AT, len(ids))).astype(np.int64))]

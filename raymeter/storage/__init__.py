@@ -1,0 +1,1 @@
+"""Where things are kept: places, the run directory, models, columns, scratch."""

@@ -1,0 +1,281 @@
+"""The run directory: atomic writes, manifest last, content hashes, resume.
+
+    <log_dir>/run.json                          what this directory is an audit of
+    <log_dir>/models/model_3.safetensors        weights
+    <log_dir>/models/model_3.json               ModelRecord; written last, so it means "done"
+    <log_dir>/models/model_3.checkpoint.safetensors   after the last finished epochs; gone when done
+    <log_dir>/models/memberships.npy, models_metadata.json    as Privacy Meter wrote them
+    <log_dir>/signals/<key>.npy, <key>.json     one model's signals on one set of records
+    <log_dir>/<report_log>/...                  the report
+
+Paths may be local or any address that pyarrow.fs opens (s3://, gs://; see buckets.py). What is done is known by reading
+markers by their names, never by listing. Nothing here unpickles a file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import mmap
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import safetensors.torch
+from torch import Tensor
+
+from raymeter.errors import StoreError
+from raymeter.schema.model_record import ModelRecord
+from raymeter.storage.addresses import inside, is_remote, shown, without_keys
+from raymeter.storage.buckets import delete_object, list_objects, read_object, write_object
+from raymeter.storage.local_files import _replace, sha256
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """Reads and writes one run directory; cheap to copy to workers, since it holds only the location."""
+
+    uri: str
+
+    @classmethod
+    def at(cls, location: str) -> RunStore:
+        """A local path (made absolute, so that workers mean the same place), a file:// or a cloud address.
+
+        Raises:
+            StoreError: The address holds keys, or options that no storage knows.
+        """
+        if location.startswith("file://"):
+            location = unquote(urlsplit(location).path)
+        try:
+            without_keys(location)
+        except ValueError as error:
+            raise StoreError(f"run.log_dir: {error}") from None
+        if is_remote(location) and not urlsplit(location).netloc:
+            raise StoreError(f"run.log_dir: {location} names no bucket; give one, such as s3://bucket/audits/first")
+        return cls(location.rstrip("/") if is_remote(location) else str(Path(location).expanduser().absolute()))
+
+    @property
+    def is_local(self) -> bool:
+        return not is_remote(self.uri)
+
+    @property
+    def name(self) -> str:
+        """The location as messages and reports show it."""
+        return shown(self.uri)
+
+    def write(self, path: str, data: bytes | mmap.mmap) -> None:
+        """Write a whole file so that readers see the old content or the new, never a part."""
+        if not self.is_local:
+            write_object(inside(self.uri, path), data)
+            return
+        target = Path(self.uri, path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _replace(target, data)
+        except OSError as error:
+            raise StoreError(
+                f"{target} cannot be written ({error.strerror}); free some space or choose another run.log_dir"
+            ) from None
+
+    def read(self, path: str) -> bytes | None:
+        """Content of a file, or None where there is none."""
+        if self.is_local:
+            try:
+                return Path(self.uri, path).read_bytes()
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise StoreError(
+                    f"{self.name}/{path} cannot be read ({error.strerror}); choose another run.log_dir"
+                ) from None
+        return read_object(inside(self.uri, path))
+
+    def list(self, path: str) -> list[str]:
+        """Names of the files in a directory; none where there is no directory."""
+        if self.is_local:
+            found = Path(self.uri, path)
+            return sorted(each.name for each in found.iterdir() if each.is_file()) if found.is_dir() else []
+        return list_objects(inside(self.uri, path))
+
+    def delete(self, path: str) -> None:
+        """Remove a file; no error where there is none."""
+        if self.is_local:
+            try:
+                Path(self.uri, path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.name}/{path} cannot be deleted ({error.strerror}); choose another run.log_dir"
+                ) from None
+            return
+        delete_object(inside(self.uri, path))
+
+    def write_json(self, path: str, value: Mapping[str, Any]) -> None:
+        self.write(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+    def read_json(self, path: str) -> dict[str, Any] | None:
+        """A JSON object, or None where the file is missing.
+
+        Raises:
+            StoreError: The file is there but is not a JSON object.
+        """
+        data = self.read(path)
+        if data is None:
+            return None
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise StoreError(f"{self.name}/{path} is damaged ({error}); delete it and start again") from None
+        if not isinstance(value, dict):
+            raise StoreError(f"{self.name}/{path} is damaged (not a JSON object); delete it and start again")
+        return value
+
+    # --- identity -----------------------------------------------------------------------------
+
+    def check_identity(self, identity: Mapping[str, Any]) -> None:
+        """Refuse a directory whose models were trained on other data, with another recipe or seed.
+
+        Raises:
+            StoreError: Names what changed, from what to what, and how to go on.
+        """
+        stored = self.read_json("run.json")
+        if stored is None:
+            return
+        old, new = _flatten(stored), _flatten(identity)
+        changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+        if changed:
+            listed = "; ".join(f"{key} was {_short(old.get(key))}, now {_short(new.get(key))}" for key in changed[:4])
+            more = f"; and {len(changed) - 4} more" if len(changed) > 4 else ""
+            raise StoreError(
+                f"{self.name} holds models of a different audit: {listed}{more}. "
+                "Choose another run.log_dir, put the old values back, or delete that directory."
+            )
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Check the identity, and write it where the directory is new."""
+        self.check_identity(identity)
+        if self.read("run.json") is None:
+            self.write_json("run.json", identity)
+
+    # --- models -------------------------------------------------------------------------------
+
+    def save_model(self, record: ModelRecord, weights: bytes) -> ModelRecord:
+        """Write weights, then the marker that says done, then drop the checkpoint."""
+        self.write(record.weights, weights)
+        self.write_json(_model_path(record.index, "json"), asdict(record))
+        self.delete(_model_path(record.index, "checkpoint.safetensors"))
+        return record
+
+    def load_model(self, index: int, recipe: str, seed: int) -> tuple[ModelRecord | None, str]:
+        """A finished model's record, or None with the reason why it has to be trained (again)."""
+        try:
+            marker = self.read_json(_model_path(index, "json"))
+        except StoreError:
+            return None, f"model {index}: its marker is damaged"
+        if marker is None:
+            return None, ""
+        names = {f.name for f in fields(ModelRecord)}
+        needed = {f.name for f in fields(ModelRecord) if f.default is MISSING}
+        if not needed <= set(marker) <= names:
+            return None, f"model {index}: its marker has other fields than this version writes"
+        record = ModelRecord(**marker)
+        if (record.index, record.weights) != (index, weights_path(index)):
+            return None, f"model {index}: its marker belongs to another model ({record.index}, {record.weights})"
+        if record.seed != seed:
+            return None, f"model {index}: it was trained with another seed ({record.seed}, now {seed})"
+        if record.recipe != recipe:
+            return None, f"model {index}: it was trained with another recipe ({record.recipe}, now {recipe})"
+        weights = self.read(record.weights)
+        if weights is None:
+            return None, f"model {index}: {record.weights} is missing"
+        if sha256(weights) != record.sha256:
+            return None, f"model {index}: {record.weights} was truncated or altered (its hash is wrong)"
+        return record, ""
+
+    def read_weights(self, record: ModelRecord) -> dict[str, Tensor]:
+        """Weights of a finished model, checked against the hash in its record.
+
+        Raises:
+            StoreError: The file is missing or altered.
+        """
+        data = self.read(record.weights)
+        if data is None or sha256(data) != record.sha256:
+            raise StoreError(f"{self.name}/{record.weights} is missing or altered; start again to train it anew")
+        return safetensors.torch.load(data)
+
+    def save_checkpoint(self, index: int, tensors: Mapping[str, Tensor], recipe: str) -> None:
+        """Keep the state of a model in training, marked with its recipe and the hash of its tensors."""
+        plain = safetensors.torch.save(dict(tensors))
+        about = {"recipe": recipe, "sha256": sha256(_payload(plain))}
+        self.write(_model_path(index, "checkpoint.safetensors"), safetensors.torch.save(dict(tensors), metadata=about))
+
+    def load_checkpoint(self, index: int, recipe: str) -> tuple[dict[str, Tensor] | None, str]:
+        """State of an unfinished model, or None with the reason why a checkpoint that is there cannot be used."""
+        path = _model_path(index, "checkpoint.safetensors")
+        data = self.read(path)
+        if data is None:
+            return None, ""
+        try:
+            about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+            if about["sha256"] != sha256(_payload(data)):
+                return None, f"model {index}: {path} was truncated or altered (its hash is wrong)"
+            if about["recipe"] != recipe:
+                return None, f"model {index}: {path} belongs to another recipe"
+            return safetensors.torch.load(data), ""
+        except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
+            return None, f"model {index}: {path} cannot be read"
+
+    # --- signals ------------------------------------------------------------------------------
+
+    def save_column(self, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:
+        """Write one model's signals, then their manifest with the content hash."""
+        buffer = io.BytesIO()
+        np.save(buffer, values, allow_pickle=False)
+        self.write(f"signals/{key}.npy", buffer.getvalue())
+        self.write_json(f"signals/{key}.json", {**about, "sha256": sha256(buffer.getvalue())})
+
+    def load_column(self, key: str) -> np.ndarray | None:
+        """One model's signals, or None where they are missing, incomplete or altered."""
+        try:
+            manifest = self.read_json(f"signals/{key}.json")
+        except StoreError:
+            return None
+        data = self.read(f"signals/{key}.npy")
+        if manifest is None or data is None or sha256(data) != manifest.get("sha256"):
+            return None
+        values: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+        return values
+
+    def save_array(self, path: str, values: np.ndarray) -> None:
+        """Write a plain .npy file."""
+        buffer = io.BytesIO()
+        np.save(buffer, values, allow_pickle=False)
+        self.write(path, buffer.getvalue())
+
+
+def weights_path(index: int) -> str:
+    """Where the weights of a model lie, relative to the run directory."""
+    return _model_path(index, "safetensors")
+
+
+def _payload(data: bytes) -> bytes:
+    """The tensors of a safetensors file, without its header."""
+    return data[8 + int.from_bytes(data[:8], "little") :]
+
+
+def _model_path(index: int, suffix: str) -> str:
+    return f"models/model_{index}.{suffix}"
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flatten(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:16]}..."

@@ -1,0 +1,1 @@
+"""Sweeps of attack settings over stored signals: the space, the choice, the report; pure."""

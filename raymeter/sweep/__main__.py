@@ -1,0 +1,8 @@
+"""The door of `python -m raymeter.sweep`; what it opens is in `raymeter.cli.sweep`."""
+
+import sys
+
+from raymeter.cli.sweep import main
+
+if __name__ == "__main__":
+    sys.exit(main())

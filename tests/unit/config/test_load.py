@@ -13,7 +13,7 @@ from raymeter.config.load import AuditConfig, build_config, load_config
 from raymeter.config.sections import TargetSection
 from raymeter.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 PRIVACY_METER = """
 run: # Configurations for a specific run
   random_seed: 12345

@@ -13,7 +13,7 @@ from raymeter.sweep.limits import Limits
 from raymeter.sweep.space import build_sweep, filled, load_sweep, settings_of
 
 LIRA_DEFAULT = {"attack": "lira", "variance": Lira().variance, "mode": Lira().mode}
-CONFIGS = Path(__file__).parents[2] / "configs/sweeps"
+CONFIGS = Path(__file__).parents[3] / "configs/sweeps"
 
 
 def sweep(space: list, **section: object):

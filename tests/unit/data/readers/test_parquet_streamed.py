@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from tables import write
 
 from raymeter.data import load_dataset
 from raymeter.data.readers import parquet as tables
@@ -15,11 +16,6 @@ from raymeter.errors import DataError
 from raymeter.schema.dataset import DataSpec
 
 N = 5000
-
-
-def write(folder, name, x, y, group=700):
-    columns = {f"f{i}": x[:, i] for i in range(x.shape[1])} | {"y": y}
-    parquet.write_table(pa.table(columns), folder / name, row_group_size=group)
 
 
 @pytest.fixture

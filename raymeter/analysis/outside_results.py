@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from raymeter.analysis.power_curve import power_curve
-from raymeter.analysis.result import FPRS, _judge, _record_columns
+from raymeter.analysis.record_exposure import FDR, d_prime, leak_p_values, record_columns
+from raymeter.analysis.result import FPRS, audit_result, with_model_numbers
 from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
 from raymeter.attacks.common.stand_ins import stand_in_thresholds
 from raymeter.errors import SignalError
@@ -18,7 +19,7 @@ from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import SignalMatrix, Signals, default_reference
-from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, transferred_threshold
+from raymeter.stats import auc_interval, benjamini_hochberg, dependent_targets, mean_over_targets, transferred_threshold
 
 # What is tried on signals: the first that uses references is the one whose groups are compared.
 POSSIBLE: Mapping[str, Attack] = {
@@ -57,9 +58,16 @@ def assess_scores(scores: Scores, groups: np.ndarray | None, seed: int) -> Asses
     clusters = dependent_targets(reference, order.targets)
     thresholds = {scores.attack: _from_others(order, clusters)}
     groupings = {} if groups is None else {"group": groups}
-    result = _judge([order], reference, None, thresholds, groupings, seed)
-    notes = _turned_round(result.attacks)
-    return Assessment(_renamed(result, scores.targets), notes)
+    result = audit_result(
+        [order],
+        reference=reference,
+        labels=None,
+        thresholds=thresholds,
+        groupings=groupings,
+        seed=seed,
+        main=order.attack,
+    )
+    return Assessment(with_model_numbers(result, scores.targets), _reversed(result.attacks))
 
 
 def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed: int) -> Assessment:
@@ -82,7 +90,15 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
     ran = {one.attack: (attacks or POSSIBLE)[one.attack] for one in scores}
     thresholds = {label: stand_in_thresholds(attack, signals, FPRS) for label, attack in ran.items()}
     groupings = {} if matrix.labels is None else {"class": matrix.labels}
-    result = _judge(scores, matrix.reference, matrix.labels, thresholds, groupings, seed)
+    result = audit_result(
+        scores,
+        reference=matrix.reference,
+        labels=matrix.labels,
+        thresholds=thresholds,
+        groupings=groupings,
+        seed=seed,
+        main=next((one for one in scores if one.attack not in ("loss", "population")), scores[0]).attack,
+    )
     using = {label: attack for label, attack in ran.items() if getattr(attack, "needs_references", True)}
     power = {label: power_curve(attack, signals, seed_for(seed, "power")) for label, attack in using.items()}
     columns, lacking = _record_columns(matrix)
@@ -138,6 +154,17 @@ def _possible(signals: Signals) -> tuple[list[Scores], list[str]]:
     return scores, notes
 
 
+def _record_columns(matrix: SignalMatrix) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What the table of records says whatever the attack; without LiRA's p-values where references lack."""
+    try:
+        return record_columns(matrix), []
+    except SignalError as error:
+        p = leak_p_values(matrix)
+        return {"d_prime": d_prime(matrix), "p_value": p, "at_risk": benjamini_hochberg(p, FDR)}, [
+            f"without membership_p_value: {error}"
+        ]
+
+
 def _from_others(scores: Scores, clusters: Int64[np.ndarray, " targets"]) -> Float[np.ndarray, "targets fprs"]:
     """For each target the median threshold of the targets that are independent of it; NaN where there are none."""
     found = np.full((len(clusters), len(FPRS)), np.nan)
@@ -151,17 +178,7 @@ def _from_others(scores: Scores, clusters: Int64[np.ndarray, " targets"]) -> Flo
     return found
 
 
-def _renamed(result: AuditResult, numbers: Int64[np.ndarray, " targets"]) -> AuditResult:
-    """Targets by the numbers that the user gave them."""
-
-    def named(attack: AttackResult) -> AttackResult:
-        targets = tuple(replace(metrics, target=int(numbers[metrics.target])) for metrics in attack.targets)
-        return replace(attack, targets=targets, scores=replace(attack.scores, targets=numbers))
-
-    return replace(result, attacks=tuple(named(attack) for attack in result.attacks))
-
-
-def _turned_round(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
+def _reversed(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
     remedies = {
         False: "if lower means member in this file, say so with --lower-means-member",
         True: "if higher means member in this file, leave --lower-means-member out",

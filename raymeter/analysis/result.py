@@ -8,16 +8,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from raymeter.analysis.record_exposure import FDR, d_prime, leak_p_values, record_columns
-from raymeter.errors import SignalError
 from raymeter.schema.mapped import forget_pages
 from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
-from raymeter.schema.signals import SignalMatrix
-from raymeter.schema.split import Split
 from raymeter.stats import (
-    benjamini_hochberg,
     compare_attacks,
     compare_thresholds,
     dependent_targets,
@@ -27,65 +22,78 @@ from raymeter.stats import (
     top_overlap,
 )
 
-TRANSFERRED_FPRS = (0.01, 0.001)
-
-
-def _numbered(attack: AttackResult, split: Split) -> AttackResult:
-    """Targets by the numbers of their models, which a report is about, rather than by their columns."""
-    models, foreign = split.models, split.has_foreign_target
-    targets = tuple(replace(each, target=int(models[each.target]), foreign=foreign) for each in attack.targets)
-    scores = replace(attack.scores, targets=models[attack.scores.targets])
-    return replace(attack, targets=targets, scores=scores)
-
-
-def _with_thresholds(attack: AttackResult, transferred: np.ndarray, clusters: np.ndarray) -> AttackResult:
-    compared = compare_thresholds(attack.scores, transferred, TRANSFERRED_FPRS, clusters)
-    found = replace(attack, thresholds=compared, pooled_auc=pooled_auc(attack.scores))
-    forget_pages(attack.scores.values)
-    return found
-
-
-FPRS = (0.01, 0.001)
+FPRS = (0.01, 0.001)  # rates whose thresholds are carried over from other targets
 TOP_RECORDS = 100
 
 
-def _judge(
+def audit_result(
     scores: Sequence[Scores],
+    *,
     reference: Bool[np.ndarray, "targets models"],
     labels: Int64[np.ndarray, " examples"] | None,
     thresholds: Mapping[str, Float[np.ndarray, "targets fprs"]],
     groupings: Mapping[str, np.ndarray],
     seed: int,
+    main: str,
 ) -> AuditResult:
+    """Everything that is said of scores alone, whoever made them: metrics, thresholds, comparisons, groups, records.
+
+    Args:
+        scores: One entry per attack, all on the same records and targets.
+        reference: Which model may judge which target; see `dependent_targets`.
+        labels: Class of each record, if known.
+        thresholds: Per attack and target the thresholds at FPRS that other models suggest; NaN where none do.
+        groupings: Per name of a grouping the group of each record.
+        seed: Of rank intervals and randomisation tests.
+        main: The attack whose groups are compared.
+
+    Returns:
+        A result without timings, provenance, power curves and blind baseline; its targets are numbered by their
+        columns, see `with_model_numbers`.
+
+    Raises:
+        SignalError: A target has no members or no non-members, or a score is NaN.
+    """
     clusters = dependent_targets(reference, scores[0].targets)
-    attacks, table = summarise(scores, reference, labels, seed=seed_for(seed, "rank intervals"))
-    main = next((one for one in scores if one.attack not in ("loss", "population")), scores[0])
+    attacks, records = summarise(scores, reference, labels, seed=seed_for(seed, "rank intervals"))
+    attacks = tuple(_with_thresholds(attack, thresholds[attack.name], clusters) for attack in attacks)
+    compared = next(attack for attack in scores if attack.attack == main)
     shuffling = seed_for(seed, "groups")
     return AuditResult(
-        attacks=tuple(
-            replace(
-                one,
-                thresholds=compare_thresholds(one.scores, thresholds[one.name], FPRS, clusters),
-                pooled_auc=pooled_auc(one.scores),
-            )
-            for one in attacks
-        ),
-        records=table,
+        attacks=attacks,
+        records=records,
         timings={},
         provenance={},
         comparisons=compare_attacks(scores, clusters),
-        groups={name: group_metrics(main, by, clusters, shuffling) for name, by in groupings.items()},
-        grouped_attack=main.attack if groupings else "",
-        top_overlap={one.attack: top_overlap(one, clusters, TOP_RECORDS) for one in scores},
+        groups={name: group_metrics(compared, by, clusters, shuffling) for name, by in groupings.items()},
+        grouped_attack=main if groupings else "",
+        top_overlap={attack.attack: top_overlap(attack, clusters, TOP_RECORDS) for attack in scores},
     )
 
 
-def _record_columns(matrix: SignalMatrix) -> tuple[dict[str, np.ndarray], list[str]]:
-    """What the table of records says whatever the attack; without LiRA's p-values where references lack."""
-    try:
-        return record_columns(matrix), []
-    except SignalError as error:
-        p = leak_p_values(matrix)
-        return {"d_prime": d_prime(matrix), "p_value": p, "at_risk": benjamini_hochberg(p, FDR)}, [
-            f"without membership_p_value: {error}"
-        ]
+def with_model_numbers(
+    result: AuditResult, numbers: Int64[np.ndarray, " models"], *, foreign: bool = False
+) -> AuditResult:
+    """Targets by the numbers of their models, which a report is about, rather than by their columns.
+
+    Args:
+        numbers: The number of the model in each column.
+        foreign: Whether the targets were trained elsewhere.
+    """
+
+    def numbered(attack: AttackResult) -> AttackResult:
+        targets = tuple(
+            replace(metrics, target=int(numbers[metrics.target]), foreign=foreign) for metrics in attack.targets
+        )
+        return replace(attack, targets=targets, scores=replace(attack.scores, targets=numbers[attack.scores.targets]))
+
+    return replace(result, attacks=tuple(numbered(attack) for attack in result.attacks))
+
+
+def _with_thresholds(
+    attack: AttackResult, transferred: Float[np.ndarray, "targets fprs"], clusters: Int64[np.ndarray, " targets"]
+) -> AttackResult:
+    compared = compare_thresholds(attack.scores, transferred, FPRS, clusters)
+    complete = replace(attack, thresholds=compared, pooled_auc=pooled_auc(attack.scores))
+    forget_pages(attack.scores.values)
+    return complete

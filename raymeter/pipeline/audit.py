@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from raymeter.analysis.record_exposure import record_columns
-from raymeter.analysis.result import TRANSFERRED_FPRS, _numbered, _with_thresholds
+from raymeter.analysis.result import FPRS, audit_result, with_model_numbers
 from raymeter.config.load import AuditConfig, build_config, load_config
 from raymeter.data import load_dataset
 from raymeter.data.groups import load_groups
@@ -39,7 +39,6 @@ from raymeter.signals.records import gather_records
 from raymeter.signals.targets.black_box import BlackBox
 from raymeter.signals.targets.protocol import Columns, Target, is_member
 from raymeter.signals.targets.weights import KnownWeights
-from raymeter.stats import compare_attacks, dependent_targets, group_metrics, summarise, top_overlap
 from raymeter.storage.run_store import RunStore
 
 Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
@@ -150,33 +149,29 @@ def _told(console: StageConsole) -> Iterator[None]:
         logger.level, logger.propagate = before
 
 
-TOP_RECORDS = 100
-
-
 def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signals) -> AuditResult:
     """Stored signals -> scores, metrics, thresholds, records, groups and the checks around them."""
     seed, audited = config.run.random_seed, signals.audit["logit_gap"]
-    clusters = dependent_targets(split.reference, split.targets)
-    scores = score_all(signals, config.attacks, RunStore.at(config.run.log_dir))
-    attacks, table = summarise(scores, split.reference, audited.labels, seed=seed_for(seed, "rank intervals"))
-    thresholds = thresholds_of_all(signals, config.attacks, TRANSFERRED_FPRS)
-    attacks = tuple(_with_thresholds(attack, thresholds[attack.name], clusters) for attack in attacks)
-    main = next((one for one in attacks if getattr(config.attacks[one.name], "needs_references", True)), attacks[0])
     groupings: dict[str, np.ndarray] = {} if audited.labels is None else {"class": audited.labels}
     if config.audit.groups:
         groupings["group"] = load_groups(config.audit.groups, audited.ids)
-    shuffling = seed_for(seed, "groups")
-    return AuditResult(
-        attacks=tuple(_numbered(attack, split) for attack in attacks),
-        records=table | record_columns(audited, split.here),
-        timings={},
-        provenance={},
-        comparisons=compare_attacks(scores, clusters),
-        power=power_of_all(signals, config.attacks, seed_for(seed, "power")) if config.audit.power_curve else {},
-        groups={name: group_metrics(main.scores, by, clusters, shuffling) for name, by in groupings.items()},
-        grouped_attack=main.name,
+    attacks = config.attacks
+    result = audit_result(
+        score_all(signals, attacks, RunStore.at(config.run.log_dir)),
+        reference=split.reference,
+        labels=audited.labels,
+        thresholds=thresholds_of_all(signals, attacks, FPRS),
+        groupings=groupings,
+        seed=seed,
+        main=next(
+            (label for label in attacks if getattr(attacks[label], "needs_references", True)), next(iter(attacks))
+        ),
+    )
+    return replace(
+        with_model_numbers(result, split.models, foreign=split.has_foreign_target),
+        records={**result.records, **record_columns(audited, split.here)},
+        power=power_of_all(signals, attacks, seed_for(seed, "power")) if config.audit.power_curve else {},
         blind=_ask_blindly(dataset, split, seed) if config.audit.blind_baseline else None,
-        top_overlap={one.name: top_overlap(one.scores, clusters, TOP_RECORDS) for one in attacks},
     )
 
 

@@ -16,6 +16,7 @@ from raymeter.report.page import charts
 from raymeter.report.page.data import MOST_RECORDS, VERSION, page_data
 from raymeter.report.page.templates import included, render
 from raymeter.schema.results import AuditResult
+from raymeter.stats import PRIORS
 
 METHODS = {
     "loss": "LOSS: the loss of the record itself. Yeom et al., CSF 2018.",
@@ -44,7 +45,6 @@ LIMITS = (
     "Membership is one kind of leakage; reconstruction and attribute inference are others.",
 )
 DONE = ("done", "done elsewhere")
-PRIORS = (0.5, 0.1, 0.01)
 
 
 def write_page(result: AuditResult) -> Iterator[File]:

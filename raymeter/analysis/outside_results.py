@@ -99,7 +99,7 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
         seed=seed,
         main=next((one for one in scores if one.attack not in ("loss", "population")), scores[0]).attack,
     )
-    using = {label: attack for label, attack in ran.items() if getattr(attack, "needs_references", True)}
+    using = {label: attack for label, attack in ran.items() if attack.needs_references}
     power = {label: power_curve(attack, signals, seed_for(seed, "power")) for label, attack in using.items()}
     columns, lacking = _record_columns(matrix)
     result = replace(result, power={k: v for k, v in power.items() if v}, records={**result.records, **columns})
@@ -142,7 +142,7 @@ def _possible(signals: Signals) -> tuple[list[Scores], list[str]]:
     """Scores of every attack that runs, and a line for each that does not."""
     scores, notes = [], []
     for label, attack in POSSIBLE.items():
-        if getattr(attack, "needs_logits", False) and signals.audit_logits is None:
+        if attack.needs_logits and signals.audit_logits is None:
             notes.append(f"without {label}: it needs logits of all classes")
             continue
         try:

@@ -4,6 +4,7 @@ Every function scores all targets at once, for any membership and reference mask
 means the same: higher = member. ATTACKS maps the names used in YAML to the settings of an attack.
 """
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.base import Base, base_scores
 from raymeter.attacks.calibrated import Calibrated, calibrated_scores
 from raymeter.attacks.common.blindness import require_blind
@@ -48,8 +49,6 @@ __all__ = [
     "stack_scores",
 ]
 
-Attack = Loss | Entropy | Population | Calibrated | Empirical | Lira | Rmia | Base | Qmia | Stack
-
 ATTACKS: dict[str, type[Attack]] = {
     "loss": Loss,
     "entropy": Entropy,
@@ -66,8 +65,8 @@ ATTACKS: dict[str, type[Attack]] = {
 
 def regressors_of(attacks: list[Attack]) -> list[Qmia]:
     """The different regressors that attacks ask for, also from within a stack."""
-    found: dict[str, Qmia] = {}
+    by_recipe: dict[str, Qmia] = {}
     for attack in attacks:
-        inner = attack.of if isinstance(attack, Stack) else (attack,)
-        found |= {one.regressor: one for one in inner if isinstance(one, Qmia)}
-    return list(found.values())
+        parts = attack.of if isinstance(attack, Stack) else (attack,)
+        by_recipe |= {part.regressor: part for part in parts if isinstance(part, Qmia)}
+    return list(by_recipe.values())

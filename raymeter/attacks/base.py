@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_choice, require_kind, require_references
 from raymeter.attacks.common.logit_signals import Softmax, audit_signal
@@ -20,14 +21,13 @@ OFFLINE_EXPONENT = 0.33
 
 
 @dataclass(frozen=True)
-class Base:
+class Base(Attack):
     """BASE and its settings; a temperature other than 1 needs logits."""
+
+    source: ClassVar[str] = "BASE: the Bayes-optimal score from reference losses. Lassila et al., NeurIPS 2025."
 
     mode: Mode = "online"
     temperature: float = 1.0
-
-    separable: ClassVar[bool] = True
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         require_choice("mode", self.mode, Mode)
@@ -36,6 +36,10 @@ class Base:
     @property
     def needs_logits(self) -> bool:
         return self.temperature != 1
+
+    @property
+    def separable(self) -> bool:
+        return True
 
     def __call__(self, signals: Signals) -> Scores:
         scores = base_scores(audit_signal(signals, "log_prob", Softmax(self.temperature)), mode=self.mode)

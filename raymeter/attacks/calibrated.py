@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_choice, require_kind, require_references
 from raymeter.attacks.common.moments import moments, target_members
@@ -17,16 +18,19 @@ Form = Literal["watson", "sablayrolles"]
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class Calibrated(Attack):
     """Difficulty calibration and its settings."""
+
+    source: ClassVar[str] = "Difficulty calibration. Watson et al., ICLR 2022; Sablayrolles et al., ICML 2019."
 
     form: Form = "watson"
 
-    separable: ClassVar[bool] = True
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
     def __post_init__(self) -> None:
         require_choice("form", self.form, Form)
+
+    @property
+    def separable(self) -> bool:
+        return True
 
     def __call__(self, signals: Signals) -> Scores:
         return calibrated_scores(signals.audit["logit_gap"], form=self.form)

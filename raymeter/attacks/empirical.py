@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_references
 from raymeter.attacks.common.moments import target_members
@@ -16,11 +17,14 @@ from raymeter.schema.signals import SignalMatrix, Signals
 
 
 @dataclass(frozen=True)
-class Empirical:
+class Empirical(Attack):
     """Attack-R; it has no settings."""
 
-    separable: ClassVar[bool] = True
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    source: ClassVar[str] = "Attack R: the signal, ranked among reference models. Ye et al., CCS 2022."
+
+    @property
+    def separable(self) -> bool:
+        return True
 
     def __call__(self, signals: Signals) -> Scores:
         return empirical_scores(signals.audit["logit_gap"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.checks import require_choice
 from raymeter.attacks.common.logit_signals import audit_signal
 from raymeter.attacks.common.moments import target_members
@@ -18,20 +19,24 @@ Form = Literal["modified", "plain"]
 
 
 @dataclass(frozen=True)
-class Entropy:
+class Entropy(Attack):
     """The entropy attack and its settings; it needs logits."""
+
+    source: ClassVar[str] = "Entropy of the prediction. Song and Mittal, USENIX Security 2021."
 
     form: Form = "modified"
 
     needs_references: ClassVar[bool] = False
-    separable: ClassVar[bool] = True
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         require_choice("form", self.form, Form)
 
     @property
     def needs_logits(self) -> bool:
+        return True
+
+    @property
+    def separable(self) -> bool:
         return True
 
     def __call__(self, signals: Signals) -> Scores:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_choice, require_kind, require_references
 from raymeter.attacks.common.moments import moments, target_members
@@ -18,13 +19,16 @@ Mode = Literal["online", "offline"]
 
 
 @dataclass(frozen=True)
-class Lira:
+class Lira(Attack):
     """The LiRA attack and its settings."""
+
+    source: ClassVar[str] = (
+        "LiRA: likelihood ratio of the signal under models with and without the record. Carlini et al., S&P 2022."
+    )
+    has_first_pass: ClassVar[bool] = True
 
     mode: Mode = "online"
     variance: Variance = "nig"
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         require_choice("mode", self.mode, Mode)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.checks import require_choice, require_kind
 from raymeter.attacks.common.moments import target_members
 from raymeter.schema.scores import Scores
@@ -16,17 +17,21 @@ Form = Literal["log_prob", "confidence"]
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Attack):
     """The LOSS attack and its settings."""
+
+    source: ClassVar[str] = "LOSS: the loss of the record itself. Yeom et al., CSF 2018."
 
     form: Form = "log_prob"
 
     needs_references: ClassVar[bool] = False
-    separable: ClassVar[bool] = True
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         require_choice("form", self.form, Form)
+
+    @property
+    def separable(self) -> bool:
+        return True
 
     def __call__(self, signals: Signals) -> Scores:
         return loss_scores(signals.audit["log_prob"], form=self.form)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.checks import require_kind, require_population
 from raymeter.attacks.common.moments import target_members
 from raymeter.schema.scores import Scores
@@ -14,12 +15,18 @@ from raymeter.schema.signals import SignalMatrix, Signals
 
 
 @dataclass(frozen=True)
-class Population:
+class Population(Attack):
     """Attack-P; it has no settings."""
 
+    source: ClassVar[str] = (
+        "Attack P: the loss, ranked among records that no model was trained on. Ye et al., CCS 2022."
+    )
+
     needs_references: ClassVar[bool] = False
-    separable: ClassVar[bool] = True
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    @property
+    def separable(self) -> bool:
+        return True
 
     def __call__(self, signals: Signals) -> Scores:
         return population_scores(signals.audit["log_prob"], signals.population["log_prob"])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.checks import require_choice, require_kind
 from raymeter.attacks.common.moments import target_members
 from raymeter.errors import SignalError
@@ -27,8 +28,10 @@ NARROWEST = 1e-6  # least distance of neighbouring quantiles, as a share of the 
 
 
 @dataclass(frozen=True)
-class Qmia:
+class Qmia(Attack):
     """QMIA and the recipe of its regressor."""
+
+    source: ClassVar[str] = "QMIA: quantile regression, without reference models. Bertran et al., NeurIPS 2023."
 
     head: Head = "gaussian"
     model: str = "mlp"
@@ -37,7 +40,8 @@ class Qmia:
     batch_size: int = 256
 
     needs_references: ClassVar[bool] = False
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    needs_records: ClassVar[bool] = True
+    sweepable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_choice("head", self.head, Head)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_choice, require_kind, require_population, require_references
 from raymeter.attacks.common.logit_signals import Softmax, audit_signal, population_signal
@@ -31,8 +32,10 @@ TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
-class Rmia:
+class Rmia(Attack):
     """The RMIA attack and its settings; any other softmax than the plain one needs logits."""
+
+    source: ClassVar[str] = "RMIA: likelihood ratios against population records. Zarifzadeh et al., ICML 2024."
 
     mode: Mode = "offline"
     offline_a: float | Literal["tuned"] = 0.3
@@ -41,8 +44,6 @@ class Rmia:
     temperature: float | Literal["tuned"] = 1.0
     taylor: int = 0
     margin: float = 0.0
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         require_choice("mode", self.mode, Mode)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special, stats
 
+from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.stand_ins import stand_ins, why_not
 from raymeter.attacks.lira import Lira
 from raymeter.attacks.loss import Loss
@@ -23,12 +24,13 @@ NEWTON_STEPS = 30
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(Attack):
     """A stack of attacks; `of` lists them."""
 
-    of: tuple[Any, ...] = (Loss(), Rmia(), Lira())
+    source: ClassVar[str] = "A stack of attacks, weighted on stand-ins for the target. Wolpert, Neural Networks 1992."
+    sweepable: ClassVar[bool] = False
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    of: tuple[Attack, ...] = (Loss(), Rmia(), Lira())
 
     def __post_init__(self) -> None:
         if len(self.of) < 2:
@@ -36,7 +38,7 @@ class Stack:
 
     @property
     def needs_logits(self) -> bool:
-        return any(getattr(attack, "needs_logits", False) for attack in self.of)
+        return any(attack.needs_logits for attack in self.of)
 
     def __call__(self, signals: Signals) -> Scores:
         return stack_scores(signals, self.of)

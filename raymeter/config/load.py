@@ -53,7 +53,7 @@ class AuditConfig(Section):
     @property
     def keeps_logits(self) -> bool:
         """Whether logits are collected: asked for, or needed by an attack."""
-        return self.audit.logits or any(getattr(attack, "needs_logits", False) for attack in self.attacks.values())
+        return self.audit.logits or any(attack.needs_logits for attack in self.attacks.values())
 
     def data_spec(self) -> DataSpec:
         """What the dataset loaders are asked for."""

@@ -112,7 +112,7 @@ def power_of_all(signals: Signals, attacks: Mapping[str, Attack], seed: int) -> 
     """
     if signals.mapped:
         signals = some_rows(signals, power_rows(signals))
-    asked = {label: attack for label, attack in attacks.items() if getattr(attack, "needs_references", True)}
+    asked = {label: attack for label, attack in attacks.items() if attack.needs_references}
     jobs = [partial(_power, attack=attack, seed=seed) for attack in asked.values()]
     return dict(zip(asked, spread(signals, jobs), strict=True))
 

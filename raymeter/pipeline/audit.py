@@ -163,9 +163,7 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
         thresholds=thresholds_of_all(signals, attacks, FPRS),
         groupings=groupings,
         seed=seed,
-        main=next(
-            (label for label in attacks if getattr(attacks[label], "needs_references", True)), next(iter(attacks))
-        ),
+        main=next((label for label in attacks if attacks[label].needs_references), next(iter(attacks))),
     )
     return replace(
         with_model_numbers(result, split.models, foreign=split.has_foreign_target),

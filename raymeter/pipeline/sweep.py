@@ -111,7 +111,7 @@ def _there(ranking: Signals, selection: np.ndarray) -> dict[str, int]:
 def _check_space(config: SweepConfig, there: Mapping[str, int]) -> None:
     """Refuse a space that asks for more than is stored, before anything runs."""
     spaces = subspaces(config.sweep)
-    needy = next((space.attack for space in spaces if getattr(ATTACKS[space.attack], "needs_references", True)), None)
+    needy = next((space.attack for space in spaces if ATTACKS[space.attack].needs_references), None)
     if there["references"] == 0 and needy is not None:
         raise SignalError(
             f"no reference is left for {needy}: report targets may not judge the targets that settings are selected "
@@ -138,7 +138,7 @@ def _check_space(config: SweepConfig, there: Mapping[str, int]) -> None:
 def _check_logits(settings: list[Setting] | None, ranking: Signals) -> None:
     """Refuse settings that need logits where there are none."""
     if settings is not None and ranking.audit_logits is None:
-        blind = next((s for s in settings if getattr(s.attack, "needs_logits", False)), None)
+        blind = next((s for s in settings if s.attack.needs_logits), None)
         if blind is not None:
             raise ConfigError(
                 f"sweep.space: {blind.values['attack']} with these settings needs logits, which this audit did not "

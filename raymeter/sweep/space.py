@@ -21,7 +21,6 @@ from raymeter.sweep.limits import LIMITS, Limits
 from raymeter.sweep.sections import MOST_SETTINGS, SweepConfig, SweepSection
 
 RANGES = ("uniform", "loguniform")
-NOT_SWEPT = ("qmia", "stack")
 
 
 @dataclass(frozen=True)
@@ -183,8 +182,8 @@ def _subspace(entry: Any, path: str, section: SweepSection) -> Subspace:
     if not isinstance(entry, dict) or not isinstance(entry.get("attack"), str):
         raise ConfigError(f"{path}: expected a mapping with attack and its settings, got {show(entry)}")
     name = entry["attack"]
-    allowed = {attack for attack in ATTACKS if attack not in NOT_SWEPT}
-    if name in NOT_SWEPT:
+    allowed = {attack for attack, settings in ATTACKS.items() if settings.sweepable}
+    if name in ATTACKS and name not in allowed:
         raise ConfigError(f"{path}.attack: {name} needs more than stored signals and cannot be swept; remove it")
     if name not in allowed:
         raise ConfigError(f"{path}.attack: cannot sweep {name!r}; {suggest(name, allowed)}")

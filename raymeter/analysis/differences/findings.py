@@ -11,7 +11,7 @@ from scipy import stats
 from raymeter.analysis.comparison import settings_apart
 from raymeter.analysis.differences.recognise import SAME_ORDER, Match, recognise
 from raymeter.analysis.differences.walk import Side, Step, common_models, common_rows, walk
-from raymeter.attacks import Attack
+from raymeter.attacks import Attack, Lira
 from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import SignalMatrix, default_reference, opposite_models
@@ -93,7 +93,7 @@ def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]
         mine = {each.name: getattr(known.attacks[label], each.name) for each in fields(known.attacks[label])}
         yield from (Finding("settings", True, text) for text in settings_apart(label, mine, theirs.settings))
     for own, attack in known.attacks.items():
-        if type(attack).__name__.lower() != best.name.split()[0].rstrip(","):
+        if not isinstance(attack, best.family):
             continue
         try:
             made = attack(known.signals)
@@ -154,9 +154,9 @@ def _settings(label: str, one: Attack, other: Attack) -> Iterator[Finding]:
         mine, theirs = getattr(one, setting.name), getattr(other, setting.name)
         if mine != theirs:
             yield Finding("settings", True, f"{label}.{setting.name}: {mine} against {theirs}")
-    if type(one).__name__ == "Lira":
+    if isinstance(one, Lira) and isinstance(other, Lira):
         kinds = {"online": "log-density ratio", "offline": "one-sided tail"}
-        mine, theirs = kinds[one.mode], kinds[other.mode]  # type: ignore[union-attr]
+        mine, theirs = kinds[one.mode], kinds[other.mode]
         if mine != theirs:
             yield Finding("settings", True, f"{label}: scores are a {mine} against a {theirs}")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import get_args
 
 import numpy as np
+from jaxtyping import Int64
 from scipy import stats
 
 from raymeter.analysis.differences.published_lira import log_density_scores, published_lira_scores
-from raymeter.attacks import Base, Calibrated, Empirical, Entropy, Lira, Loss, Rmia
+from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Rmia
 from raymeter.attacks.common.predictive_law import Variance
 from raymeter.attacks.lira import Mode
 from raymeter.errors import SignalError
@@ -28,12 +30,22 @@ class Match:
     """A way of making scores, and how alike the order of its scores is: Spearman's correlation, mean over targets."""
 
     name: str
+    family: type[Attack]
     correlation: float
     steps: int | None = None
 
     @property
     def is_same(self) -> bool:
         return self.correlation >= SAME_ORDER
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to make scores from signals: an attack with its settings, or a variant that other tools publish."""
+
+    name: str
+    family: type[Attack]
+    scores: Callable[[Signals], np.ndarray]
 
 
 def recognise(signals: Signals, scores: Scores) -> list[Match]:
@@ -62,63 +74,63 @@ def recognise(signals: Signals, scores: Scores) -> list[Match]:
     places = np.array([t for t, _ in pairs])
     wanted = scores.values[theirs][:, [s for _, s in pairs]]
     steps = max(len(np.unique(column)) for column in wanted.T)
-    found = []
-    for name, made in _candidates(signals, places):
-        found.append(Match(name, _correlation(made[mine], wanted), steps))
-    return sorted(found, key=lambda match: -abs(match.correlation))
+    matches = [
+        Match(way.name, way.family, _correlation(made[mine], wanted), steps)
+        for way, made in _candidates(signals, places)
+    ]
+    return sorted(matches, key=lambda match: -abs(match.correlation))
 
 
-def _candidates(signals: Signals, places: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Names of ways to make scores, with the scores of some targets; what cannot run is left out."""
-    for which, reference in (("", None), (", with the target's complement among the references", True)):
-        chosen = _narrow(signals, places, whole=reference is not None)
-        if which and np.array_equal(
+def _candidates(signals: Signals, places: Int64[np.ndarray, " chosen"]) -> Iterator[tuple[Way, np.ndarray]]:
+    """Ways to make scores, named, with the scores of some targets; what cannot run is left out."""
+    for which, whole in (("", False), (", with the target's complement among the references", True)):
+        chosen = _narrow(signals, places, whole)
+        if whole and np.array_equal(
             chosen.audit["log_prob"].reference, signals.audit["log_prob"].reference[places]
         ):  # no complements
             return
-        for name, attack in _ways(uses_references=bool(which)):
+        for way in _ways():
+            if whole and not way.family.needs_references:
+                continue
             try:
-                yield f"{name}{which}", attack(chosen)
+                yield replace(way, name=f"{way.name}{which}"), way.scores(chosen)
             except SignalError:
                 continue
 
 
-def _ways(uses_references: bool) -> Iterator[tuple[str, Callable[[Signals], np.ndarray]]]:
-    if not uses_references:
-        yield "loss", lambda s: Loss()(s).values
-        yield "entropy (modified)", lambda s: Entropy()(s).values
-        yield "entropy (plain)", lambda s: Entropy("plain")(s).values
+def _ways() -> Iterator[Way]:
+    yield Way("loss", Loss, _scores_of(Loss()))
+    yield Way("entropy (modified)", Entropy, _scores_of(Entropy()))
+    yield Way("entropy (plain)", Entropy, _scores_of(Entropy("plain")))
     for a in OFFLINE_A:
-        yield f"rmia offline, offline_a {a:g}", _of_rmia(Rmia(offline_a=a))
-    yield "rmia online", _of_rmia(Rmia(mode="online"))
+        yield Way(f"rmia offline, offline_a {a:g}", Rmia, _order_of(Rmia(offline_a=a)))
+    yield Way("rmia online", Rmia, _order_of(Rmia(mode="online")))
     for gamma in GAMMAS:
-        yield f"rmia online by its count, gamma {gamma:g}", _count(Rmia(mode="online", form="count", gamma=gamma))
+        online = Rmia(mode="online", form="count", gamma=gamma)
+        yield Way(f"rmia online by its count, gamma {gamma:g}", Rmia, _scores_of(online))
         for a in OFFLINE_A:
             counted = Rmia(offline_a=a, form="count", gamma=gamma)
-            yield f"rmia offline by its count, offline_a {a:g}, gamma {gamma:g}", _count(counted)
-    yield "base offline", lambda s: Base("offline")(s).values
+            yield Way(f"rmia offline by its count, offline_a {a:g}, gamma {gamma:g}", Rmia, _scores_of(counted))
+    yield Way("base offline", Base, _scores_of(Base("offline")))
     for variance in VARIANCES:
-        online, offline = Lira(variance=variance), Lira("offline", variance)
-        yield f"lira online, variance {variance}", lambda s, way=online: way(s).values  # type: ignore[misc]
-        yield f"lira offline by its tail, variance {variance}", lambda s, way=offline: way(s).values  # type: ignore[misc]
-        yield (
-            f"lira offline by its two-sided log-density, variance {variance}",
-            lambda s, v=variance: log_density_scores(s, v),  # type: ignore[misc]
-        )
+        yield Way(f"lira online, variance {variance}", Lira, _scores_of(Lira(variance=variance)))
+        yield Way(f"lira offline by its tail, variance {variance}", Lira, _scores_of(Lira("offline", variance)))
+        density = partial(log_density_scores, variance=variance)
+        yield Way(f"lira offline by its two-sided log-density, variance {variance}", Lira, density)
     for mode in get_args(Mode):
         for fixed in (False, True):
             name = f"lira {mode} as its authors' code has it (medians), {'fixed' if fixed else 'own'} variance"
-            yield name, lambda s, mode=mode, fixed=fixed: published_lira_scores(s, mode, fixed)  # type: ignore[misc]
-    yield "calibrated (watson)", lambda s: Calibrated()(s).values
-    yield "calibrated (sablayrolles)", lambda s: Calibrated("sablayrolles")(s).values
-    yield "empirical", lambda s: Empirical()(s).values
+            yield Way(name, Lira, partial(published_lira_scores, mode=mode, fixed=fixed))
+    yield Way("calibrated (watson)", Calibrated, _scores_of(Calibrated()))
+    yield Way("calibrated (sablayrolles)", Calibrated, _scores_of(Calibrated("sablayrolles")))
+    yield Way("empirical", Empirical, _scores_of(Empirical()))
 
 
-def _count(attack: Rmia) -> Callable[[Signals], np.ndarray]:
+def _scores_of(attack: Attack) -> Callable[[Signals], np.ndarray]:
     return lambda signals: attack(signals).values
 
 
-def _of_rmia(attack: Rmia) -> Callable[[Signals], np.ndarray]:
+def _order_of(attack: Rmia) -> Callable[[Signals], np.ndarray]:
     """RMIA's order within a target, with or without a population."""
 
     def scores(signals: Signals) -> np.ndarray:
@@ -148,10 +160,8 @@ def _narrow(signals: Signals, places: np.ndarray, whole: bool) -> Signals:
 
 def _correlation(made: np.ndarray, wanted: np.ndarray) -> float:
     """Spearman's correlation, mean over targets; 0 where nothing varies."""
-    found = []
+    correlations = []
     for one, other in zip(made.T, wanted.T, strict=True):
-        if np.ptp(one) == 0 or np.ptp(other) == 0:
-            found.append(0.0)
-            continue
-        found.append(float(stats.spearmanr(one, other).statistic))
-    return float(np.mean(found))
+        varies = np.ptp(one) > 0 and np.ptp(other) > 0
+        correlations.append(float(stats.spearmanr(one, other).statistic) if varies else 0.0)
+    return float(np.mean(correlations))

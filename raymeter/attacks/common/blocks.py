@@ -1,7 +1,7 @@
 """Attacks on more records than fit into memory: some at a time, with the bits of all at once.
 
 An attack declares how that can be done. `separable`: a record's score does not depend on other records, so any
-block of them can be attacked alone. `first_pass`: it first learns from all records what they say together (LiRA's
+block of them can be attacked alone. `has_first_pass`: it first learns from all records what they say together (LiRA's
 variances, from sums), and gives a function that scores blocks. Without either it needs all of them at once: it
 ranks them, or tunes something on them.
 """
@@ -13,17 +13,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from raymeter.attacks.attack import Attack
 from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import RECORDS_AT_ONCE, SignalMatrix, Signals
 
 
-def works_in_blocks(attack: Callable[[Signals], Scores]) -> bool:
+def works_in_blocks(attack: Attack) -> bool:
     """Whether the attack can score some of the records as it would score them among all."""
-    return bool(getattr(attack, "separable", False)) or hasattr(attack, "first_pass")
+    return attack.separable or attack.has_first_pass
 
 
-def block_attack(attack: Callable[[Signals], Scores], signals: Signals) -> Callable[[Signals], Scores]:
+def block_attack(attack: Attack, signals: Signals) -> Callable[[Signals], Scores]:
     """What scores any block of these records as the attack scores them among all.
 
     Raises:
@@ -34,10 +35,7 @@ def block_attack(attack: Callable[[Signals], Scores], signals: Signals) -> Calla
             f"{type(attack).__name__} needs all records at once; audit fewer (audit.data_size), "
             "or raise data.in_memory_limit"
         )
-    if hasattr(attack, "first_pass"):
-        found: Callable[[Signals], Scores] = attack.first_pass(signals)
-        return found
-    return attack
+    return attack.first_pass(signals)
 
 
 def record_blocks(matrix: SignalMatrix, records: int = RECORDS_AT_ONCE) -> list[slice]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from raymeter.attacks import ATTACKS
 from raymeter.errors import StoreError
 from raymeter.report.data_files import File, plain, write_metrics
 from raymeter.report.page import charts
@@ -18,18 +19,6 @@ from raymeter.report.page.templates import included, render
 from raymeter.schema.results import AuditResult
 from raymeter.stats import PRIORS
 
-METHODS = {
-    "loss": "LOSS: the loss of the record itself. Yeom et al., CSF 2018.",
-    "entropy": "Entropy of the prediction. Song and Mittal, USENIX Security 2021.",
-    "population": "Attack P: the loss, ranked among records that no model was trained on. Ye et al., CCS 2022.",
-    "empirical": "Attack R: the signal, ranked among reference models. Ye et al., CCS 2022.",
-    "calibrated": "Difficulty calibration. Watson et al., ICLR 2022; Sablayrolles et al., ICML 2019.",
-    "lira": "LiRA: likelihood ratio of the signal under models with and without the record. Carlini et al., S&P 2022.",
-    "rmia": "RMIA: likelihood ratios against population records. Zarifzadeh et al., ICML 2024.",
-    "base": "BASE: the Bayes-optimal score from reference losses. Lassila et al., NeurIPS 2025.",
-    "qmia": "QMIA: quantile regression, without reference models. Bertran et al., NeurIPS 2023.",
-    "stack": "A stack of attacks, weighted on stand-ins for the target. Wolpert, Neural Networks 1992.",
-}
 STATISTICS = (
     "AUC intervals: DeLong et al., Biometrics 44 (1988), per target; Student's t over independent targets for means.",
     "TPR at a fixed FPR: the step rule, no interpolation. A rate that allows less than one false positive is told as "
@@ -105,7 +94,7 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
         attempts=[each for each in timeline["attempts"] if each.get("outcome") not in DONE]
         if "attempts" in timeline
         else None,
-        methods=[text for name, text in METHODS.items() if name in names],
+        methods=[attack.source for name, attack in ATTACKS.items() if name in names],
         statistics=STATISTICS,
         limits=LIMITS,
         most=MOST_RECORDS,
@@ -118,7 +107,7 @@ def _name(label: str, config: Mapping[str, Any]) -> str:
     """Which attack a label means: as the configuration says, else as far as the label tells."""
     entries = config.get("audit", {}).get("attacks") or []
     said = {entry.get("label", entry["name"]): entry["name"] for entry in entries if "name" in entry}
-    return said.get(label) or next((name for name in METHODS if label == name or label.startswith(f"{name}_")), label)
+    return said.get(label) or next((name for name in ATTACKS if label == name or label.startswith(f"{name}_")), label)
 
 
 def pointing(data: Mapping[str, Any]) -> dict[str, Any]:

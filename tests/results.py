@@ -28,7 +28,8 @@ def sample(names: tuple[str, ...] = ("loss", "rmia", "lira"), targets: int = 4, 
     ]
     attacks, table = summarise(scores, pair_reference(targets), np.arange(records) % 10)
     timings = {"Load Dataset": 1.234, "Load or Train Models": np.float64(60)}
-    return AuditResult(attacks, table, timings, {"seed": np.int64(7), "loss": float("nan"), "date": date(2026, 1, 2)})
+    provenance = {"seed": np.int64(7), "loss": float("nan"), "date": date(2026, 1, 2)}
+    return AuditResult(attacks, table, timings, provenance, main="rmia" if "rmia" in names else "")
 
 
 def written(result: AuditResult) -> dict[str, bytes]:

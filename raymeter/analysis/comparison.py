@@ -31,6 +31,7 @@ class Outcome:
         at_risk: Per record whether it is named; None where the report does not say.
         data: Name and hash of the dataset; None where it is not known, as of scores that others made.
         places: Per record its place in the files of the data, and its class; None where they are not known.
+        main: Label of the main attack; empty where an older report does not say.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Outcome:
     at_risk: Bool[np.ndarray, " records"] | None = None
     data: tuple[str, str] | None = None
     places: tuple[Int64[np.ndarray, " records"], Int64[np.ndarray, " records"]] | None = None
+    main: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class AttackComparison:
 
 @dataclass(frozen=True)
 class Movement:
-    """How the records that both results have moved, by the first common attack.
+    """How the records that both results have moved, by the main attack of A, or else of B, that both have.
 
     Args:
         attack: Which.
@@ -115,7 +117,7 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
         attacks={label: _compared(label, a, b) for label in common},
         only_a=tuple(label for label in a.attacks if label not in b.attacks),
         only_b=tuple(label for label in b.attacks if label not in a.attacks),
-        movement=_movement(next((label for label in common if label != "loss"), common[0]), a, b),
+        movement=_movement(next((label for label in (a.main, b.main) if label in common), common[0]), a, b),
         settings=tuple(
             text
             for label in common

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 
 from raymeter.analysis.power_curve import power_curve
 from raymeter.analysis.record_exposure import FDR, d_prime, leak_p_values, record_columns
-from raymeter.analysis.result import FPRS, audit_result, with_model_numbers
+from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
 from raymeter.attacks.common.stand_ins import stand_in_thresholds
 from raymeter.errors import SignalError
@@ -21,7 +21,7 @@ from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import SignalMatrix, Signals, default_reference
 from raymeter.stats import auc_interval, benjamini_hochberg, dependent_targets, mean_over_targets, transferred_threshold
 
-# What is tried on signals: the first that uses references is the one whose groups are compared.
+# What is tried on signals, in this order: the first that uses references and can run is the main attack.
 POSSIBLE: Mapping[str, Attack] = {
     "loss": Loss(),
     "rmia": Rmia(),
@@ -97,7 +97,7 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
         thresholds=thresholds,
         groupings=groupings,
         seed=seed,
-        main=next((one for one in scores if one.attack not in ("loss", "population")), scores[0]).attack,
+        main=main_label(ran),
     )
     using = {label: attack for label, attack in ran.items() if attack.needs_references}
     power = {label: power_curve(attack, signals, seed_for(seed, "power")) for label, attack in using.items()}

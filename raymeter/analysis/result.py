@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from raymeter.attacks import Attack
 from raymeter.schema.mapped import forget_pages
 from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.schema.scores import Scores
@@ -24,6 +25,15 @@ from raymeter.stats import (
 
 FPRS = (0.01, 0.001)  # rates whose thresholds are carried over from other targets
 TOP_RECORDS = 100
+
+
+def main_label(attacks: Mapping[str, Attack]) -> str:
+    """The label of the main attack: the first that compares the target with references, or else the first.
+
+    Decided once for an audit, before its scores are known: an attack that was chosen by its figure would be reported
+    with the luck that chose it.
+    """
+    return next((label for label, attack in attacks.items() if attack.needs_references), next(iter(attacks)))
 
 
 def audit_result(
@@ -45,7 +55,7 @@ def audit_result(
         thresholds: Per attack and target the thresholds at FPRS that other models suggest; NaN where none do.
         groupings: Per name of a grouping the group of each record.
         seed: Of rank intervals and randomisation tests.
-        main: The attack whose groups are compared.
+        main: The main attack, see `main_label`; groups are compared by it.
 
     Returns:
         A result without timings, provenance, power curves and blind baseline; its targets are numbered by their
@@ -66,7 +76,7 @@ def audit_result(
         provenance={},
         comparisons=compare_attacks(scores, clusters),
         groups={name: group_metrics(compared, by, clusters, shuffling) for name, by in groupings.items()},
-        grouped_attack=main if groupings else "",
+        main=main,
         top_overlap={attack.attack: top_overlap(attack, clusters, TOP_RECORDS) for attack in scores},
     )
 

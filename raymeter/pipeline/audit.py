@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from raymeter.analysis.record_exposure import record_columns
-from raymeter.analysis.result import FPRS, audit_result, with_model_numbers
+from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.config.load import AuditConfig, build_config, load_config
 from raymeter.data import load_dataset
 from raymeter.data.groups import load_groups
@@ -26,7 +26,7 @@ from raymeter.distributed.training.train_references import attempts, train_refer
 from raymeter.pipeline.checks import check_fit, make_audit_split, without_missing_models
 from raymeter.pipeline.console import StageConsole
 from raymeter.pipeline.provenance import identity, provenance, timeline
-from raymeter.report.page.data import main_attack, most_exposed
+from raymeter.report.page.data import most_exposed
 from raymeter.report.terminal import console_table
 from raymeter.report.verdict import remarks, verdict
 from raymeter.report.write import WRITERS, write_report
@@ -99,7 +99,7 @@ def about_target(target: Target | None, split: Split) -> dict[str, Any] | None:
 
 def exposed_records(dataset: Dataset, result: AuditResult) -> dict[str, np.ndarray]:
     """The records themselves that a report shows: ids and x of the most exposed ones."""
-    ids = result.records["id"][most_exposed(result.records, main_attack(result).name)]
+    ids = result.records["id"][most_exposed(result.records, result.main_attack.name)]
     return {"id": ids, "x": dataset.x[ids]}
 
 
@@ -163,7 +163,7 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
         thresholds=thresholds_of_all(signals, attacks, FPRS),
         groupings=groupings,
         seed=seed,
-        main=next((label for label in attacks if attacks[label].needs_references), next(iter(attacks))),
+        main=main_label(attacks),
     )
     return replace(
         with_model_numbers(result, split.models, foreign=split.has_foreign_target),

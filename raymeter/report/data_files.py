@@ -39,7 +39,8 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
         "attacks": plain_attacks(result),
         "comparisons": result.comparisons,
         "power": result.power,
-        "groups": {"attack": result.grouped_attack, **result.groups},
+        "main_attack": result.main_attack.name,
+        "groups": {"attack": result.main_attack.name, **result.groups},
         "blind_baseline": result.blind,
         "overlap_of_the_100_riskiest_records_in_two_halves_of_the_targets": result.top_overlap,
         "timings": result.timings,
@@ -91,7 +92,7 @@ def write_averages(result: AuditResult) -> Iterator[File]:
 def write_targets(result: AuditResult) -> Iterator[File]:
     """exp/attack_result_<model>.npz for each target, readable with `allow_pickle=False`.
 
-    Privacy Meter's keys hold the main attack, the first that is not called "loss": fpr, tpr [points],
+    Privacy Meter's keys hold the main attack (`AuditResult.main_attack`): fpr, tpr [points],
     auc, one_tenth_fpr (TPR at 0.1 % FPR), zero_fpr (TPR at 0 % FPR), scores and memberships [examples].
     Every attack, that one too, has the same under `<attack>_<key>`; memberships are common to all.
     Should an attack's name make a key equal to one of Privacy Meter's, the latter is kept.
@@ -99,7 +100,7 @@ def write_targets(result: AuditResult) -> Iterator[File]:
     Raises:
         SignalError: Scores from which no ROC curve can be made.
     """
-    main = next((attack for attack in result.attacks if attack.name != "loss"), result.attacks[0])
+    main = result.main_attack
     for position, target in enumerate(main.targets):
         arrays: dict[str, np.ndarray] = {}
         for attack in result.attacks:
@@ -139,7 +140,7 @@ def write_groups(result: AuditResult) -> Iterator[File]:
     writer.writerow([*header, *sum((_named(rate) for rate in rates), []), "own_resolvable", "p_value", "p_value_holm"])
     for grouping, table in result.groups.items():
         for group in table.groups:
-            row: list[Any] = [grouping, result.grouped_attack, group.group, group.records]
+            row: list[Any] = [grouping, result.main_attack.name, group.group, group.records]
             row += [group.members, group.non_members, table.fpr]
             for rate in rates:
                 mean = getattr(group, rate)

@@ -43,6 +43,7 @@ def read_outcome(place: str) -> Outcome:
                 data=None if dataset is None else (dataset["name"], dataset["sha256"]),
                 at_risk=_at_risk(records),
                 places=_places(records),
+                main=content.get("main_attack") or content.get("groups", {}).get("attack", ""),
             )
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")
 

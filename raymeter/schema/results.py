@@ -208,8 +208,13 @@ class AuditResult(ShownAsTable):
     comparisons: tuple[Comparison, ...] = ()
     power: Mapping[str, tuple[PowerPoint, ...]] = field(default_factory=dict)
     groups: Mapping[str, GroupTable] = field(default_factory=dict)
-    grouped_attack: str = ""
+    main: str = ""  # label of the main attack, see `main_label`; empty: the first
     blind: BlindResult | None = None
     top_overlap: Mapping[str, float] = field(default_factory=dict)
     timeline: Mapping[str, Any] = field(default_factory=dict)
     exposed: Mapping[str, np.ndarray] = field(default_factory=dict)  # id and x of records to be shown
+
+    @property
+    def main_attack(self) -> AttackResult:
+        """The attack that groups are compared by, that the page begins with and that Privacy Meter's keys hold."""
+        return next((attack for attack in self.attacks if attack.name == self.main), self.attacks[0])

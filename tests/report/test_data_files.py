@@ -56,9 +56,10 @@ def test_metrics_json_has_the_documented_keys():
     result = sample()
     metrics = strict(dict(write_metrics(result))["metrics.json"])
     overlap = "overlap_of_the_100_riskiest_records_in_two_halves_of_the_targets"
-    extras = ["comparisons", "power", "groups", "blind_baseline", overlap]
+    extras = ["comparisons", "power", "main_attack", "groups", "blind_baseline", overlap]
     assert list(metrics) == ["attacks", *extras, "timings", "provenance"]
     assert list(metrics["attacks"]) == ["loss", "rmia", "lira"]
+    assert metrics["main_attack"] == metrics["groups"]["attack"] == "rmia"
     rmia, expected = metrics["attacks"]["rmia"], result.attacks[1]
     pooled = "pooled_auc_not_calibrated_across_targets"
     assert set(rmia) == {"auc", "tpr_at_fpr", "targets", "thresholds", pooled, "settings"}
@@ -119,7 +120,7 @@ def test_average_csv_has_one_row_per_attack():
 
 
 def test_target_npz_holds_the_main_attack_under_privacy_meters_keys():
-    """The first attack that is not the loss attack is the main one; every attack has keys of its own."""
+    """The main attack has Privacy Meter's keys; every attack, that one too, has keys of its own."""
     result = sample()
     files = dict(write_targets(result))
     assert len(files) == 4
@@ -185,7 +186,7 @@ def analysed() -> AuditResult:
         comparisons=compare_attacks(scores, clusters),
         power=power,
         groups={"class": group_metrics(scores[1], groups, clusters, seed=0, permutations=9)},
-        grouped_attack="rmia",
+        main="rmia",
         blind=BlindResult((BlindAnswer("pool from population", "forest", Interval(0.7, 0.6, 0.8), 99),), True),
     )
 

@@ -47,7 +47,7 @@ def result() -> AuditResult:
             "label": np.arange(300) % 10,
         },
         groups={EVIL: group_metrics(attacks[1].scores, groups, clusters, 0)},
-        grouped_attack="rmia",
+        main="rmia",
         power={"rmia": points},
         timeline={"attempts": [{"model": 3, "attempt": 1, "node": "n" * 56, "outcome": EVIL}]},
         provenance={"raymeter": "0", "date": "today", "dataset": {"name": EVIL}, "config": {"run": {"log_dir": EVIL}}},

@@ -28,7 +28,7 @@ ROWS_FOR_CLUSTERS, DEPENDENT = 100_000, 0.9
 
 def page_data(result: AuditResult) -> dict[str, Any]:
     """Plain values, to be stored as page.json beside the report, so that the page can be made again."""
-    main = main_attack(result)
+    main = result.main_attack
     return {
         "version": VERSION,
         "verdict": verdict(result),
@@ -42,12 +42,6 @@ def page_data(result: AuditResult) -> dict[str, Any]:
         "histograms": {attack.name: histogram(attack) for attack in result.attacks},
         "records": exposed_table(result),
     }
-
-
-def main_attack(result: AuditResult) -> AttackResult:
-    """The attack that groups were compared by, or the one with the highest AUC."""
-    named = next((attack for attack in result.attacks if attack.name == result.grouped_attack), None)
-    return named or max(result.attacks, key=lambda attack: attack.auc.estimate)
 
 
 def mean_curve(attack: AttackResult) -> dict[str, list[float | None]]:
@@ -139,7 +133,7 @@ def most_exposed(records: Mapping[str, np.ndarray], main: str) -> Int64[np.ndarr
 
 def exposed_table(result: AuditResult) -> dict[str, Any]:
     """The most exposed records: columns with their headings, rows, and pictures or values of each."""
-    main, records = main_attack(result).name, result.records
+    main, records = result.main_attack.name, result.records
     named = {
         "id": "record",
         "label": "class",

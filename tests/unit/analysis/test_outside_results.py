@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from audits import stored_audit
+from results import sample
 
 from raymeter.analysis.outside_results import assess_signals
+from raymeter.analysis.result import main_label
+from raymeter.attacks import Entropy, Lira, Loss, Population, Rmia
 from raymeter.config.load import build_config
 from raymeter.pipeline.audit import analyse
 from raymeter.report.data_files import plain
@@ -25,8 +30,22 @@ def test_score_of_a_run_gives_the_audits_figures(tmp_path):
     split = Split(matrix.member, matrix.reference, matrix.targets, matrix.ids, nobody, seed=5)
     audited = analyse(config, None, split, signals)
     mine = assess_signals(signals, config.attacks, seed=5).result
-    for part in ("attacks", "comparisons", "power", "groups", "grouped_attack", "top_overlap"):
+    for part in ("attacks", "comparisons", "power", "groups", "main", "top_overlap"):
         assert plain(getattr(mine, part)) == plain(getattr(audited, part)), part
     assert mine.records.keys() == audited.records.keys()
     for name, column in audited.records.items():
         np.testing.assert_array_equal(np.ma.filled(mine.records[name], -1), np.ma.filled(column, -1))
+
+
+def test_the_main_attack_is_the_first_that_uses_references():
+    """Whatever attacks are called; without any that uses references it is the first."""
+    attacks = {"mine": Loss(), "entropy": Entropy(), "loss": Rmia(), "lira": Lira()}
+    assert main_label(attacks) == "loss"
+    assert main_label({"p": Population(), "loss": Loss()}) == "p"
+
+
+def test_a_result_knows_its_main_attack():
+    """By its label; a result that was put together without one begins with its first attack."""
+    result = sample()
+    assert result.main_attack.name == "rmia"
+    assert replace(result, main="").main_attack.name == "loss"

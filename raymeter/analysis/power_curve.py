@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from raymeter.attacks.common.reference_units import first_units, unit_orders
 from raymeter.errors import SignalError
 from raymeter.schema.results import PowerPoint
 from raymeter.schema.scores import Scores
+from raymeter.schema.selection import select
 from raymeter.schema.signals import Signals
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, tpr_at_fpr
 
@@ -41,14 +41,14 @@ def power_curve(
         A curve that is still rising at its right end says that more reference models would find more.
         Neighbouring points share references and targets, so their intervals are not independent.
     """
-    matrix = next(iter(signals.audit.values()))
+    matrix = signals.design
     orders = unit_orders(matrix, seed)
     clusters = dependent_targets(matrix.reference, matrix.targets)
     most = max(len(order) for order in orders)
     points = []
     for count in sorted({*(2**power for power in range(most.bit_length()) if 2**power < most), most}):
         try:
-            scores = attack(_with_references(signals, first_units(matrix, orders, count)))
+            scores = attack(select(signals, references=first_units(matrix, orders, count)))
         except SignalError:
             continue
         points.append(_point(scores, count, clusters, fpr))
@@ -64,12 +64,4 @@ def _point(scores: Scores, count: int, clusters: Int64[np.ndarray, " targets"], 
         tpr=mean_over_targets(rates, clusters),
         fpr=fpr,
         resolvable=all(rate.resolvable for rate in rates),
-    )
-
-
-def _with_references(signals: Signals, reference: Bool[np.ndarray, "targets models"]) -> Signals:
-    return replace(
-        signals,
-        audit={kind: matrix.with_references(reference) for kind, matrix in signals.audit.items()},
-        population={kind: matrix.with_references(reference) for kind, matrix in signals.population.items()},
     )

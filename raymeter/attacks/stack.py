@@ -64,7 +64,7 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
         Wolpert, Stacked Generalization, Neural Networks 5 (1992).
     """
     own = [attack(signals) for attack in attacks]
-    matrix = next(iter(signals.audit.values()))
+    matrix = signals.design
     values = np.empty(own[0].values.shape)
     weights = []
     for t, plan in enumerate(stand_ins(matrix)):

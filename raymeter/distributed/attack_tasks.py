@@ -13,14 +13,15 @@ from jaxtyping import Float, Int64
 
 from raymeter.analysis.power_curve import power_curve
 from raymeter.attacks import Attack
-from raymeter.attacks.common.blocks import block_attack, record_blocks, some_rows
+from raymeter.attacks.common.blocks import block_attack, record_blocks
 from raymeter.attacks.common.stand_ins import stand_in_thresholds
 from raymeter.distributed.tasks import abandon, root_cause
 from raymeter.errors import RaymeterError, RunError
 from raymeter.schema.mapped import forget_pages
 from raymeter.schema.results import PowerPoint
 from raymeter.schema.scores import Scores
-from raymeter.schema.signals import RECORDS_AT_ONCE, SignalMatrix, Signals
+from raymeter.schema.selection import select
+from raymeter.schema.signals import RECORDS_AT_ONCE, Signals
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array
 
@@ -50,12 +51,12 @@ def score_in_blocks(signals: Signals, attack: Attack, store: RunStore | None, re
     Raises:
         SignalError: The attack needs all records at once.
     """
-    job, matrix = block_attack(attack, signals), next(iter(signals.audit.values()))
+    job, matrix = block_attack(attack, signals), signals.design
     shape = (len(matrix.targets), len(matrix.values))  # a target's scores lie side by side: statistics go by target
     room = np.empty(shape) if store is None else scratch_array(store, shape, np.float64)
     rows = record_blocks(matrix, records)
     found = None
-    for position, part in _in_turn(job, (some_rows(signals, block) for block in rows), len(rows)):
+    for position, part in _in_turn(job, (select(signals, records=block) for block in rows), len(rows)):
         room[:, rows[position]] = part.values.T
         found = part
     for audited in signals.audit.values():
@@ -111,7 +112,7 @@ def power_of_all(signals: Signals, attacks: Mapping[str, Attack], seed: int) -> 
     Of mapped signals POWER_RECORDS are looked at, evenly spaced.
     """
     if signals.mapped:
-        signals = some_rows(signals, power_rows(signals))
+        signals = select(signals, records=power_rows(signals))
     asked = {label: attack for label, attack in attacks.items() if attack.needs_references}
     jobs = [partial(_power, attack=attack, seed=seed) for attack in asked.values()]
     return dict(zip(asked, spread(signals, jobs), strict=True))
@@ -119,7 +120,7 @@ def power_of_all(signals: Signals, attacks: Mapping[str, Attack], seed: int) -> 
 
 def power_rows(signals: Signals) -> Int64[np.ndarray, " rows"]:
     """The audited records that the power curve of mapped signals is drawn from."""
-    records = len(next(iter(signals.audit.values())).values)
+    records = len(signals.design.values)
     return np.linspace(0, records - 1, min(POWER_RECORDS, records)).astype(np.int64)
 
 
@@ -146,27 +147,14 @@ def _told(error: ray.exceptions.RayError) -> RaymeterError:
     return RunError(f"an attack could not be computed: {root_cause(error)}")
 
 
-def narrow(signals: Signals, chunk: Int64[np.ndarray, " chosen"]) -> Signals:
-    """The same signals with some of the targets; predictions stay, for references attacked in a target's place."""
-
-    def matrix(found: SignalMatrix) -> SignalMatrix:
-        return replace(found, reference=found.reference[chunk], targets=found.targets[chunk])
-
-    return replace(
-        signals,
-        audit={kind: matrix(found) for kind, found in signals.audit.items()},
-        population={kind: matrix(found) for kind, found in signals.population.items()},
-    )
-
-
 def _cells(signals: Signals) -> int:
-    matrix = next(iter(signals.audit.values()))
+    matrix = signals.design
     return matrix.member.size * len(matrix.targets)
 
 
 def _chunks(signals: Signals) -> list[Int64[np.ndarray, " chosen"]]:
     """Groups of targets that make a task each."""
-    targets = np.arange(len(next(iter(signals.audit.values())).targets))
+    targets = np.arange(len(signals.design.targets))
     if _cells(signals) < CELLS_WORTH_A_TASK:
         return [targets]
     return np.array_split(targets, min(len(targets), max(1, int(ray.cluster_resources().get("CPU", 1)))))
@@ -177,11 +165,11 @@ def _call(job: Callable[[Signals], T], signals: Signals) -> T:
 
 
 def _attack_targets(signals: Signals, attack: Attack, chunk: np.ndarray) -> Scores:
-    return attack(narrow(signals, chunk))
+    return attack(select(signals, targets=chunk))
 
 
 def _thresholds_of_targets(signals: Signals, attack: Attack, chunk: np.ndarray, fprs: Sequence[float]) -> np.ndarray:
-    found: np.ndarray = stand_in_thresholds(attack, narrow(signals, chunk), fprs)
+    found: np.ndarray = stand_in_thresholds(attack, select(signals, targets=chunk), fprs)
     return found
 
 

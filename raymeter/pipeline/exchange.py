@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raymeter.errors import DataError, StoreError
+from raymeter.schema.selection import select
 
 if TYPE_CHECKING:
     from raymeter.formats import Imported
-    from raymeter.schema.signals import SignalMatrix, Signals
+    from raymeter.schema.signals import Signals
     from raymeter.storage.run_store import RunStore
 
 
@@ -59,14 +59,7 @@ def first_target(signals: Signals, model: int | None) -> Signals:
     if not place.size:
         raise DataError(f"--target: model {model} is no target of this run; choose one of {targets.tolist()}")
     order = np.concatenate([place, np.flatnonzero(targets != model)])
-
-    def ordered(matrices: Mapping[str, SignalMatrix]) -> dict[str, SignalMatrix]:
-        return {
-            kind: replace(matrix, targets=matrix.targets[order], reference=matrix.reference[order])
-            for kind, matrix in matrices.items()
-        }
-
-    return replace(signals, audit=ordered(signals.audit), population=ordered(signals.population))
+    return select(signals, targets=order)
 
 
 def _refuse_full(store: RunStore, *marks: str) -> None:

@@ -49,7 +49,7 @@ def _run(store: RunStore, name: str) -> Side:
     imported = identity.get("imported")
     facts: dict[str, Any] = {
         "data": _data(identity.get("data")),
-        "views": next(iter(stored.signals.audit.values())).values.shape[2],
+        "views": stored.signals.design.values.shape[2],
     }
     if imported is None:
         facts |= {"batch_norm": "eval", "kind": "logit_gap", "format": "raymeter", "weights": _weights(store)}

@@ -8,7 +8,7 @@ records), *models*, *targets*, *queries* (views of a record, at least one, alway
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -60,10 +60,6 @@ class SignalMatrix:
         known[self.targets] = ~self.reference
         known |= known.T
         return known
-
-    def with_references(self, reference: Bool[np.ndarray, "targets models"]) -> SignalMatrix:
-        """The same signals with fewer references; models that are left out for that may still judge others."""
-        return replace(self, reference=reference, apart=self.may_not_judge())
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
@@ -156,6 +152,11 @@ class Signals:
     population_logits: Float32[np.ndarray, "population models queries classes"] | None = None
     predicted: Mapping[str, QuantilePrediction] = field(default_factory=dict)
     mapped: bool = False
+
+    @property
+    def design(self) -> SignalMatrix:
+        """One kind of the audited records' signals: masks, targets, ids and labels are the same in all of them."""
+        return next(iter(self.audit.values()))
 
     def __post_init__(self) -> None:
         for part, logits, kinds in (

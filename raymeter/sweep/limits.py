@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from raymeter.attacks.common.reference_units import first_units, unit_orders
 from raymeter.errors import SignalError
+from raymeter.schema.selection import select, select_matrix
 from raymeter.schema.signals import SignalMatrix, Signals
 
 LIMITS = ("references", "queries", "population")  # of a setting: how much of the signals it may use
@@ -39,45 +40,25 @@ def restrict(signals: Signals, targets: Int64[np.ndarray, " chosen"], limits: Li
     Raises:
         SignalError: More is asked for than there is.
     """
-    matrix = next(iter(signals.audit.values()))
-    apart, reference = matrix.may_not_judge(), matrix.reference[targets]
-    chosen = replace(matrix, reference=reference, targets=matrix.targets[targets], apart=apart)
-    if limits.references is not None:
-        reference = _fewer_references(chosen, limits.references, seed)
+    chosen = select_matrix(signals.design, targets=targets)
     outside = next(iter(signals.population.values()))
-    _at_most("queries", limits.queries, matrix.values.shape[2])
+    examples, _, views = chosen.values.shape
+    _at_most("queries", limits.queries, views)
     _at_most("population", limits.population, len(outside.values))
-    _at_most("records", limits.records, len(matrix.values))
-    rows = _evenly(len(matrix.values), limits.records)
-    drawn = _drawn(len(outside.values), limits.population, seed)
-
-    def cut(found: SignalMatrix, some: Int64[np.ndarray, " rows"] | None) -> SignalMatrix:
-        part: Int64[np.ndarray, " rows"] | slice = slice(None) if some is None else some
-        return replace(
-            found,
-            values=found.values[part, :, : limits.queries],
-            member=found.member[part],
-            ids=found.ids[part],
-            labels=None if found.labels is None else found.labels[part],
-            reference=reference,
-            targets=chosen.targets,
-            apart=apart,
-        )
-
-    def cut_logits(found: np.ndarray | None, some: Int64[np.ndarray, " rows"] | None) -> np.ndarray | None:
-        return None if found is None else found[slice(None) if some is None else some, :, : limits.queries]
-
-    return Signals(
-        audit={kind: cut(found, rows) for kind, found in signals.audit.items()},
-        population={kind: cut(found, drawn) for kind, found in signals.population.items()},
-        audit_logits=cut_logits(signals.audit_logits, rows),
-        population_logits=cut_logits(signals.population_logits, drawn),
+    _at_most("records", limits.records, examples)
+    return select(
+        signals,
+        records=_evenly(examples, limits.records),
+        targets=targets,
+        references=None if limits.references is None else _fewer_references(chosen, limits.references, seed),
+        views=limits.queries,
+        population=_drawn(len(outside.values), limits.population, seed),
     )
 
 
 def most_references(signals: Signals, targets: Int64[np.ndarray, " chosen"] | None = None) -> int:
     """How many reference units each of some targets (positions; by default all) has at least."""
-    orders = unit_orders(next(iter(signals.audit.values())), seed=0)
+    orders = unit_orders(signals.design, seed=0)
     return min(len(orders[t]) for t in (range(len(orders)) if targets is None else targets))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Int64
 
 from raymeter.errors import SignalError
+from raymeter.schema.selection import select
 from raymeter.schema.signals import Signals
 from raymeter.stats import dependent_targets
 
@@ -22,7 +21,7 @@ def divide_targets(
     Raises:
         SignalError: There are fewer than two independent targets.
     """
-    matrix = next(iter(signals.audit.values()))
+    matrix = signals.design
     clusters = dependent_targets(matrix.reference, matrix.targets)
     names = np.random.default_rng(seed).permutation(np.unique(clusters))
     if len(names) < 2:
@@ -42,11 +41,7 @@ def without_models_of(
     Scores of a selection target contain what its references know and do not know, and who was a member of them. A
     setting that wins by what the report targets' own signals look like by chance would look good on them again.
     """
-    matrix = next(iter(signals.audit.values()))
+    matrix = signals.design
     reference = matrix.reference.copy()
     reference[np.ix_(selection, matrix.targets[report])] = False
-    return replace(
-        signals,
-        audit={kind: found.with_references(reference) for kind, found in signals.audit.items()},
-        population={kind: found.with_references(reference) for kind, found in signals.population.items()},
-    )
+    return select(signals, references=reference)

@@ -17,6 +17,7 @@ from raymeter.attacks.common.predictive_law import Variance
 from raymeter.attacks.lira import Mode
 from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
+from raymeter.schema.selection import select
 from raymeter.schema.signals import Signals
 
 OFFLINE_A = (0.0, 0.1, 0.2, 0.3, 0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -147,15 +148,12 @@ def _order_of(attack: Rmia) -> Callable[[Signals], np.ndarray]:
 
 def _narrow(signals: Signals, places: np.ndarray, whole: bool) -> Signals:
     """Some targets, judged by those that an audit allows or by all other models."""
-    audit = {}
-    for kind, matrix in signals.audit.items():
-        targets = matrix.targets[places]
-        reference = matrix.reference[places]
-        if whole:
-            reference = np.ones_like(reference)
-            reference[np.arange(len(targets)), targets] = False
-        audit[kind] = replace(matrix, reference=reference, targets=targets)
-    return replace(signals, audit=audit)
+    if not whole:
+        return select(signals, targets=places)
+    attacked = signals.design.targets[places]
+    references = np.ones((len(places), signals.design.member.shape[1]), dtype=bool)
+    references[np.arange(len(places)), attacked] = False
+    return select(signals, targets=places, references=references)
 
 
 def _correlation(made: np.ndarray, wanted: np.ndarray) -> float:

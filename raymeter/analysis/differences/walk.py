@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from raymeter.attacks import Attack
 from raymeter.errors import SignalError
 from raymeter.schema.results import MeanInterval
 from raymeter.schema.scores import Scores
+from raymeter.schema.selection import select, with_targets
 from raymeter.schema.signals import SignalMatrix, Signals
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
 
@@ -38,39 +39,6 @@ class Step:
     what: str
     auc: MeanInterval | None
     change: float | None
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """What scores are made of, on records and models that both results have."""
-
-    values: Mapping[str, np.ndarray]
-    member: Bool[np.ndarray, "records models"]
-    reference: Bool[np.ndarray, "targets models"]
-    targets: Int64[np.ndarray, " targets"]
-    population: Mapping[str, np.ndarray]
-    logits: np.ndarray | None
-    labels: np.ndarray | None
-    ids: Int64[np.ndarray, " records"]
-    outside: np.ndarray | None
-    outside_labels: np.ndarray | None
-
-    def signals(self) -> Signals:
-        """As attacks take them.
-
-        Raises:
-            SignalError: They do not fit together.
-        """
-        judged: dict[str, Any] = {"reference": self.reference, "targets": self.targets}
-        about: dict[str, Any] = {"ids": self.ids, "labels": self.labels, **judged}
-        around: dict[str, Any] = {"labels": self.outside_labels, **judged}
-        nobody = np.zeros((len(next(iter(self.population.values()))), self.member.shape[1]), dtype=bool)
-        return Signals(
-            audit={kind: SignalMatrix(kind, values, self.member, **about) for kind, values in self.values.items()},
-            population={kind: SignalMatrix(kind, found, nobody, **around) for kind, found in self.population.items()},
-            audit_logits=self.logits,
-            population_logits=self.outside,
-        )
 
 
 def common_rows(one: SignalMatrix, other: SignalMatrix) -> tuple[np.ndarray, np.ndarray]:
@@ -125,75 +93,90 @@ def _closer(
     return apart(position, position) < apart(found, place)
 
 
-def pieces(signals: Signals, rows: np.ndarray, columns: np.ndarray) -> Pieces:
-    """Some records and models of signals; of the targets those among the models."""
-    matrix = signals.audit["logit_gap"]
-    attacked = np.flatnonzero(np.isin(matrix.targets, columns))
-    place = {int(column): i for i, column in enumerate(columns)}
-    outside = signals.population_logits
-    return Pieces(
-        values={kind: found.values[np.ix_(rows, columns)] for kind, found in signals.audit.items()},
-        member=matrix.member[np.ix_(rows, columns)],
-        reference=matrix.reference[np.ix_(attacked, columns)],
-        targets=np.array([place[int(t)] for t in matrix.targets[attacked]], dtype=np.int64),
-        population={kind: found.values[:, columns] for kind, found in signals.population.items()},
-        logits=None if signals.audit_logits is None else signals.audit_logits[np.ix_(rows, columns)],
-        labels=None if matrix.labels is None else matrix.labels[rows],
-        ids=matrix.ids[rows],
-        outside=None if outside is None else outside[:, columns],
-        outside_labels=signals.population["logit_gap"].labels,
-    )
-
-
 def walk(a: Side, b: Side, label: str) -> Iterator[Step]:
     """From A's figure to B's, one thing at a time; steps in which nothing differs are left out."""
+    before: MeanInterval | None = None
+    previous: tuple[Attack, Signals] | None = None
+    for what, attack, signals in _states(a, b, label):
+        if previous is not None and previous[0] == attack and _equal(previous[1], signals):
+            continue
+        auc = _auc(attack, signals)
+        known = before is not None and auc is not None
+        yield Step(what, auc, auc.estimate - before.estimate if known and auc and before else None)
+        before, previous = auc, (attack, signals)
+
+
+def _states(a: Side, b: Side, label: str) -> Iterator[tuple[str, Attack, Signals]]:
+    """What is taken from B, and with it an attack and the signals that it runs on: from A as it is to B as it is."""
     assert a.signals is not None and b.signals is not None
     one, other = a.signals.audit["logit_gap"], b.signals.audit["logit_gap"]
     rows = common_rows(one, other)
     columns, _ = common_models(one, other, rows)
-    every = [(np.arange(len(m.ids)), np.arange(m.member.shape[1])) for m in (one, other)]
-    mine, theirs = pieces(a.signals, rows[0], columns[0]), pieces(b.signals, rows[1], columns[1])
+    every_row, every_model = np.arange(len(one.ids)), np.arange(one.member.shape[1])
     attack, last = a.attacks[label], b.attacks[label]
-    states = [("A", attack, pieces(a.signals, *every[0]))]
+    yield "A", attack, _part(a.signals, every_row, every_model)
     if len(rows[0]) < len(one.ids):
-        states.append(("records in common", attack, pieces(a.signals, rows[0], every[0][1])))
-    states.append(("models in common", attack, mine))
-    states.append(("settings", last, mine))
-    mine = replace(mine, reference=theirs.reference, targets=theirs.targets)
-    states.append(("references and targets", last, mine))
-    mine = replace(mine, member=theirs.member)
-    states.append(("memberships", last, mine))
-    states.append(("signals and population", last, theirs))
+        yield "records in common", attack, _part(a.signals, rows[0], every_model)
+    mine, theirs = _part(a.signals, rows[0], columns[0]), _part(b.signals, rows[1], columns[1])
+    yield "models in common", attack, mine
+    yield "settings", last, mine
+    mine = with_targets(mine, theirs.design.targets, theirs.design.reference)
+    yield "references and targets", last, mine
+    yield "memberships", last, _with_members(mine, theirs.design.member)
+    yield "signals and population", last, theirs
+    every_row, every_model = np.arange(len(other.ids)), np.arange(other.member.shape[1])
     if len(columns[1]) < other.member.shape[1]:
-        states.append(("B's other models", last, pieces(b.signals, rows[1], every[1][1])))
+        yield "B's other models", last, _part(b.signals, rows[1], every_model)
     if len(rows[1]) < len(other.ids):
-        states.append(("B's other records", last, pieces(b.signals, *every[1])))
-    before: MeanInterval | None = None
-    previous: tuple[Attack, Pieces] | None = None
-    for what, way, made in states:
-        if previous is not None and previous[0] == way and _equal(previous[1], made):
-            continue
-        auc = _auc(way, made)
-        known = before is not None and auc is not None
-        yield Step(what, auc, auc.estimate - before.estimate if known and auc and before else None)
-        before, previous = auc, (way, made)
+        yield "B's other records", last, _part(b.signals, every_row, every_model)
 
 
-def _equal(one: Pieces, other: Pieces) -> bool:
-    def same(x: Any, y: Any) -> bool:
-        if isinstance(x, Mapping):
-            return x.keys() == y.keys() and all(same(x[key], y[key]) for key in x)
-        if x is None or y is None:
-            return x is y
-        return np.array_equal(x, y)
+def _part(signals: Signals, rows: Int64[np.ndarray, " rows"], columns: Int64[np.ndarray, " columns"]) -> Signals:
+    """Some records and models of signals; of the targets those among the models, judged as their masks alone say."""
+    part = select(signals, records=rows, models=columns)
 
-    return all(same(getattr(one, part.name), getattr(other, part.name)) for part in fields(one))
+    def plain(matrices: Mapping[str, SignalMatrix]) -> dict[str, SignalMatrix]:
+        return {kind: replace(matrix, apart=None) for kind, matrix in matrices.items()}
+
+    return replace(part, audit=plain(part.audit), population=plain(part.population))
 
 
-def _auc(attack: Attack, made: Pieces) -> MeanInterval | None:
+def _with_members(signals: Signals, member: Bool[np.ndarray, "records models"]) -> Signals:
+    return replace(signals, audit={kind: replace(matrix, member=member) for kind, matrix in signals.audit.items()})
+
+
+def _equal(one: Signals, other: Signals) -> bool:
+    """Whether attacks read the same from both."""
+    first, second = _read_by_attacks(one), _read_by_attacks(other)
+    return first.keys() == second.keys() and all(map(_same, first.values(), second.values()))
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
+
+
+def _read_by_attacks(signals: Signals) -> dict[str, np.ndarray | None]:
+    matrix, outside = signals.audit["logit_gap"], signals.population["logit_gap"]
+    return {
+        **{f"audit {kind}": of.values for kind, of in signals.audit.items()},
+        **{f"population {kind}": of.values for kind, of in signals.population.items()},
+        "member": matrix.member,
+        "reference": matrix.reference,
+        "targets": matrix.targets,
+        "ids": matrix.ids,
+        "labels": matrix.labels,
+        "population labels": outside.labels,
+        "audit logits": signals.audit_logits,
+        "population logits": signals.population_logits,
+    }
+
+
+def _auc(attack: Attack, signals: Signals) -> MeanInterval | None:
+    """Mean over targets; None where the attack cannot run on such a mixture."""
+    design = signals.audit["logit_gap"]
     try:
-        scores = attack(made.signals())
-        found = [auc_interval(v, m) for v, m in zip(scores.values.T, scores.member.T, strict=True)]
+        scores = attack(signals)
+        intervals = [auc_interval(v, m) for v, m in zip(scores.values.T, scores.member.T, strict=True)]
     except SignalError:
         return None
-    return mean_over_targets(found, dependent_targets(made.reference, made.targets)) if found else None
+    return mean_over_targets(intervals, dependent_targets(design.reference, design.targets)) if intervals else None

@@ -22,7 +22,7 @@ def require_blind(attack: Callable[[Signals], Scores], signals: Signals, positio
     Raises:
         SignalError: The scores of the target at `position` changed; the target is named.
     """
-    matrix = next(iter(signals.audit.values()))
+    matrix = signals.design
     hidden = ~matrix.reference[position]
     turned = replace(
         signals,

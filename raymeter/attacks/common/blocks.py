@@ -9,9 +9,6 @@ ranks them, or tunes something on them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-
-import numpy as np
 
 from raymeter.attacks.attack import Attack
 from raymeter.errors import SignalError
@@ -43,27 +40,6 @@ def record_blocks(matrix: SignalMatrix, records: int = RECORDS_AT_ONCE) -> list[
     inner = next(iter(blocks(matrix)), slice(0, 1))
     step = max(1, records // inner.stop) * inner.stop
     return [slice(start, min(start + step, len(matrix.values))) for start in range(0, len(matrix.values), step)]
-
-
-def some_rows(signals: Signals, rows: slice | np.ndarray) -> Signals:
-    """The signals of some audited records, copied into memory; the population stays whole."""
-
-    def cut(found: SignalMatrix) -> SignalMatrix:
-        return replace(
-            found,
-            values=np.array(found.values[rows]),
-            member=np.array(found.member[rows]),
-            ids=found.ids[rows],
-            labels=None if found.labels is None else found.labels[rows],
-        )
-
-    return replace(
-        signals,
-        audit={kind: cut(found) for kind, found in signals.audit.items()},
-        audit_logits=None if signals.audit_logits is None else np.array(signals.audit_logits[rows]),
-        predicted={key: replace(found, values=found.values[rows]) for key, found in signals.predicted.items()},
-        mapped=False,
-    )
 
 
 BLOCK_CELLS = 131_072  # examples x models handled at once: bounds the memory beside the signals

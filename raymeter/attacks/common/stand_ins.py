@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int64
 
 from raymeter.errors import MissingReferences, SignalError
 from raymeter.schema.scores import Scores
-from raymeter.schema.signals import QuantilePrediction, SignalMatrix, Signals, opposite_models
+from raymeter.schema.selection import select, select_matrix, with_targets
+from raymeter.schema.signals import SignalMatrix, Signals, opposite_models
 from raymeter.stats.thresholds import transferred_threshold
 
 STAND_INS = 4  # reference models attacked in place of a target
@@ -34,45 +35,17 @@ class StandIns:
     reference: Bool[np.ndarray, "stand_ins columns"]
 
     def of(self, matrix: SignalMatrix) -> SignalMatrix:
-        """The signals of the audited records that a choice may see."""
-        every = len(self.rows) == len(matrix.values)
-        rows = slice(None) if every else self.rows
-        return replace(
-            matrix,
-            values=matrix.values[rows][:, self.columns],
-            member=matrix.member[rows][:, self.columns],
-            ids=matrix.ids[rows],
-            labels=None if matrix.labels is None else matrix.labels[rows],
-            reference=self.reference,
-            targets=self.targets,
-            apart=None if matrix.apart is None else matrix.apart[np.ix_(self.columns, self.columns)],
-        )
+        """One kind of the audited records' signals, as a choice may see it."""
+        chosen = select_matrix(matrix, records=self._records(matrix), models=self.columns)
+        return replace(chosen, targets=self.targets, reference=self.reference)
 
     def of_all(self, signals: Signals) -> Signals:
-        """The same for every kind of signals, the population's too."""
-        outside = np.arange(len(next(iter(signals.population.values())).values)) if signals.population else None
-        logits, others = signals.audit_logits, signals.population_logits
-        return Signals(
-            audit={kind: self.of(matrix) for kind, matrix in signals.audit.items()},
-            population={
-                kind: replace(self, rows=outside).of(matrix)
-                for kind, matrix in signals.population.items()
-                if outside is not None
-            },
-            audit_logits=None if logits is None else logits[self.rows][:, self.columns],
-            population_logits=None if others is None else others[:, self.columns],
-            predicted=self._predicted(signals),
-        )
+        """The same of every kind of signals, the population's too."""
+        chosen = select(signals, records=self._records(signals.design), models=self.columns)
+        return with_targets(chosen, self.targets, self.reference)
 
-    def _predicted(self, signals: Signals) -> dict[str, QuantilePrediction]:
-        """Predictions for the models whose columns are left, under their new numbers."""
-
-        def kept(found: QuantilePrediction) -> QuantilePrediction:
-            mine = np.flatnonzero(np.isin(found.targets, self.columns))
-            places = np.searchsorted(self.columns, found.targets[mine])
-            return replace(found, values=found.values[np.ix_(self.rows, mine)], targets=places)
-
-        return {key: kept(found) for key, found in signals.predicted.items()}
+    def _records(self, matrix: SignalMatrix) -> Int64[np.ndarray, " rows"] | None:
+        return None if len(self.rows) == len(matrix.values) else self.rows
 
 
 def stand_ins(signals: SignalMatrix) -> list[StandIns]:
@@ -119,7 +92,7 @@ def stand_in_thresholds(
     Each is the median over stand-ins of their own threshold at the rate (see `transferred_threshold`). NaN
     where the attack cannot judge the stand-ins, for want of models.
     """
-    plans = stand_ins(next(iter(signals.audit.values())))
+    plans = stand_ins(signals.design)
     found = np.full((len(plans), len(fprs)), np.nan)
     for t, plan in enumerate(plans):
         if not len(plan.targets):

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from raymeter.attacks import Calibrated, Lira, Rmia
 from raymeter.errors import SignalError
 from raymeter.schema import Scores, SignalMatrix, Signals
+from raymeter.schema.selection import select_matrix
 from raymeter.stats import auc, tpr_at_fpr
 from raymeter.stats.log_auc import LOG_AUC_CHANCE, log_auc
 from raymeter.sweep.evaluate import evaluate
@@ -167,7 +168,7 @@ def test_what_report_targets_know_does_not_move_a_ranking():
 def test_fewer_references_do_not_change_who_may_judge_whom():
     """A model that a sweep leaves out is no twin: the pairs that were apart stay so."""
     matrix = signals().audit["log_prob"]
-    fewer = matrix.with_references(matrix.reference & (np.arange(8) < 4))
+    fewer = select_matrix(matrix, references=matrix.reference & (np.arange(8) < 4))
     np.testing.assert_array_equal(fewer.may_not_judge(), matrix.may_not_judge())
     np.testing.assert_array_equal(matrix.may_not_judge(), ~pair_reference(8))
 

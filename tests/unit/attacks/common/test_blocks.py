@@ -9,9 +9,10 @@ import pytest
 
 from raymeter.attacks import ATTACKS, Calibrated, Lira, Loss, Qmia, Rmia, Stack
 from raymeter.attacks.base import Base
-from raymeter.attacks.common.blocks import block_attack, record_blocks, some_rows, works_in_blocks
+from raymeter.attacks.common.blocks import block_attack, record_blocks, works_in_blocks
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix, Signals
+from raymeter.schema.selection import select
 from raymeter.training.split import pair_reference
 
 MODELS, RECORDS = 16, 20_000  # a block has 8,192 records or more
@@ -54,7 +55,7 @@ def test_blocks_give_the_bits_of_all_at_once(signals, attack):
     whole = attack(signals)
     job, blocks = block_attack(attack, signals), record_blocks(signals.audit["logit_gap"], 8192)
     assert len(blocks) == 3
-    parts = [job(some_rows(signals, rows)) for rows in blocks]
+    parts = [job(select(signals, records=rows)) for rows in blocks]
     np.testing.assert_array_equal(np.concatenate([part.values for part in parts]), whole.values)
     np.testing.assert_array_equal(np.concatenate([part.member for part in parts]), whole.member)
     assert [part.settings for part in parts] == [whole.settings] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.config.messages import explain, show, suggest
-from raymeter.config.sections import AuditSection
 from raymeter.errors import ConfigError
 
 PRIVACY_METER_ATTACKS: dict[str, tuple[str, ...]] = {"RMIA": ("rmia", "loss"), "LOSS": ("loss",)}
@@ -27,10 +27,18 @@ def attack_settings(attack: Attack) -> dict[str, Any]:
     }
 
 
-def _attacks(section: AuditSection) -> dict[str, Attack]:
-    entries = section.attacks
+def parse_attacks(entries: Sequence[Any] | None, algorithm: str | None = None) -> dict[str, Attack]:
+    """`audit.attacks` as plain values -> attacks by label, in the order given.
+
+    Args:
+        entries: Names, or mappings with a name, a label and settings; None is what `algorithm` names, or the defaults.
+        algorithm: Privacy Meter's name for one attack.
+
+    Raises:
+        ConfigError: One line with the path of the entry, the value and the remedy.
+    """
     if entries is None:
-        entries = PRIVACY_METER_ATTACKS[section.algorithm] if section.algorithm else DEFAULT_ATTACKS
+        entries = PRIVACY_METER_ATTACKS[algorithm] if algorithm else DEFAULT_ATTACKS
     attacks: dict[str, Attack] = {}
     for index, entry in enumerate(entries):
         label, attack = _attack(entry, f"audit.attacks[{index}]")

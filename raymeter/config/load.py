@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from raymeter.attacks import Attack
-from raymeter.config.attack_list import _attacks, attack_settings
+from raymeter.config.attack_list import attack_settings, parse_attacks
 from raymeter.config.messages import explain, first_mistake
 from raymeter.config.sections import AuditSection, ClusterSection, DataSection, RunConfig, Section, TrainSection
 from raymeter.config.yaml_files import read_sections
@@ -34,6 +34,11 @@ class AuditConfig(Section):
     train: TrainSection = TrainSection()
     data: DataSection = DataSection()
     cluster: ClusterSection = ClusterSection()
+    _attacks: dict[str, Attack] = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        """Read the list of attacks, which other files describe, once the sections are known to be right."""
+        self._attacks = parse_attacks(self.audit.attacks, self.audit.algorithm)
 
     @property
     def num_models(self) -> int:
@@ -46,9 +51,9 @@ class AuditConfig(Section):
         return 2 * max(math.ceil((self.run.num_experiments or 1) / 2), self.audit.num_ref_models + 1)
 
     @property
-    def attacks(self) -> dict[str, Attack]:
+    def attacks(self) -> Mapping[str, Attack]:
         """The attacks by label, in the order given."""
-        return _attacks(self.audit)
+        return self._attacks
 
     @property
     def keeps_logits(self) -> bool:
@@ -119,7 +124,6 @@ def build_config(values: Mapping[str, Any]) -> AuditConfig:
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         detail = first_mistake(details)
         raise ConfigError(explain(detail, _known_keys(detail["loc"][:-1])) + more) from None
-    config.attacks  # noqa: B018 - checks the list of attacks
     if config.data.path is not None and config.data.dataset != "arrays" and ":" not in config.data.dataset:
         raise ConfigError(
             f"data.path: is not read by dataset {config.data.dataset}; set data.dataset: arrays, or leave path out"

@@ -11,13 +11,20 @@ from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.worker_group import worker_group
 from ray.util.placement_group import placement_group
 
+from raymeter.distributed.training.work import TrainingWork
+
 
 def train_slot(config: dict[str, Any]) -> None:
-    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on."""
-    queue, slot = config["queue"], config["slot"]
+    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on.
+
+    Args:
+        config: `work`, a TrainingWork, and `slot`, the slot's name; Ray Train takes a dictionary only.
+    """
+    work: TrainingWork = config["work"]
+    slot: str = config["slot"]
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
-    wanted = rank == 0 and ray.get(queue.start.remote(slot))
+    wanted = rank == 0 and ray.get(work.queue.start.remote(slot))
     if workers > 1:
         wanted = ray.train.collective.broadcast_from_rank_zero(wanted)
     if not wanted:
@@ -25,7 +32,7 @@ def train_slot(config: dict[str, Any]) -> None:
     from raymeter.distributed.training.worker import TrainingSlot
     from raymeter.training.trainer import Share
 
-    TrainingSlot(config, Share(rank, workers)).train_leased_models()
+    TrainingSlot(work, slot, Share(rank, workers)).train_leased_models()
 
 
 def lost_nodes() -> list[str]:

@@ -12,7 +12,6 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -27,6 +26,7 @@ from raymeter.distributed.resources import fits_now, model_resources, nodes_call
 from raymeter.distributed.session import is_embedded
 from raymeter.distributed.training.leases import Leases, Snapshot
 from raymeter.distributed.training.slots import Slots
+from raymeter.distributed.training.work import TrainingWork
 from raymeter.errors import ConfigError, RunError
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.model_record import ModelRecord
@@ -116,23 +116,22 @@ def _train_missing(
     options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
     actor: Any = ray.remote(**options)(Leases)
     queue = actor.remote(todo, train.max_attempts)
-    name = uuid.uuid4().hex[:8]
-    shared = {
-        "queue": queue,
-        "x": ray.put(dataset.x),
-        "y": ray.put(dataset.y),
-        "member": ray.put(split.member),
-        "num_classes": dataset.num_classes,
-        "recipe": asdict(train.recipe()),
-        "seed": split.seed,
-        "store": store.uri,
-        "scratch": tempfile.mkdtemp(prefix="raymeter_train_"),
-        # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
-        "max_failures": train.max_attempts * (len(todo) + 1),
-        "checkpoint_interval": train.checkpoint_interval,
-        "threads": max(1, int(resources.get("CPU", 1))),
-    }
-    slots = Slots(name, shared, resources, train.workers_per_model)
+    work = TrainingWork(
+        queue=queue,
+        x=ray.put(dataset.x),
+        y=ray.put(dataset.y),
+        member=ray.put(split.member),
+        num_classes=dataset.num_classes,
+        recipe=asdict(train.recipe()),
+        seed=split.seed,
+        store=store.uri,
+        checkpoint_interval=train.checkpoint_interval,
+        threads=max(1, int(resources.get("CPU", 1))),
+    )
+    scratch = tempfile.mkdtemp(prefix="raymeter_train_")
+    # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
+    max_failures = train.max_attempts * (len(todo) + 1)
+    slots = Slots(work, resources, train.workers_per_model, scratch, max_failures)
     view = _View(queue, todo, train.epochs, reporter)
     try:
         _follow(slots, view, len(todo), cluster)
@@ -141,7 +140,7 @@ def _train_missing(
         raise
     finally:
         slots.abandon()  # an interrupt must not wait for models to finish
-        shutil.rmtree(shared["scratch"], ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     store.write_json(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")

@@ -18,6 +18,7 @@ from ray.data.extensions import ArrowTensorArray
 
 from raymeter.config.load import AuditConfig
 from raymeter.distributed.metrics import publish
+from raymeter.distributed.ray_internals.on_demand import map_whole_blocks
 from raymeter.distributed.record_stream import stream_records
 from raymeter.distributed.resources import model_resources, slots_to_start
 from raymeter.distributed.signals.worker import SignalActor, SignalWork
@@ -139,13 +140,11 @@ def _compute(
     )
     readers = slots_to_start(resources, len(missing), config.cluster)
     source, blocks = _source(parts, config.audit.batch_size, readers)
-    # map_batches refuses batch_size=None where there are GPUs, and any number would merge the last, smaller block of
-    # a part with others.
-    stream = source.map_batches_internal(
+    stream = map_whole_blocks(
+        source,
         SignalActor,
         fn_constructor_args=(work,),
         compute=ray.data.ActorPoolStrategy(size=slots_to_start(resources, blocks, config.cluster)),
-        batch_size=None,  # a batch is a whole block
         batch_format="numpy",
         num_cpus=resources.get("CPU"),
         num_gpus=resources.get("GPU"),

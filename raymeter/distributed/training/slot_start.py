@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-from functools import partial
 from typing import Any
 
 import ray.train.collective
-from ray.train.v2._internal.execution.callback import WorkerGroupCallback
-from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.util.placement_group import placement_group
 
+from raymeter.distributed.ray_internals.train_runs import RunCallback, name_reservations
 from raymeter.distributed.training.work import TrainingWork
 
 
@@ -40,7 +36,7 @@ def lost_nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
 
 
-class Introduce(WorkerGroupCallback):
+class Introduce(RunCallback):
     """Tells the queue of a run's controller and its workers, and gives a name to what it reserves.
 
     So it can be called off while it waits for a node (Ray Train offers that to Ctrl-C in the main thread only), and
@@ -51,9 +47,7 @@ class Introduce(WorkerGroupCallback):
         self.slot, self.queue = slot, queue
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
-        # Ray Train gives no name of its own, and asks this module's function for every worker group
-        name = f"{reservation(self.slot)}{uuid.uuid4().hex[:8]}"
-        worker_group.placement_group = partial(placement_group, name=name)  # type: ignore[attr-defined]
+        name_reservations(reservation(self.slot))
         ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
 
     def after_worker_group_start(self, worker_group: Any) -> None:

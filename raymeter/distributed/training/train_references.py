@@ -22,7 +22,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymeter.config.sections import ClusterSection, TrainSection
 from raymeter.distributed.metrics import begin, publish
-from raymeter.distributed.resources import fits_now, model_resources, nodes_called_back, slots_to_start
+from raymeter.distributed.ray_internals.on_demand import draining_nodes
+from raymeter.distributed.resources import fits_now, model_resources, slots_to_start
 from raymeter.distributed.session import is_embedded
 from raymeter.distributed.training.leases import Leases, Snapshot
 from raymeter.distributed.training.slots import Slots
@@ -188,7 +189,7 @@ def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> 
     while True:
         if time.monotonic() - looked >= LOOK_SECONDS:
             room = slots_to_start(slots.resources, models, cluster, slots.workers)
-            if leaving := nodes_called_back():
+            if leaving := draining_nodes():
                 ray.get(slots.queue.leave_nodes.remote(leaving))
             looked = time.monotonic()
         snapshot = view.look()

@@ -18,6 +18,7 @@ from raymeter.distributed.signals.collect import collect_signals
 from raymeter.distributed.training.train_references import train_references
 from raymeter.pipeline.checks import make_audit_split
 from raymeter.pipeline.provenance import identity
+from raymeter.pipeline.stage_settings import regression, signal_plan
 from raymeter.schema import Signals
 from raymeter.schema.dataset import DataSpec
 from raymeter.schema.reporter import Silent
@@ -50,8 +51,8 @@ def signals_of(config: AuditConfig, said: Silent | None = None) -> tuple[Signals
     store.claim(identity(config, dataset))
     models = train_references(dataset, split, config.train, config.cluster, store, said)
     records = gather_records(dataset, split)
-    signals = collect_signals(dataset, split, records, models, config, store, said)
-    return add_predictions(config, dataset, signals, records, models, store, said), said.lines
+    signals = collect_signals(signal_plan(config, dataset, split), split, records, models, store, said)
+    return add_predictions(regression(config, dataset), signals, records, models, store, said), said.lines
 
 
 def serial_signals(config: AuditConfig) -> Signals:

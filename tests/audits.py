@@ -26,6 +26,7 @@ from raymeter.schema.seeds import model_seed, seed_for
 from raymeter.signals.compute import compute_signals
 from raymeter.signals.records import gather_records
 from raymeter.signals.stored import assemble, save_index
+from raymeter.storage.columns import save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.training.split import pair_reference
 from raymeter.training.trainer import Trainer, TrainingData, fit
@@ -90,7 +91,7 @@ def stored_audit(path: Path, models: int, records: int) -> RunStore:
         values = [np.stack([-np.logaddexp(np.float32(0), -g), g])[:, :, None] for g in gap.T]
         columns[part] = [f"{part}_{m}" for m in range(models)]
         for key, value in zip(columns[part], values, strict=True):
-            store.save_column(key, value, {})
+            save_column(store, key, value, {})
         masks = {"reference": pair_reference(models), "targets": np.arange(models), "ids": np.arange(len(side))}
         found[part] = assemble(values, side, labels=np.zeros(len(side), dtype=np.int64), **masks)
     config = build_config({"run": {"log_dir": str(path)}, "audit": {"num_ref_models": models // 2 - 1}}).resolved()

@@ -24,6 +24,7 @@ from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import QuantilePrediction, Signals, View
 from raymeter.signals.quantile_regressor import PublicRecords, fit_regressor
 from raymeter.signals.records import Records
+from raymeter.storage.columns import load_column, save_column
 from raymeter.storage.run_store import RunStore
 
 REGRESSOR_VERSION = 2  # part of the key of stored predictions: raise it when the numbers change
@@ -69,12 +70,12 @@ def add_predictions(
     attacked = [models[target] for target in targets]
     for recipe in stage.recipes:
         keys = [_key(recipe, stage, model, *parts) for model in attacked]
-        columns = [store.load_column(key) for key in keys]
+        columns = [load_column(store, key) for key in keys]
         missing = [t for t, column in enumerate(columns) if column is None]
         public = {t: signals.population["logit_gap"].values[:, targets[t]] for t in missing}
         for t, column in _fit_missing(recipe, stage, parts, {t: attacked[t] for t in missing}, public):
             columns[t] = column
-            store.save_column(keys[t], column, {"model": attacked[t].index, "regressor": recipe.regressor})
+            save_column(store, keys[t], column, {"model": attacked[t].index, "regressor": recipe.regressor})
             done = sum(column is not None for column in columns)
             reporter.progress(done, len(columns), "regressors")
         stacked = np.stack([column for column in columns if column is not None], axis=1)

@@ -20,7 +20,7 @@ from raymeter.signals.plan import SignalPlan
 from raymeter.signals.records import Records
 from raymeter.signals.stored import matrices
 from raymeter.signals.targets.protocol import Columns, Content
-from raymeter.storage.columns import map_column, save_column
+from raymeter.storage.columns import load_column, save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array
 
@@ -96,7 +96,7 @@ def load_stored(
     place = {model.index: position for position, model in enumerate(models)}
     absent = set()
     for (content, part, model), key in keys.items():
-        column = map_column(store, key) if mapped else store.load_column(key)
+        column = load_column(store, key, mapped=mapped)
         if column is None:
             absent.add(place[model])
             continue

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-import numpy as np
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -34,6 +33,7 @@ from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.seeds import model_seed
 from raymeter.schema.split import Split
+from raymeter.storage.columns import write_array
 from raymeter.storage.run_store import RunStore
 
 POLL_SECONDS = 0.25
@@ -219,7 +219,7 @@ def _save_and_stop(queue: Any) -> None:
 
 def _write_privacy_meter_files(records: list[ModelRecord], split: Split, train: TrainSection, store: RunStore) -> None:
     """memberships.npy (models, pool) and models_metadata.json, which Privacy Meter's users read."""
-    store.save_array("models/memberships.npy", np.ascontiguousarray(split.member.T))
+    write_array(store, "models/memberships.npy", split.member.T)
     store.write_json(
         "models/models_metadata.json",
         {

@@ -25,6 +25,7 @@ from raymeter.distributed.session import connected
 from raymeter.distributed.signals.collect import collect_signals
 from raymeter.models import build_model
 from raymeter.pipeline.checks import make_audit_split
+from raymeter.pipeline.stage_settings import signal_plan
 from raymeter.schema import ModelRecord
 from raymeter.signals.compute import compute_signals
 from raymeter.signals.records import gather_records
@@ -119,7 +120,7 @@ def time_raymeter(folder: str, models: int, records: int) -> tuple[float, float,
     with connected(config.cluster):
         start = time.perf_counter()
         parts = gather_records(dataset, split)
-        collect_signals(dataset, split, parts, stored, config, store, watch)
+        collect_signals(signal_plan(config, dataset, split), split, parts, stored, store, watch)
         end = time.perf_counter()
     (first, some), (last, total) = watch.arrived[0], watch.arrived[-1]
     between = last - first

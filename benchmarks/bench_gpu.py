@@ -25,6 +25,7 @@ from raymeter.distributed.training.train_references import attempts, train_refer
 from raymeter.models import build_model
 from raymeter.models.inputs import normalise
 from raymeter.pipeline.checks import make_audit_split
+from raymeter.pipeline.stage_settings import signal_plan
 from raymeter.schema import Dataset
 from raymeter.schema.reporter import Silent
 from raymeter.signals.records import gather_records
@@ -97,7 +98,8 @@ def time_slots(dataset: Dataset, options: argparse.Namespace, folder: str, slots
         flush=True,
     )
     begin = time.perf_counter()
-    collect_signals(dataset, split, gather_records(dataset, split), models, config, store, Silent())
+    plan = signal_plan(config, dataset, split)
+    collect_signals(plan, split, gather_records(dataset, split), models, store, Silent())
     seconds, passes = time.perf_counter() - begin, (POOL + POPULATION) * 2 * len(models)
     print(f"  signals: {passes:,} forward passes in {seconds:.1f} s, start-up included", flush=True)
 

@@ -30,11 +30,12 @@ from raymeter.storage.run_store import RunStore
 
 def sleeping_slot(config: dict[str, Any]) -> None:
     """What a slot's worker does, but for training."""
-    queue, slot = config["queue"], config["slot"]
+    work, slot = config["work"], config["slot"]
+    queue = work.queue
     if not ray.get(queue.start.remote(slot)):
         return
     while (lease := ray.get(queue.acquire.remote(slot))) is not None:
-        end = time.monotonic() + config["checkpoint_interval"]
+        end = time.monotonic() + work.checkpoint_interval
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.5))
             ray.get(queue.watch.remote(slot, lease[0], 0))

@@ -24,6 +24,7 @@ from raymeter.pipeline.sweep import run_sweep
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import KINDS
 from raymeter.signals.stored import assemble, load_signals, save_index
+from raymeter.storage.columns import save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.sweep.evaluate import evaluate
 from raymeter.sweep.limits import Limits
@@ -46,7 +47,7 @@ def stored_audit(path: Path, records: int, models: int, points: int) -> RunStore
         values = np.stack([-np.logaddexp(np.float32(0), -gap), gap])
         columns[part] = [f"{part}_model_{m}" for m in range(models)]
         for m, key in enumerate(columns[part]):
-            store.save_column(key, np.ascontiguousarray(values[:, :, m]), {})
+            save_column(store, key, values[:, :, m], {})
         masks = {"reference": pair_reference(models), "targets": np.arange(models), "ids": np.arange(len(side))}
         labels = np.zeros(len(side), dtype=np.int64)
         found[part] = assemble([values[:, :, m] for m in range(models)], side, labels=labels, **masks)

@@ -18,6 +18,7 @@ from raymeter.distributed.signals.collect import collect_signals
 from raymeter.distributed.training.train_references import train_references
 from raymeter.pipeline.checks import make_audit_split
 from raymeter.pipeline.provenance import identity
+from raymeter.pipeline.stage_settings import regression, signal_plan
 from raymeter.schema import Signals
 from raymeter.schema.dataset import DataSpec
 from raymeter.schema.reporter import Silent
@@ -25,6 +26,7 @@ from raymeter.schema.seeds import model_seed, seed_for
 from raymeter.signals.compute import compute_signals
 from raymeter.signals.records import gather_records
 from raymeter.signals.stored import assemble, save_index
+from raymeter.storage.columns import save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.training.split import pair_reference
 from raymeter.training.trainer import Trainer, TrainingData, fit
@@ -50,8 +52,8 @@ def signals_of(config: AuditConfig, said: Silent | None = None) -> tuple[Signals
     store.claim(identity(config, dataset))
     models = train_references(dataset, split, config.train, config.cluster, store, said)
     records = gather_records(dataset, split)
-    signals = collect_signals(dataset, split, records, models, config, store, said)
-    return add_predictions(config, dataset, signals, records, models, store, said), said.lines
+    signals = collect_signals(signal_plan(config, dataset, split), split, records, models, store, said)
+    return add_predictions(regression(config, dataset), signals, records, models, store, said), said.lines
 
 
 def serial_signals(config: AuditConfig) -> Signals:
@@ -89,7 +91,7 @@ def stored_audit(path: Path, models: int, records: int) -> RunStore:
         values = [np.stack([-np.logaddexp(np.float32(0), -g), g])[:, :, None] for g in gap.T]
         columns[part] = [f"{part}_{m}" for m in range(models)]
         for key, value in zip(columns[part], values, strict=True):
-            store.save_column(key, value, {})
+            save_column(store, key, value, {})
         masks = {"reference": pair_reference(models), "targets": np.arange(models), "ids": np.arange(len(side))}
         found[part] = assemble(values, side, labels=np.zeros(len(side), dtype=np.int64), **masks)
     config = build_config({"run": {"log_dir": str(path)}, "audit": {"num_ref_models": models // 2 - 1}}).resolved()

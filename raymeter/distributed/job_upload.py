@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raymeter.attacks import regressors_of
 from raymeter.config.load import AuditConfig
+from raymeter.distributed.ray_internals.on_demand import ignore_rules
 from raymeter.errors import is_submitted
 
 
@@ -71,15 +72,11 @@ def _hidden_by(path: Path, folder: Path) -> str:
     """
     if not path.is_relative_to(folder):
         return ""
-    try:
-        from ray._private.runtime_env.packaging import _get_ignore_file
-    except ImportError:  # no public way to ask, as of Ray 2.60
-        return ""
     git = [] if os.environ.get("RAY_RUNTIME_ENV_IGNORE_GITIGNORE") == "1" else [".gitignore"]
     chain = [folder, *reversed([parent for parent in path.parents if folder in parent.parents]), path]
     for depth, holder in enumerate(chain[:-1]):
         for name in (*git, ".rayignore"):
-            matches = _get_ignore_file(holder, ignore_file=name)
+            matches = ignore_rules(holder, name)
             if matches is not None and any(matches(part) for part in chain[depth + 1 :]):
                 return str(_within(holder / name, folder))
     return ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import ray.exceptions
+import ray
 
 from raymeter.config.sections import ClusterSection
+from raymeter.distributed.ray_internals.on_demand import draining_nodes, node_groups
 from raymeter.distributed.session import is_embedded
 
 
@@ -44,32 +45,16 @@ def fits_now(resources: Mapping[str, float]) -> bool:
 
 
 def _fitting(resources: Mapping[str, float]) -> int:
-    called_back = nodes_called_back()
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in called_back]
+    leaving = draining_nodes()
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving]
     return sum(_times(node["Resources"], resources) for node in nodes)
 
 
 def _promised(resources: Mapping[str, float]) -> int:
-    """How many workers the nodes hold that the cluster may start at most; 0 where it does not say.
-
-    Ray keeps this for whoever starts nodes to fill in, which neither autoscaler of Ray 2.60 does.
-    """
-    try:
-        config = ray._private.state.state.get_cluster_config()
-    except AttributeError:  # no public way to ask, as of Ray 2.60
-        return 0
-    groups = [] if config is None else config.node_group_configs
-    return sum(_times(group.resources, resources) * max(group.max_count, 0) for group in groups)
+    """How many workers the nodes hold that the cluster may start at most; 0 where it does not say."""
+    return sum(_times(of_node, resources) * most_nodes for of_node, most_nodes in node_groups())
 
 
 def _times(there: Mapping[str, float], wanted: Mapping[str, float]) -> int:
     """How often what is wanted fits into what is there."""
     return min((math.floor(there.get(name, 0.0) / amount + 1e-9) for name, amount in wanted.items()), default=1)
-
-
-def nodes_called_back() -> set[str]:
-    """Ids of nodes that are about to go: a spot node after its notice, a node that the autoscaler removes."""
-    try:
-        return set(ray._private.state.state.get_draining_nodes())
-    except AttributeError:  # no public way to ask, as of Ray 2.60
-        return set()

@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 import ray.exceptions
-from ray._private import ray_constants
 
 from raymeter.config.sections import ClusterSection
+from raymeter.distributed.ray_internals.on_demand import loopback_only
 from raymeter.errors import RunError
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
@@ -58,7 +58,7 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
     with _environment({**ENVIRONMENT, **({} if verbose else QUIET)}):
         try:
-            with nullcontext() if verbose else _without_stderr(), nullcontext() if address else _loopback_only():
+            with nullcontext() if verbose else _without_stderr(), nullcontext() if address else loopback_only():
                 ray.init(address=address or "local", **options)
         except ConnectionError as error:
             raise RunError(
@@ -81,20 +81,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in new:
             os.environ.pop(name, None)
-
-
-@contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Have an embedded Ray listen on 127.0.0.1, as Ray itself does on macOS and Windows.
-
-    The environment variable for it is read when Ray is imported, too early to know whether Ray is to be embedded.
-    """
-    kept = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = kept
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
+from raymeter.distributed.ray_internals.on_demand import set_callbacks
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.schema.reporter import Reporter, Silent
 from raymeter.schema.signals import Signals
@@ -184,8 +185,7 @@ def _restored(work: Work, snapshot: str, filesystem: Any, trainable: Any, progre
         raise StoreError(
             f"{where}/tune cannot be read ({type(error).__name__}); delete {where} and start the sweep again"
         ) from None
-    inner: Any = tuner._local_tuner
-    inner._run_config.callbacks, inner._run_config.verbose = [progress], 0  # a restored tuner forgets them
+    set_callbacks(tuner, [progress], verbose=0)
     return tuner
 
 

@@ -26,6 +26,7 @@ from raymeter.distributed.training.train_references import attempts, train_refer
 from raymeter.pipeline.checks import check_fit, make_audit_split, without_missing_models
 from raymeter.pipeline.console import StageConsole
 from raymeter.pipeline.provenance import identity, provenance, timeline
+from raymeter.pipeline.stage_settings import regression, signal_plan
 from raymeter.report.page.data import most_exposed
 from raymeter.report.terminal import console_table
 from raymeter.report.verdict import remarks, verdict
@@ -35,9 +36,10 @@ from raymeter.schema.results import AuditResult, BlindResult
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import Signals
 from raymeter.schema.split import Split
+from raymeter.signals.frame import keep_columns
 from raymeter.signals.records import gather_records
 from raymeter.signals.targets.black_box import BlackBox
-from raymeter.signals.targets.protocol import Columns, Target, is_member
+from raymeter.signals.targets.protocol import Target, is_member
 from raymeter.signals.targets.weights import KnownWeights
 from raymeter.storage.run_store import RunStore
 
@@ -60,13 +62,13 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     with console.stage("Gather Auditing Dataset"):
         records = gather_records(dataset, split, config.data.in_memory_limit)
     with console.stage("Compute Membership Signals"):
-        asked = list(models)
-        given: Columns = {}
+        asked, plan = list(models), signal_plan(config, dataset, split)
         if target is not None:
-            record, given = target.answer([(part.part, part.x, part.y) for part in records], console)
+            record, columns = target.answer([(part.part, part.x, part.y) for part in records], console)
+            keep_columns(plan, records, record, columns, store)
             asked.append(record)
-        signals = collect_signals(dataset, split, records, asked, config, store, console, given)
-        signals = add_predictions(config, dataset, signals, records, asked, store, console)
+        signals = collect_signals(plan, split, records, asked, store, console)
+        signals = add_predictions(regression(config, dataset), signals, records, asked, store, console)
     with console.stage("Perform Privacy Audit"):
         result = replace(
             analyse(config, dataset, split, signals),

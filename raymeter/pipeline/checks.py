@@ -16,10 +16,10 @@ from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, RunError, SignalError
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
+from raymeter.pipeline.memory_estimate import is_mapped
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.signals import KINDS, QuantilePrediction, SignalMatrix, Signals
 from raymeter.schema.split import Split
-from raymeter.signals.memory_estimate import is_mapped
 from raymeter.signals.targets.members import load_members
 from raymeter.training.augment import CROP_PADDING
 from raymeter.training.split import make_split, with_foreign_target

@@ -25,6 +25,7 @@ def save(imported: Imported, about: Mapping[str, Any], store: RunStore) -> None:
     from raymeter.formats.values import npy
     from raymeter.schema.signals import KINDS
     from raymeter.signals.stored import save_index
+    from raymeter.storage.columns import save_column
 
     signals = imported.signals
     models = signals.audit[KINDS[0]].values.shape[1]
@@ -32,13 +33,13 @@ def save(imported: Imported, about: Mapping[str, Any], store: RunStore) -> None:
     for part, matrices in (("audit", signals.audit), ("population", signals.population)):
         columns[part] = [f"imported_{part}_{m}" for m in range(models)]
         for m, key in enumerate(columns[part]):
-            store.save_column(key, np.stack([matrices[kind].values[:, m] for kind in KINDS]), {"imported": True})
+            save_column(store, key, np.stack([matrices[kind].values[:, m] for kind in KINDS]), {"imported": True})
     kept = {"logits_audit": signals.audit_logits, "logits_population": signals.population_logits}
     for part, logits in kept.items():
         if logits is not None:
             columns[part] = [f"imported_{part}_{m}" for m in range(models)]
             for m, key in enumerate(columns[part]):
-                store.save_column(key, np.ascontiguousarray(logits[:, m]), {"imported": True})
+                save_column(store, key, logits[:, m], {"imported": True})
     identity = {"store_version": IMPORT_VERSION, "imported": {**about, "notes": list(imported.notes)}}
     store.write("models/memberships.npy", npy(np.ascontiguousarray(signals.audit[KINDS[0]].member.T)))
     store.write_json("run.json", identity)

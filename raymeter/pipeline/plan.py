@@ -10,9 +10,9 @@ from raymeter.config.load import AuditConfig
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.pipeline.checks import check_fit, make_audit_split
+from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.pipeline.provenance import identity
 from raymeter.schema.seeds import model_seed
-from raymeter.signals.memory_estimate import is_mapped, signal_bytes
 from raymeter.storage.run_store import RunStore
 
 

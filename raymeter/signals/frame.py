@@ -1,4 +1,4 @@
-"""Every cell of the signals once: what is stored is read, what is missing is scattered in, nothing twice."""
+"""Every cell of the signals once: what is stored is read, what is missing is put in, nothing twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -15,12 +16,15 @@ from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.signals import KINDS, RECORDS_AT_ONCE, SignalMatrix, View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import SIGNAL_VERSION
+from raymeter.signals.plan import SignalPlan
 from raymeter.signals.records import Records
 from raymeter.signals.stored import matrices
-from raymeter.signals.targets.protocol import Content
-from raymeter.storage.columns import map_column
+from raymeter.signals.targets.protocol import Columns, Content
+from raymeter.storage.columns import load_column, save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array
+
+Keys: TypeAlias = dict[tuple[Content, str, int], str]  # of a stored column, by content, part and model
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,16 @@ class Frame:
     logits: Float32[np.ndarray, "rows models queries classes"] | None
 
     @classmethod
-    def empty(
-        cls, parts: tuple[Records, Records], models: int, views: int, classes: int | None, store: RunStore | None
-    ) -> Frame:
-        """Room for everything: in memory, or in scratch files where a store to put them beside is given."""
+    def empty(cls, plan: SignalPlan, parts: tuple[Records, Records], models: int, store: RunStore) -> Frame:
+        """Room for everything: in memory, or in scratch files next to the store where the plan says so."""
 
         def room(*shape: int) -> np.ndarray:
-            return np.empty(shape, np.float32) if store is None else scratch_array(store, shape, np.float32)
+            return scratch_array(store, shape, np.float32) if plan.mapped else np.empty(shape, np.float32)
 
         first, total = len(parts[0].y), len(parts[0].y) + len(parts[1].y)
         rows = {parts[0].part: slice(0, first), parts[1].part: slice(first, total)}
-        logits = None if classes is None else room(total, models, views, classes)
-        return cls(rows, room(len(KINDS), total, models, views), logits)
+        logits = room(total, models, len(plan.views), plan.num_classes) if plan.keep_logits else None
+        return cls(rows, room(len(KINDS), total, models, len(plan.views)), logits)
 
     def all_of(self, content: Content, records: Records) -> np.ndarray:
         """One part: [kinds, records, models, queries] or [records, models, queries, classes]."""
@@ -61,9 +63,29 @@ class Frame:
         return whole[:, :, position] if content == "signals" else whole[:, position]
 
 
-def _load_stored(
+def column_keys(plan: SignalPlan, parts: tuple[Records, Records], models: Sequence[ModelRecord]) -> Keys:
+    """The key of every column: another where the weights, the records, the views or the block size are others."""
+    return {
+        (content, records.part, model.index): _column_key(content, model, records, plan.views, plan.block)
+        for content in plan.contents
+        for records in parts
+        for model in models
+    }
+
+
+def keep_columns(
+    plan: SignalPlan, parts: tuple[Records, Records], model: ModelRecord, columns: Columns, store: RunStore
+) -> None:
+    """Store the columns of a model that can only be asked: they are read back like those of any other."""
+    keys = column_keys(plan, parts, [model])
+    for (content, part), column in columns.items():
+        if content in plan.contents:
+            save_column(store, keys[content, part, model.index], column, {"model": model.index, "part": part})
+
+
+def load_stored(
     frame: Frame,
-    keys: Mapping[tuple[Content, str, int], str],
+    keys: Keys,
     parts: tuple[Records, Records],
     models: Sequence[ModelRecord],
     store: RunStore,
@@ -74,7 +96,7 @@ def _load_stored(
     place = {model.index: position for position, model in enumerate(models)}
     absent = set()
     for (content, part, model), key in keys.items():
-        column = map_column(store, key) if mapped else store.load_column(key)
+        column = load_column(store, key, mapped=mapped)
         if column is None:
             absent.add(place[model])
             continue
@@ -86,14 +108,7 @@ def _load_stored(
     return sorted(absent)
 
 
-def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
-    parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(views), block]
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
-    prefix = "" if content == "signals" else f"{content}_"
-    return f"{prefix}{records.part}_model_{model.index}_{digest}"
-
-
-def _scatter(
+def scatter(
     rows: Int64[np.ndarray, " batch"],
     signals: Float32[np.ndarray, "batch kinds models queries"],
     columns: list[int],
@@ -107,13 +122,13 @@ def _scatter(
     """
     if seen[rows].any() or len(np.unique(rows)) < len(rows):
         raise RunError(f"signals of row {int(rows[seen[rows]][0] if seen[rows].any() else rows[0])} arrived twice")
-    for kind, found in enumerate(np.moveaxis(signals, 1, 0)):
-        values[kind][rows[:, None], columns] = found
+    for kind, of_kind in enumerate(np.moveaxis(signals, 1, 0)):
+        values[kind][rows[:, None], columns] = of_kind
     seen[rows] = True
 
 
-def _assemble(frame: Frame, records: Records, split: Split) -> dict[str, SignalMatrix]:
-    """The signals of one set of records -> one SignalMatrix per kind."""
+def matrices_of(frame: Frame, records: Records, split: Split) -> dict[str, SignalMatrix]:
+    """The signals of one part as one SignalMatrix per kind."""
     everything = len(records.ids) == len(split.member)
     if records.part == "audit":
         member = split.member if everything else split.member[records.ids]
@@ -121,3 +136,10 @@ def _assemble(frame: Frame, records: Records, split: Split) -> dict[str, SignalM
         member = np.zeros((len(records.ids), frame.values.shape[2]), dtype=bool)
     masks = {"reference": split.reference, "targets": split.targets, "ids": records.ids, "labels": records.y}
     return matrices(frame.all_of("signals", records), member, **masks)
+
+
+def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
+    parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(views), block]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
+    prefix = "" if content == "signals" else f"{content}_"
+    return f"{prefix}{records.part}_model_{model.index}_{digest}"

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float32
 
 from raymeter.errors import StoreError
 from raymeter.schema.signals import KINDS, SignalMatrix, Signals
+from raymeter.storage.columns import load_column
 from raymeter.storage.run_store import RunStore
 
 INDEX_VERSION = 1
@@ -138,7 +139,7 @@ def _stack(columns: Sequence[np.ndarray] | None) -> np.ndarray | None:
 
 
 def _column(store: RunStore, key: str) -> np.ndarray:
-    column = store.load_column(key)
+    column = load_column(store, key)
     if column is None:
         raise StoreError(
             f"{store.name}/signals/{key}.npy is missing or altered; run the audit again, models are reused"

@@ -1,52 +1,70 @@
-"""Signals of one model in a file: mapped columns on this machine."""
+"""Arrays in files of the run directory; above all columns, the signals of one model on one set of records.
+
+<log_dir>/signals/<key>.npy     a column
+<log_dir>/signals/<key>.json    its manifest, with the sha256 of the former; written last
+"""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raymeter.errors import StoreError
 from raymeter.schema.signals import RECORDS_AT_ONCE
-from raymeter.storage.local_files import checksum
+from raymeter.storage.local_files import digest_of
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array, scratch_file
 
 
-def map_column(store: RunStore, key: str) -> np.ndarray | None:
-    """One model's signals as a mapped file, or None where they are missing, incomplete or altered.
+def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:
+    """Write one model's signals, then their manifest with the content hash.
 
-    Those of a store that is not on this machine are downloaded into a scratch file.
+    Args:
+        key: Of the column; its file's name.
+        values: [kinds, records, queries], or [records, queries, classes] of logits; may be a view of anything.
+        about: What the manifest says besides the hash.
     """
-    if not store.is_local:
-        values = store.load_column(key)
-        if values is None:
-            return None
-        mapped = scratch_array(store, values.shape, values.dtype)
-        mapped[...] = values
-        return mapped
+    digest = write_array(store, f"signals/{key}.npy", values)
+    store.write_json(f"signals/{key}.json", {**about, "sha256": digest})
+
+
+def load_column(store: RunStore, key: str, *, mapped: bool = False) -> np.ndarray | None:
+    """One model's signals, or None where they are missing, incomplete or altered.
+
+    Args:
+        key: Of the column.
+        mapped: Whether they stay in a file: the column's own, or a scratch file where the store is not on this machine.
+    """
+    path = f"signals/{key}.npy"
     try:
         manifest = store.read_json(f"signals/{key}.json")
     except StoreError:
         return None
-    path = Path(store.uri, f"signals/{key}.npy")
-    if manifest is None or not path.is_file():
+    if manifest is None:
         return None
-    if checksum(path, "sha256") != manifest.get("sha256"):
-        return None
-    column: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.asarray(column)
+    with store.opened(path) as file:
+        if file is None or digest_of(file, "sha256") != manifest.get("sha256"):
+            return None
+        if mapped and store.is_local:
+            return np.asarray(np.load(file.name, mmap_mode="r", allow_pickle=False))
+        file.seek(0)
+        values: np.ndarray = np.load(file, allow_pickle=False)
+    if not mapped:
+        return values
+    copy = scratch_array(store, values.shape, values.dtype)
+    copy[...] = values
+    return copy
 
 
-def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:
-    """Write one model's signals as `RunStore.save_column` does, to the same bytes, a few records at a time.
+def write_array(store: RunStore, path: str, values: np.ndarray) -> str:
+    """Write an array as `numpy.save` does in C order, a few records at a time; returns the sha256 of the file.
 
-    Args:
-        values: [kinds, records, queries], or [records, queries, classes] of logits; may be a view of anything.
+    Raises:
+        StoreError: It cannot be written.
     """
     digest = hashlib.sha256()
     with scratch_file(store) as file:
@@ -59,10 +77,11 @@ def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[st
         np.lib.format.write_array_header_1_0(file, header)
         file.seek(0)
         digest.update(file.read())
-        for outer in values if len(values) <= 2 else [values]:
+        # records are the second axis of signals, whose first are the two kinds
+        for outer in values if values.ndim > 1 and len(values) <= 2 else [values]:
             for start in range(0, len(outer), RECORDS_AT_ONCE):
                 put(np.ascontiguousarray(outer[start : start + RECORDS_AT_ONCE]).data)
         file.flush()
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-            store.write(f"signals/{key}.npy", data)
-    store.write_json(f"signals/{key}.json", {**about, "sha256": digest.hexdigest()})
+            store.write(path, data)
+    return digest.hexdigest()

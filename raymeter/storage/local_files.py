@@ -7,14 +7,20 @@ import mmap
 import os
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 
 def checksum(path: Path, kind: str) -> str:
     """Hexadecimal md5 or sha256 of a file."""
-    digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+        return digest_of(file, kind)
+
+
+def digest_of(file: BinaryIO, kind: str) -> str:
+    """Hexadecimal md5 or sha256 of what an open file has from here on."""
+    digest = hashlib.new(kind, usedforsecurity=False)
+    while block := file.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 import io
 import json
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 import safetensors.torch
 from torch import Tensor
 
@@ -82,16 +82,31 @@ class RunStore:
 
     def read(self, path: str) -> bytes | None:
         """Content of a file, or None where there is none."""
-        if self.is_local:
+        with self.opened(path) as file:
+            return None if file is None else file.read()
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[BinaryIO | None]:
+        """A file opened for reading, or None where there is none; one of a bucket is read as a whole.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        if not self.is_local:
+            data = read_object(inside(self.uri, path))
+            yield None if data is None else io.BytesIO(data)
+            return
+        try:
             try:
-                return Path(self.uri, path).read_bytes()
+                file = Path(self.uri, path).open("rb")
             except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise StoreError(
-                    f"{self.name}/{path} cannot be read ({error.strerror}); choose another run.log_dir"
-                ) from None
-        return read_object(inside(self.uri, path))
+                file = None
+            with file or nullcontext():
+                yield file
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}/{path} cannot be read ({error.strerror}); choose another run.log_dir"
+            ) from None
 
     def list(self, path: str) -> list[str]:
         """Names of the files in a directory; none where there is no directory."""
@@ -226,33 +241,6 @@ class RunStore:
             return safetensors.torch.load(data), ""
         except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
             return None, f"model {index}: {path} cannot be read"
-
-    # --- signals ------------------------------------------------------------------------------
-
-    def save_column(self, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:
-        """Write one model's signals, then their manifest with the content hash."""
-        buffer = io.BytesIO()
-        np.save(buffer, values, allow_pickle=False)
-        self.write(f"signals/{key}.npy", buffer.getvalue())
-        self.write_json(f"signals/{key}.json", {**about, "sha256": sha256(buffer.getvalue())})
-
-    def load_column(self, key: str) -> np.ndarray | None:
-        """One model's signals, or None where they are missing, incomplete or altered."""
-        try:
-            manifest = self.read_json(f"signals/{key}.json")
-        except StoreError:
-            return None
-        data = self.read(f"signals/{key}.npy")
-        if manifest is None or data is None or sha256(data) != manifest.get("sha256"):
-            return None
-        values: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
-        return values
-
-    def save_array(self, path: str, values: np.ndarray) -> None:
-        """Write a plain .npy file."""
-        buffer = io.BytesIO()
-        np.save(buffer, values, allow_pickle=False)
-        self.write(path, buffer.getvalue())
 
 
 def weights_path(index: int) -> str:

@@ -17,6 +17,7 @@ from raymeter.distributed.session import connected
 from raymeter.distributed.signals.collect import collect_signals
 from raymeter.distributed.training.train_references import train_references
 from raymeter.pipeline.checks import make_audit_split
+from raymeter.pipeline.stage_settings import signal_plan
 from raymeter.schema import Signals
 from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import model_seed
@@ -72,7 +73,8 @@ def collect(config: AuditConfig, log_dir: Path, models_of: AuditConfig | None = 
         for model in models:
             RunStore.at(str(log_dir)).write(model.weights, store.read(model.weights))
     parts = gather_records(dataset, split, config.data.in_memory_limit)
-    return collect_signals(dataset, split, parts, models, config, RunStore.at(str(log_dir)), said), said.lines
+    plan = signal_plan(config, dataset, split)
+    return collect_signals(plan, split, parts, models, RunStore.at(str(log_dir)), said), said.lines
 
 
 @pytest.fixture(scope="module")

@@ -9,31 +9,30 @@ only the models whose key is not there.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import ray.exceptions
 from ray.data.extensions import ArrowTensorArray
 
-from raymeter.config.load import AuditConfig
 from raymeter.distributed.metrics import publish
+from raymeter.distributed.ray_internals.on_demand import map_whole_blocks
 from raymeter.distributed.record_stream import stream_records
 from raymeter.distributed.resources import model_resources, slots_to_start
 from raymeter.distributed.signals.worker import SignalActor, SignalWork
 from raymeter.distributed.tasks import root_cause
 from raymeter.errors import RunError
-from raymeter.schema.dataset import Dataset, LazyRecords
+from raymeter.schema.dataset import LazyRecords
 from raymeter.schema.mapped import forget_pages
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
-from raymeter.schema.signals import Signals, View
+from raymeter.schema.signals import Signals
 from raymeter.schema.split import Split
-from raymeter.signals.frame import Frame, _assemble, _column_key, _load_stored, _scatter
-from raymeter.signals.memory_estimate import is_mapped
+from raymeter.signals.frame import Frame, Keys, column_keys, load_stored, matrices_of, scatter
+from raymeter.signals.plan import SignalPlan
 from raymeter.signals.records import Records
 from raymeter.signals.stored import save_index
-from raymeter.signals.targets.protocol import Columns, Content
 from raymeter.storage.columns import save_column
 from raymeter.storage.run_store import RunStore
 
@@ -41,64 +40,56 @@ LOSSES = 10  # of one actor, or in one block: by nodes that go; what always dies
 
 
 def collect_signals(
-    dataset: Dataset,
+    plan: SignalPlan,
     split: Split,
     parts: tuple[Records, Records],
     models: Sequence[ModelRecord],
-    config: AuditConfig,
     store: RunStore,
     reporter: Reporter,
-    given: Columns | None = None,
 ) -> Signals:
-    """Signals of the audited records and of the population under every model.
-
-    Where they, or the records, are larger than `data.in_memory_limit` they are in mapped files.
-
-    Args:
-        given: The columns of the last model, by content and part, where it can only be asked.
+    """Signals of the audited records and of the population under every model; what is stored is not computed again.
 
     Raises:
         RunError: A cell is missing or came twice; the first record is named.
     """
-    views = config.views(dataset.is_image)
-    contents: tuple[Content, ...] = ("signals", "logits") if config.keeps_logits else ("signals",)
-    keys = {
-        (content, records.part, model.index): _column_key(content, model, records, views, config.audit.batch_size)
-        for content in contents
-        for records in parts
-        for model in models
-    }
-    for (content, part), column in (given or {}).items():
-        if content in contents:
-            save_column(store, keys[content, part, models[-1].index], column, {"model": models[-1].index, "part": part})
-    mapped = is_mapped(config, dataset, split)
-    classes = dataset.num_classes if config.keeps_logits else None
-    frame = Frame.empty(parts, len(models), len(views), classes, store if mapped else None)
-    missing = _load_stored(frame, keys, parts, models, store, mapped)
+    keys = column_keys(plan, parts, models)
+    frame = Frame.empty(plan, parts, len(models), store)
+    missing = load_stored(frame, keys, parts, models, store, plan.mapped)
     if len(missing) < len(models):
         reporter.note(f"signals of {len(models) - len(missing)} of {len(models)} models are stored and are reused")
     if missing:
-        _compute(frame, parts, models, missing, dataset, views, config, store, reporter)
-        for position in missing:
-            model = models[position]
-            for records in parts:
-                about = {"model": model.index, "weights": model.sha256, "part": records.part, "views": list(views)}
-                for content in contents:
-                    column = frame.column(content, records, position)
-                    save_column(store, keys[content, records.part, model.index], column, about)
-    audit, population = (_assemble(frame, records, split) for records in parts)
-    logits = [frame.all_of("logits", records) if config.keeps_logits else None for records in parts]
-    signals = Signals(audit, population, audit_logits=logits[0], population_logits=logits[1], mapped=mapped)
+        _compute(frame, missing, parts, _work(plan, [models[position] for position in missing], store), plan, reporter)
+        _store(frame, keys, parts, {position: models[position] for position in missing}, plan, store)
+    audit, population = (matrices_of(frame, records, split) for records in parts)
+    logits = [frame.all_of("logits", records) if plan.keep_logits else None for records in parts]
+    signals = Signals(audit, population, audit_logits=logits[0], population_logits=logits[1], mapped=plan.mapped)
     named = {
         ("" if content == "signals" else "logits_") + records.part: [
             keys[content, records.part, model.index] for model in models
         ]
-        for content in contents
+        for content in plan.contents
         for records in parts
     }
-    save_index(store, signals, named, config.resolved())
+    save_index(store, signals, named, plan.config)
     forget_pages(frame.values)
     return signals
+
+
+def _store(
+    frame: Frame,
+    keys: Keys,
+    parts: tuple[Records, Records],
+    models: Mapping[int, ModelRecord],
+    plan: SignalPlan,
+    store: RunStore,
+) -> None:
+    """Write the columns of some models, given by their positions, to where their keys say."""
+    for position, model in models.items():
+        for records in parts:
+            about = {"model": model.index, "weights": model.sha256, "part": records.part, "views": list(plan.views)}
+            for content in plan.contents:
+                column = frame.column(content, records, position)
+                save_column(store, keys[content, records.part, model.index], column, about)
 
 
 def _blocks(records: Records, offset: int, block: int) -> list[pa.Table]:
@@ -113,39 +104,38 @@ def _blocks(records: Records, offset: int, block: int) -> list[pa.Table]:
     return tables
 
 
+def _work(plan: SignalPlan, models: Sequence[ModelRecord], store: RunStore) -> SignalWork:
+    """What an actor needs to compute the signals of these models."""
+    return SignalWork(
+        store=store,
+        models=tuple(models),
+        architectures=tuple(model.architecture or plan.architecture for model in models),
+        input_shape=plan.input_shape,
+        num_classes=plan.num_classes,
+        views=plan.views,
+        threads=max(1, int(model_resources(plan.resources).get("CPU", 1))),
+        keep_logits=plan.keep_logits,
+        block=plan.block,
+    )
+
+
 def _compute(
     frame: Frame,
-    parts: tuple[Records, Records],
-    models: Sequence[ModelRecord],
     missing: list[int],
-    dataset: Dataset,
-    views: tuple[View, ...],
-    config: AuditConfig,
-    store: RunStore,
+    parts: tuple[Records, Records],
+    work: SignalWork,
+    plan: SignalPlan,
     reporter: Reporter,
 ) -> None:
     """One pass of all parts through actors that hold the missing models; fills their columns of the frame."""
-    resources = model_resources(config.train.resources_per_model)
-    work = SignalWork(
-        store=store,
-        models=tuple(models[position] for position in missing),
-        architectures=tuple(models[position].architecture or config.train.model_name for position in missing),
-        input_shape=dataset.x.shape[1:],
-        num_classes=dataset.num_classes,
-        views=views,
-        threads=max(1, int(resources.get("CPU", 1))),
-        keep_logits=config.keeps_logits,
-        block=config.audit.batch_size,
-    )
-    readers = slots_to_start(resources, len(missing), config.cluster)
-    source, blocks = _source(parts, config.audit.batch_size, readers)
-    # map_batches refuses batch_size=None where there are GPUs, and any number would merge the last, smaller block of
-    # a part with others.
-    stream = source.map_batches_internal(
+    resources = model_resources(plan.resources)
+    readers = slots_to_start(resources, len(missing), plan.cluster)
+    source, blocks = _source(parts, plan.block, readers)
+    stream = map_whole_blocks(
+        source,
         SignalActor,
         fn_constructor_args=(work,),
-        compute=ray.data.ActorPoolStrategy(size=slots_to_start(resources, blocks, config.cluster)),
-        batch_size=None,  # a batch is a whole block
+        compute=ray.data.ActorPoolStrategy(size=slots_to_start(resources, blocks, plan.cluster)),
         batch_format="numpy",
         num_cpus=resources.get("CPU"),
         num_gpus=resources.get("GPU"),
@@ -159,7 +149,7 @@ def _compute(
         for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             if frame.logits is not None:
                 frame.logits[batch["row"][:, None], missing] = batch["logits"]
-            _scatter(batch["row"], batch["signals"], missing, frame.values, seen)
+            scatter(batch["row"], batch["signals"], missing, frame.values, seen)
             done = int(seen.sum())
             reporter.progress(done, total, "records")
             publish(records_done=done, records_per_second=done / (time.perf_counter() - start))

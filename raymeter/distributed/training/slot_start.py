@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import uuid
-from functools import partial
 from typing import Any
 
 import ray.train.collective
-from ray.train.v2._internal.execution.callback import WorkerGroupCallback
-from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.util.placement_group import placement_group
+
+from raymeter.distributed.ray_internals.train_runs import RunCallback, name_reservations
+from raymeter.distributed.training.work import TrainingWork
 
 
 def train_slot(config: dict[str, Any]) -> None:
-    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on."""
-    queue, slot = config["queue"], config["slot"]
+    """What a slot's worker runs; loads torch there, and not in the processes that only pass this on.
+
+    Args:
+        config: `work`, a TrainingWork, and `slot`, the slot's name; Ray Train takes a dictionary only.
+    """
+    work: TrainingWork = config["work"]
+    slot: str = config["slot"]
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
-    wanted = rank == 0 and ray.get(queue.start.remote(slot))
+    wanted = rank == 0 and ray.get(work.queue.start.remote(slot))
     if workers > 1:
         wanted = ray.train.collective.broadcast_from_rank_zero(wanted)
     if not wanted:
@@ -25,7 +28,7 @@ def train_slot(config: dict[str, Any]) -> None:
     from raymeter.distributed.training.worker import TrainingSlot
     from raymeter.training.trainer import Share
 
-    TrainingSlot(config, Share(rank, workers)).train_leased_models()
+    TrainingSlot(work, slot, Share(rank, workers)).train_leased_models()
 
 
 def lost_nodes() -> list[str]:
@@ -33,7 +36,7 @@ def lost_nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
 
 
-class Introduce(WorkerGroupCallback):
+class Introduce(RunCallback):
     """Tells the queue of a run's controller and its workers, and gives a name to what it reserves.
 
     So it can be called off while it waits for a node (Ray Train offers that to Ctrl-C in the main thread only), and
@@ -44,9 +47,7 @@ class Introduce(WorkerGroupCallback):
         self.slot, self.queue = slot, queue
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
-        # Ray Train gives no name of its own, and asks this module's function for every worker group
-        name = f"{reservation(self.slot)}{uuid.uuid4().hex[:8]}"
-        worker_group.placement_group = partial(placement_group, name=name)  # type: ignore[attr-defined]
+        name_reservations(reservation(self.slot))
         ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
 
     def after_worker_group_start(self, worker_group: Any) -> None:

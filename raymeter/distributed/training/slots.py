@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import ray
-from ray._raylet import PlacementGroupID
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
+from raymeter.distributed.ray_internals.train_runs import trainer_with_fewer_processes
 from raymeter.distributed.tasks import root_cause
 from raymeter.distributed.training.slot_start import Introduce, lost_nodes, reservation, train_slot
+from raymeter.distributed.training.work import TrainingWork
 
 MOST_SLOTS = 4096
 START_SECONDS = 60.0  # after which a slot that is still starting does not keep others waiting
 
 
 class Slots:
-    """The Ray Train runs of one worker group each that are alive."""
+    """The Ray Train runs of one worker group each that are alive.
 
-    def __init__(self, name: str, shared: dict[str, Any], resources: Mapping[str, float], workers: int) -> None:
-        self.name, self.shared, self.resources, self.workers = name, shared, dict(resources), workers
-        self.queue = shared["queue"]
+    Args:
+        work: What each of them gets.
+        resources: Ray resources of one worker.
+        workers: How many train one model together.
+        scratch: A directory of this node's, where a run's controller, which is on this node too, keeps its files.
+        max_failures: How often the workers of one run may be started again.
+    """
+
+    def __init__(
+        self, work: TrainingWork, resources: Mapping[str, float], workers: int, scratch: str, max_failures: int
+    ) -> None:
+        self.work, self.resources, self.workers = work, dict(resources), workers
+        self.scratch, self.max_failures = scratch, max_failures
+        self.name, self.queue, self.trainer = uuid.uuid4().hex[:8], work.queue, trainer_with_fewer_processes()
         self.pool = ThreadPoolExecutor(MOST_SLOTS)
         self.runs: dict[str, Future[None]] = {}
         self.begun: dict[str, float] = {}
@@ -77,14 +89,14 @@ class Slots:
             options["backend_config"] = TorchConfig()
         broken = True
         try:
-            _SlotTrainer(
+            self.trainer(
                 train_slot,
-                train_loop_config={**self.shared, "slot": slot},
+                train_loop_config={"work": self.work, "slot": slot},
                 scaling_config=scaling,
                 run_config=RunConfig(  # type: ignore[arg-type]
                     name=f"slot-{slot}",
-                    storage_path=self.shared["scratch"],  # only the controller looks at it, which runs where this does
-                    failure_config=FailureConfig(max_failures=self.shared["max_failures"]),
+                    storage_path=self.scratch,
+                    failure_config=FailureConfig(max_failures=self.max_failures),
                     logging_config=LoggingConfig(log_level="ERROR"),
                     callbacks=[Introduce(slot, self.queue)],  # type: ignore[list-item]
                 ),
@@ -101,16 +113,4 @@ def give_back(slot: str) -> None:
     """Remove what a slot that has ended has reserved or asks for; a run does so itself, unless its controller died."""
     for key, about in placement_group_table().items():
         if about["name"].startswith(reservation(slot)) and about["state"] != "REMOVED":
-            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(key))))
-
-
-class _SlotTrainer(DataParallelTrainer):
-    """A Ray Train run with two processes less.
-
-    Slots get no Ray Datasets, for which an actor would be started, and what a run has reserved is given back by
-    `Slots`, for which another one would ask Ray's dashboard every second whether the controller is alive.
-    """
-
-    def _create_default_callbacks(self) -> list[Any]:
-        unneeded = ("DatasetsCallback", "PlacementGroupCleanerCallback")
-        return [each for each in super()._create_default_callbacks() if type(each).__name__ not in unneeded]
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(key))))

@@ -12,27 +12,28 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-import numpy as np
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymeter.config.sections import ClusterSection, TrainSection
 from raymeter.distributed.metrics import begin, publish
-from raymeter.distributed.resources import fits_now, model_resources, nodes_called_back, slots_to_start
+from raymeter.distributed.ray_internals.on_demand import draining_nodes
+from raymeter.distributed.resources import fits_now, model_resources, slots_to_start
 from raymeter.distributed.session import is_embedded
 from raymeter.distributed.training.leases import Leases, Snapshot
 from raymeter.distributed.training.slots import Slots
+from raymeter.distributed.training.work import TrainingWork
 from raymeter.errors import ConfigError, RunError
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.seeds import model_seed
 from raymeter.schema.split import Split
+from raymeter.storage.columns import write_array
 from raymeter.storage.run_store import RunStore
 
 POLL_SECONDS = 0.25
@@ -116,23 +117,22 @@ def _train_missing(
     options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
     actor: Any = ray.remote(**options)(Leases)
     queue = actor.remote(todo, train.max_attempts)
-    name = uuid.uuid4().hex[:8]
-    shared = {
-        "queue": queue,
-        "x": ray.put(dataset.x),
-        "y": ray.put(dataset.y),
-        "member": ray.put(split.member),
-        "num_classes": dataset.num_classes,
-        "recipe": asdict(train.recipe()),
-        "seed": split.seed,
-        "store": store.uri,
-        "scratch": tempfile.mkdtemp(prefix="raymeter_train_"),
-        # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
-        "max_failures": train.max_attempts * (len(todo) + 1),
-        "checkpoint_interval": train.checkpoint_interval,
-        "threads": max(1, int(resources.get("CPU", 1))),
-    }
-    slots = Slots(name, shared, resources, train.workers_per_model)
+    work = TrainingWork(
+        queue=queue,
+        x=ray.put(dataset.x),
+        y=ray.put(dataset.y),
+        member=ray.put(split.member),
+        num_classes=dataset.num_classes,
+        recipe=asdict(train.recipe()),
+        seed=split.seed,
+        store=store.uri,
+        checkpoint_interval=train.checkpoint_interval,
+        threads=max(1, int(resources.get("CPU", 1))),
+    )
+    scratch = tempfile.mkdtemp(prefix="raymeter_train_")
+    # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
+    max_failures = train.max_attempts * (len(todo) + 1)
+    slots = Slots(work, resources, train.workers_per_model, scratch, max_failures)
     view = _View(queue, todo, train.epochs, reporter)
     try:
         _follow(slots, view, len(todo), cluster)
@@ -141,7 +141,7 @@ def _train_missing(
         raise
     finally:
         slots.abandon()  # an interrupt must not wait for models to finish
-        shutil.rmtree(shared["scratch"], ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     store.write_json(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
@@ -189,7 +189,7 @@ def _follow(slots: Slots, view: _View, models: int, cluster: ClusterSection) -> 
     while True:
         if time.monotonic() - looked >= LOOK_SECONDS:
             room = slots_to_start(slots.resources, models, cluster, slots.workers)
-            if leaving := nodes_called_back():
+            if leaving := draining_nodes():
                 ray.get(slots.queue.leave_nodes.remote(leaving))
             looked = time.monotonic()
         snapshot = view.look()
@@ -219,7 +219,7 @@ def _save_and_stop(queue: Any) -> None:
 
 def _write_privacy_meter_files(records: list[ModelRecord], split: Split, train: TrainSection, store: RunStore) -> None:
     """memberships.npy (models, pool) and models_metadata.json, which Privacy Meter's users read."""
-    store.save_array("models/memberships.npy", np.ascontiguousarray(split.member.T))
+    write_array(store, "models/memberships.npy", split.member.T)
     store.write_json(
         "models/models_metadata.json",
         {

@@ -1,4 +1,4 @@
-"""What runs in other processes: the training slot and the signal actor.
+"""What a training slot does in its worker: train leased models, keep checkpoints, store what is done.
 
 Every worker pays for these imports when it starts, so they are few.
 """
@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 
 from raymeter.distributed.device import device_of_worker
+from raymeter.distributed.training.work import TrainingWork
 from raymeter.errors import SignalError, StoreError
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.recipe import Recipe
@@ -36,21 +37,20 @@ class TrainingSlot:
     """A worker with the pool on its device, which trains leased models until there is nothing left to do.
 
     Where several workers train one model together, the first of them speaks with the queue and the store.
-    The arguments come from `train_references.py`.
     """
 
-    def __init__(self, config: dict[str, Any], share: Share) -> None:
-        torch.set_num_threads(config["threads"])  # the bits must not depend on how many slots there are
-        self.config, self.queue, self.name, self.share = config, config["queue"], config["slot"], share
-        self.store, self.recipe = RunStore(config["store"]), Recipe(**config["recipe"])
-        x, y, self.member = ray.get([config["x"], config["y"], config["member"]])
+    def __init__(self, work: TrainingWork, name: str, share: Share) -> None:
+        torch.set_num_threads(work.threads)  # the bits must not depend on how many slots there are
+        self.work, self.queue, self.name, self.share = work, work.queue, name, share
+        self.store, self.recipe = RunStore(work.store), Recipe(**work.recipe)
+        x, y, self.member = ray.get([work.x, work.y, work.member])
         if isinstance(x, np.ndarray):
-            self.data = TrainingData.on_device(x, y, config["num_classes"], device_of_worker())
+            self.data = TrainingData.on_device(x, y, work.num_classes, device_of_worker())
         else:
             from raymeter.distributed.record_stream import read_in_order
 
-            stream = partial(read_in_order, config["x"], config["y"])
-            self.data = StreamedData.of(x, y, config["num_classes"], device_of_worker(), stream)
+            stream = partial(read_in_order, work.x, work.y)
+            self.data = StreamedData.of(x, y, work.num_classes, device_of_worker(), stream)
 
     def train_leased_models(self) -> None:
         """Train one leased model after the other; what a model raises is told to the queue."""
@@ -90,7 +90,7 @@ class TrainingSlot:
             SignalError: The model has diverged.
             StoreError: The workers of the model have read different checkpoints.
         """
-        started, seed = time.time(), model_seed(self.config["seed"], index)
+        started, seed = time.time(), model_seed(self.work.seed, index)
         if self._together(lambda: self.store.load_model(index, self.recipe.hash, seed)[0] is not None):
             if self.share.rank == 0:  # the queue was restarted and has forgotten that this one is done
                 ray.get(self.queue.complete.remote(self.name, index))
@@ -205,7 +205,7 @@ class Watch:
     def keep(self) -> None:
         """Save a checkpoint where the last one is long ago."""
         slot = self.slot
-        if time.monotonic() - self.saved >= slot.config["checkpoint_interval"]:
+        if time.monotonic() - self.saved >= slot.work.checkpoint_interval:
             try:
                 slot.store.save_checkpoint(self.index, self.trainer.state(), slot.recipe.hash)
             except StoreError as error:  # the model is not lost for that, only more of it if its worker is

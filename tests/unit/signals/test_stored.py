@@ -11,6 +11,7 @@ from raymeter.errors import StoreError
 from raymeter.schema import Signals
 from raymeter.schema.signals import KINDS
 from raymeter.signals.stored import assemble, load_signals, save_index
+from raymeter.storage.columns import save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.training.split import pair_reference
 
@@ -29,7 +30,7 @@ def stored(path, logits: bool = True) -> tuple[RunStore, Signals]:
         for prefix, arrays in (("", values), ("logits_", kept)) if logits else (("", values),):
             columns[prefix + part] = [f"{prefix}{part}_{m}" for m in range(4)]
             for key, array in zip(columns[prefix + part], arrays, strict=True):
-                store.save_column(key, array, {})
+                save_column(store, key, array, {})
         masks = {"reference": pair_reference(4), "targets": np.arange(4), "ids": np.arange(records) + 10}
         masks["labels"] = rng.integers(0, 5, records)
         side = member if part == "audit" else np.zeros((records, 4), dtype=bool)

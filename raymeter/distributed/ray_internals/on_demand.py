@@ -1,0 +1,95 @@
+"""Private names of Ray behind functions; what they need is imported when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+
+@contextmanager
+def loopback_only() -> Iterator[None]:
+    """Have a Ray that is started meanwhile listen on 127.0.0.1, as Ray itself does on macOS and Windows.
+
+    Private: `ray._private.ray_constants.ENABLE_RAY_CLUSTER`. The environment variable for it is read when Ray is
+    imported, too early to know whether Ray is to be embedded. Were the constant gone, no embedded Ray would start
+    (AttributeError); were it not read any more, other machines could reach the ports of an audit, which
+    tests/ray_local/test_embedded.py would show.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def node_groups() -> list[tuple[dict[str, float], int]]:
+    """Resources of a node and the largest number of nodes, for each kind of node that the cluster may start.
+
+    Private: `ray._private.state.state.get_cluster_config`. Ray keeps this for whoever starts nodes to fill in, which
+    neither autoscaler of Ray 2.60 does, and has no public function to read it. Without it the list is empty: slots are
+    counted by the nodes that are there, and `cluster.max_slots` says how far a cluster may grow.
+    """
+    try:
+        config = ray._private.state.state.get_cluster_config()
+    except AttributeError:
+        return []
+    groups = [] if config is None else config.node_group_configs
+    return [(dict(group.resources), max(group.max_count, 0)) for group in groups]
+
+
+def draining_nodes() -> set[str]:
+    """Ids of nodes that are about to go: a spot node after its notice, a node that the autoscaler removes.
+
+    Private: `ray._private.state.state.get_draining_nodes`; the public `ray.nodes()` lists such nodes as alive. Without
+    it the set is empty: their models are not saved before they go, and start again from their last checkpoints.
+    """
+    try:
+        return set(ray._private.state.state.get_draining_nodes())
+    except AttributeError:
+        return set()
+
+
+def ignore_rules(folder: Path, name: str) -> Callable[[Path], bool] | None:
+    """Whether the rules in a folder's own .gitignore or .rayignore keep a path out of an upload; None without rules.
+
+    Private: `ray._private.runtime_env.packaging._get_ignore_file`. Ray has no public way to ask what a job's upload
+    leaves out, and rules read by any other parser could mean something else. Without it there are no rules: nobody is
+    warned of files that a submitted job will not find, and the job itself says which one it lacks.
+    """
+    try:
+        from ray._private.runtime_env.packaging import _get_ignore_file
+    except ImportError:
+        return None
+    rules: Callable[[Path], bool] | None = _get_ignore_file(folder, ignore_file=name)
+    return rules
+
+
+def map_whole_blocks(source: Any, function: Any, **options: Any) -> Any:
+    """`Dataset.map_batches` whose batches are the blocks of the stream as they are, with or without GPUs.
+
+    Private: `Dataset.map_batches_internal`. The public method refuses batch_size=None where there are GPUs, and any
+    number would merge the last, smaller block of a part with others, on which the bits of a signal would depend.
+    Without it no signals are computed (AttributeError).
+
+    Args:
+        source: A `ray.data.Dataset`.
+        function: As `map_batches` takes it; so are the options.
+    """
+    return source.map_batches_internal(function, batch_size=None, **options)
+
+
+def set_callbacks(tuner: Any, callbacks: Sequence[Any], verbose: int) -> None:
+    """Give a restored `ray.tune.Tuner` its callbacks and its verbosity again, which it forgets.
+
+    Private: `Tuner._local_tuner._run_config`; `Tuner.restore` takes neither. Without it a sweep that is continued
+    stops (AttributeError), and can be started under another name.
+    """
+    run_config: Any = tuner._local_tuner._run_config
+    run_config.callbacks, run_config.verbose = list(callbacks), verbose

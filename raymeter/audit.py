@@ -3,6 +3,6 @@
 if __name__ == "__main__":
     import sys
 
-    from raymeter.cli.audit import main
+    from raymeter.cli.main import main
 
-    sys.exit(main())
+    sys.exit(main(["audit", *sys.argv[1:]]))

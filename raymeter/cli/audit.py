@@ -1,20 +1,23 @@
-"""`raymeter audit`: its command line, parsed before Ray, torch and all that it runs is loaded."""
+"""`raymeter audit CONFIG`: a whole audit from a YAML file; also `python -m raymeter.audit`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 from raymeter.cli.gate import add_gates
+from raymeter.cli.guard import guarded, say_error
+from raymeter.cli.verb import Verbs
 
 
-def audit_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Of `raymeter audit`; ends the command where they are wrong or ask for help."""
-    parser = argparse.ArgumentParser(
-        prog="python -m raymeter.audit", description="Audit how much a training procedure leaks about its records."
+def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
+    """The command line of `raymeter audit`."""
+    parser = verbs.add_parser(
+        "audit",
+        prog="python -m raymeter.audit",
+        help="run a whole audit from a YAML file",
+        description="Audit how much a training procedure leaks about its records.",
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file, see configs/README.md")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
@@ -22,14 +25,14 @@ def audit_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true", help="show what Ray says")
     parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
     add_gates(parser)
-    return parser.parse_intermixed_args(argv)
+    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see `--help`."""
-    options = audit_arguments(argv)
+def run(options: argparse.Namespace) -> int:
+    """Audit, or print the plan; then judge the gates."""
+    from pathlib import Path
+
     from raymeter.cli.gate import pass_gates
-    from raymeter.cli.guard import guarded, say_error
     from raymeter.config.load import load_config
     from raymeter.distributed.job_upload import left_out
     from raymeter.pipeline.audit import audit

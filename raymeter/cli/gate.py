@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raymeter.report.gate import EXAMPLE, Gate, judge
+if TYPE_CHECKING:
+    from raymeter.report.gate import Gate
 
 EXIT_CODE = 3
 
@@ -19,13 +20,20 @@ def add_gates(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CONDITION",
-        help=f"end with code {EXIT_CODE} where it holds, such as {EXAMPLE}; may be given several times",
+        help=f'end with code {EXIT_CODE} where it holds, such as "rmia.auc.low > 0.55"; may be given several times',
     )
 
 
 def pass_gates(gates: Sequence[Gate], attacks: Mapping[str, Any]) -> int:
-    """Judge, say what failed, and return the exit code."""
-    failed = judge(gates, attacks)
-    for line in failed:
+    """Judge, print what failed to stderr, and return the exit code.
+
+    Args:
+        gates: Conditions as `parse_gates` gives them.
+        attacks: `attacks` of metrics.json.
+    """
+    from raymeter.report.gate import judge
+
+    failures = judge(gates, attacks)
+    for line in failures:
         print(line, file=sys.stderr)
-    return EXIT_CODE if failed else 0
+    return EXIT_CODE if failures else 0

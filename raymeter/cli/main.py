@@ -1,45 +1,67 @@
-"""The `raymeter` command: one verb per module."""
+"""The `raymeter` command: one sub-parser a verb, one file a verb."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 
 from raymeter import __version__
-from raymeter.cli.audit import audit_arguments
-from raymeter.cli.sweep import sweep_arguments
+from raymeter.cli import (
+    audit,
+    compare,
+    doctor,
+    explain_difference,
+    export_signals,
+    import_signals,
+    report,
+    score,
+    sweep,
+)
+from raymeter.cli.verb import Verb
 
-VERBS = {
-    "audit": "run a whole audit from a YAML file",
-    "sweep": "try attack settings on a finished audit's signals",
-    "score": "judge scores or signals that were made elsewhere",
-    "import": "make a run directory of another tool's signals",
-    "export": "write a run's signals as another tool's",
-    "explain-difference": "say why two results differ",
-    "report": "make the page of a finished audit again",
-    "compare": "say how much more one audit leaks than another",
-    "doctor": "check whether this machine is ready",
-}
-HOMES = {  # a module each but for these
-    "import": ("import_signals", "import_main"),
-    "export": ("export_signals", "export_main"),
-}
-EARLY = {"audit": audit_arguments, "sweep": sweep_arguments}  # what they run takes seconds to load
+VERBS: tuple[Verb, ...] = (
+    audit,
+    sweep,
+    score,
+    import_signals,
+    export_signals,
+    explain_difference,
+    report,
+    compare,
+    doctor,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; what the verbs do is not loaded."""
+    parser = argparse.ArgumentParser(prog="raymeter", description="Audit how much a model leaks about its records.")
+    parser.add_argument("--version", action="version", version=f"raymeter {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, help="see raymeter VERB --help")
+    for verb in VERBS:
+        mine = verb.add_parser(verbs)
+        mine.set_defaults(run=verb.run, parser=mine)
+    return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of one verb; ends the command where they are wrong or ask for help.
+
+    Overrides may stand after flags: argparse gives the first positional arguments alone to a sub-parser's `nargs="*"`
+    and returns later ones as unknown.
+    """
+    options, unknown = build_parser().parse_known_args(argv)
+    if unknown:
+        if not hasattr(options, "overrides") or any(text.startswith("-") for text in unknown):
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        options.overrides += unknown
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`raymeter VERB ...`; the verbs are loaded only when they are used."""
-    parser = argparse.ArgumentParser(prog="raymeter", description="Audit how much a model leaks about its records.")
-    parser.add_argument("--version", action="version", version=f"raymeter {__version__}")
-    parser.add_argument("verb", choices=list(VERBS), help="; ".join(f"{verb}: {text}" for verb, text in VERBS.items()))
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="see raymeter VERB --help")
-    options = parser.parse_args(argv)
-    if options.verb in EARLY:
-        EARLY[options.verb](options.arguments)
-    module, function = HOMES.get(options.verb, (options.verb.replace("-", "_"), "main"))
-    return int(getattr(importlib.import_module(f"raymeter.cli.{module}"), function)(options.arguments))
+    """`raymeter VERB ...`; returns the exit code."""
+    options = parse(argv)
+    return int(options.run(options))
 
 
 if __name__ == "__main__":

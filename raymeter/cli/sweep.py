@@ -1,15 +1,20 @@
-"""`raymeter sweep`: its command line, parsed before Ray, torch and all that it runs is loaded."""
+"""`raymeter sweep CONFIG`: attack settings tried on a finished audit's signals; also `python -m raymeter.sweep`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+
+from raymeter.cli.guard import guarded
+from raymeter.cli.verb import Verbs
 
 
-def sweep_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Of `raymeter sweep`; ends the command where they are wrong or ask for help."""
-    parser = argparse.ArgumentParser(
-        prog="python -m raymeter.sweep", description="Try attack settings on the stored signals of a finished audit."
+def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
+    """The command line of `raymeter sweep`."""
+    parser = verbs.add_parser(
+        "sweep",
+        prog="python -m raymeter.sweep",
+        help="try attack settings on a finished audit's signals",
+        description="Try attack settings on the stored signals of a finished audit.",
     )
     parser.add_argument(
         "config", metavar="CONFIG", help="YAML file, such as configs/sweeps/rmia.yaml; see docs/sweeps.md"
@@ -21,13 +26,11 @@ def sweep_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="override a key of the file: run.log_dir=demo (the audit), sweep.name=mine, sweep.metric=tpr@0.01",
     )
     parser.add_argument("--verbose", action="store_true", help="show what Ray says")
-    return parser.parse_intermixed_args(argv)
+    return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see `--help`."""
-    options = sweep_arguments(argv)
-    from raymeter.cli.guard import guarded
+def run(options: argparse.Namespace) -> int:
+    """Sweep; the result is in the run directory."""
     from raymeter.pipeline.sweep import sweep
     from raymeter.sweep.space import load_sweep
 

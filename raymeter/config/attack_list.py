@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -25,6 +25,11 @@ def attack_settings(attack: Attack) -> dict[str, Any]:
         key: [attack_settings(part) for part in value] if name == "stack" and key == "of" else value
         for key, value in settings.items()
     }
+
+
+def on_signals_alone(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The entries of a finished audit's attacks that its stored signals suffice for."""
+    return [entry for entry in entries if not (entry.get("name") in ATTACKS and ATTACKS[entry["name"]].needs_records)]
 
 
 def parse_attacks(entries: Sequence[Any] | None, algorithm: str | None = None) -> dict[str, Attack]:

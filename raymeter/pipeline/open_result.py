@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from raymeter.analysis.differences.walk import Side
+from raymeter.analysis.outside_results import POSSIBLE
+from raymeter.attacks import Attack
+from raymeter.config.attack_list import on_signals_alone, parse_attacks
 from raymeter.errors import DataError
-from raymeter.report.stored import _numbers, report_scores
-
-if TYPE_CHECKING:
-    from raymeter.analysis.differences.walk import Side
-    from raymeter.attacks import Attack
-    from raymeter.storage.run_store import RunStore
-
+from raymeter.formats.tables import read_scores
+from raymeter.report.stored import numeric_ids, report_scores
+from raymeter.signals.stored import load_signals
+from raymeter.storage.run_store import RunStore
 
 WITHOUT_SETTINGS = ("loss", "rmia", "lira", "lira_offline", "base")  # walked where neither result has settings
 
@@ -25,13 +26,9 @@ def load_side(path: Path, name: str) -> Side:
     Raises:
         DataError: It is none of the things that can be compared.
     """
-    from raymeter.analysis.differences.walk import Side
-    from raymeter.formats.tables import read_scores
-    from raymeter.storage.run_store import RunStore
-
     if path.is_file():
         table = read_scores(path, common=True)
-        return Side(name, scores={"score": replace(table.scores, ids=_numbers(table.names))})
+        return Side(name, scores={"score": replace(table.scores, ids=numeric_ids(table.names))})
     store = RunStore.at(str(path))
     if store.read("signals/index.json") is not None:
         return _run(store, name)
@@ -42,9 +39,6 @@ def load_side(path: Path, name: str) -> Side:
 
 
 def _run(store: RunStore, name: str) -> Side:
-    from raymeter.analysis.differences.walk import Side
-    from raymeter.signals.stored import load_signals
-
     stored, identity = load_signals(store), store.read_json("run.json") or {}
     imported = identity.get("imported")
     facts: dict[str, Any] = {
@@ -64,11 +58,9 @@ def _data(dataset: Mapping[str, Any] | None) -> tuple[str, str] | None:
 
 
 def _audited(config: Mapping[str, Any]) -> dict[str, Attack]:
-    """The attacks of an audit; QMIA's regressors are not kept with the signals."""
-    from raymeter.config.load import build_config
-
-    entries = [entry for entry in config["audit"]["attacks"] if entry.get("name") != "qmia"]
-    return dict(build_config({"run": {"log_dir": "."}, "audit": {"attacks": entries}}).attacks) if entries else {}
+    """The attacks of an audit that can run on its stored signals."""
+    entries = on_signals_alone(config["audit"]["attacks"])
+    return parse_attacks(entries) if entries else {}
 
 
 def _weights(store: RunStore) -> list[str]:
@@ -79,8 +71,6 @@ def _weights(store: RunStore) -> list[str]:
 
 def with_attacks(a: Side, b: Side) -> tuple[Side, Side]:
     """Imported signals are attacked as the other result was; where neither was, as is usual."""
-    from raymeter.analysis.outside_results import POSSIBLE
-
     usual = {label: POSSIBLE[label] for label in WITHOUT_SETTINGS}
     known = a.attacks or b.attacks or usual
     return replace(a, attacks=a.attacks or known), replace(b, attacks=b.attacks or known)

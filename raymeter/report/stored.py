@@ -6,18 +6,18 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Int64
+from pyarrow import parquet
 
+from raymeter.analysis.comparison import Outcome
 from raymeter.errors import DataError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from raymeter.analysis.comparison import Outcome
-    from raymeter.schema.scores import Scores
-    from raymeter.storage.run_store import RunStore
+from raymeter.schema.scores import Scores
+from raymeter.storage.addresses import inside
+from raymeter.storage.run_store import RunStore
 
 
 def read_outcome(place: str) -> Outcome:
@@ -26,10 +26,6 @@ def read_outcome(place: str) -> Outcome:
     Raises:
         DataError: There is none, or it is not complete.
     """
-    from raymeter.analysis.comparison import Outcome
-    from raymeter.storage.addresses import inside
-    from raymeter.storage.run_store import RunStore
-
     for path in (place, inside(place, "report")):
         store = RunStore.at(path)
         content: dict[str, Any] | None = store.read_json("metrics.json")
@@ -48,27 +44,31 @@ def read_outcome(place: str) -> Outcome:
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")
 
 
-def _at_risk(records: pa.Table) -> Any:
+def _at_risk(records: pa.Table) -> Bool[np.ndarray, " examples"] | None:
     if "at_risk" not in records.column_names:
         return None
-    return records.column("at_risk").fill_null(False).to_numpy().astype(bool)
+    named: Bool[np.ndarray, " examples"] = records.column("at_risk").fill_null(False).to_numpy().astype(bool)
+    return named
 
 
-def _places(records: pa.Table) -> Any:
+def _places(records: pa.Table) -> tuple[np.ndarray, np.ndarray] | None:
+    """Row in the dataset and label of each record, where the report has them."""
     if not {"row", "label"} <= set(records.column_names):
         return None
     return records.column("row").to_numpy(), records.column("label").to_numpy()
 
 
 def report_scores(store: RunStore) -> dict[str, Scores]:
-    """Scores of all attacks from the files of a report: exp/attack_result_<model>.npz and records.parquet."""
-    from raymeter.schema.scores import Scores
+    """Scores of all attacks from the files of a report: exp/attack_result_<model>.npz and records.parquet.
 
+    Raises:
+        DataError: A file is missing or damaged.
+    """
     content = store.read_json("metrics.json") or {}
     attacks: Mapping[str, Any] = content.get("attacks", {})
     if not attacks:
         raise DataError(f"{store.name} is no complete report; write it again")
-    ids = _numbers(records_table(store).column("id").to_numpy())
+    ids = numeric_ids(records_table(store).column("id").to_numpy())
     targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
     columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
     member = []
@@ -79,15 +79,15 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 member.append(arrays["memberships"])
-                for label, found in columns.items():
-                    found.append(arrays[f"{label}_scores"])
+                for label, scores in columns.items():
+                    scores.append(arrays[f"{label}_scores"])
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             raise DataError(f"{store.name}/exp/attack_result_{target}.npz is damaged; write the report again") from None
     mask = np.stack(member, axis=1)
     settings = {label: attacks[label].get("settings") or {} for label in columns}
     return {
-        label: Scores(label, np.stack(found, axis=1), mask, ids, targets, settings[label])
-        for label, found in columns.items()
+        label: Scores(label, np.stack(scores, axis=1), mask, ids, targets, settings[label])
+        for label, scores in columns.items()
     }
 
 
@@ -97,9 +97,6 @@ def records_table(store: RunStore) -> pa.Table:
     Raises:
         DataError: records.parquet is missing or damaged.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
     data = store.read("records.parquet")
     if data is None:
         raise DataError(f"{store.name} is no complete report; write it again")
@@ -111,7 +108,7 @@ def records_table(store: RunStore) -> pa.Table:
         raise DataError(f"{store.name}/records.parquet is damaged; write the report again") from None
 
 
-def _numbers(names: np.ndarray) -> np.ndarray:
+def numeric_ids(names: np.ndarray) -> Int64[np.ndarray, " records"]:
     """Ids as numbers; of texts a number that is the same in every file."""
     if names.dtype.kind in "iu":
         return names.astype(np.int64)

@@ -2,7 +2,7 @@
 
 import sys
 
-from raymeter.cli.sweep import main
+from raymeter.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["sweep", *sys.argv[1:]]))

@@ -12,11 +12,12 @@ import layouts
 import pytest
 import yaml
 
-from raymeter.cli.main import VERBS, main
+from raymeter.cli.main import build_parser, main
 from raymeter.config.load import build_config
 from raymeter.distributed.session import connected
 
 ROOT = Path(__file__).parents[2]
+VERBS = re.findall(r"^    ([\w-]+)", build_parser().format_help(), re.M)
 DOCUMENTS = [ROOT / "README.md", ROOT / "configs/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # cluster/README.md needs clouds: tests/unit/test_cluster_files.py holds its commands against the files that they name.
 RUN_BY = {
@@ -26,8 +27,8 @@ RUN_BY = {
     "from-privacy-meter.md": __file__,
     "audit-a-trained-model.md": "e2e/test_own_model.py",
     "bring-your-own-model.md": "e2e/test_own_model.py",
-    "bring-your-own-scores.md": "formats/test_docs_commands.py",
-    "import-export.md": "formats/test_docs_commands.py",
+    "bring-your-own-scores.md": "verbs/test_docs_commands.py",
+    "import-export.md": "verbs/test_docs_commands.py",
     "jobs.md": "e2e/test_job_submit.py",
     "storage.md": "storage/test_audit_in_bucket.py",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raymeter.cli.audit import main
+from raymeter.cli.main import main
 
 DEMO = str(Path(__file__).parents[2] / "configs/demo.yaml")
 CUSTOM = """
@@ -41,7 +41,7 @@ def dry_run(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "own", raising=False)
 
     def run(*overrides: str) -> tuple[int, str, str]:
-        code = main([DEMO, f"run.log_dir={tmp_path}/x", *overrides, "--dry-run"])
+        code = main(["audit", DEMO, f"run.log_dir={tmp_path}/x", *overrides, "--dry-run"])
         return code, *capsys.readouterr()
 
     return run

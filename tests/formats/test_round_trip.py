@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from raymeter.attacks import Lira, Rmia
-from raymeter.cli.export_signals import export_main
-from raymeter.cli.import_signals import import_main
+from raymeter.cli.main import main
 from raymeter.errors import StoreError
 from raymeter.schema import Signals
 from raymeter.signals.stored import load_signals
@@ -33,16 +32,17 @@ def run(tmp_path_factory):
         ids=1000 + np.arange(40) * 3,
     )
     assert (
-        import_main([str(path / "mine.npz"), "--format", "arrays", "--kind", "logits", "--out", str(path / "run")]) == 0
+        main(["import", str(path / "mine.npz"), "--format", "arrays", "--kind", "logits", "--out", str(path / "run")])
+        == 0
     )
     return path / "run", load_signals(RunStore.at(str(path / "run"))).signals
 
 
 def round_trip(name: str, path, out) -> Signals:
     """Export a run and import what was written."""
-    assert export_main([str(path), "--format", name, "--out", str(out / "theirs")]) == 0
+    assert main(["export", str(path), "--format", name, "--out", str(out / "theirs")]) == 0
     kept = ["--logits"] if name in ("lira", "leakpro") else []
-    assert import_main([str(out / "theirs"), "--format", name, *kept, "--out", str(out / "ours")]) == 0
+    assert main(["import", str(out / "theirs"), "--format", name, *kept, "--out", str(out / "ours")]) == 0
     return load_signals(RunStore.at(str(out / "ours"))).signals
 
 
@@ -98,12 +98,12 @@ def test_formats_of_one_target_give_the_same_scores(run, tmp_path, name):
 def test_export_of_another_target(run, tmp_path, capsys):
     """--target 3 puts model 3 first; model 9 is none."""
     path, before = run
-    assert export_main([str(path), "--format", "leakpro", "--target", "3", "--out", str(tmp_path / "x")]) == 0
+    assert main(["export", str(path), "--format", "leakpro", "--target", "3", "--out", str(tmp_path / "x")]) == 0
     assert "one target, model 3, and the 4 models that may judge it" in capsys.readouterr().out
     with np.load(tmp_path / "x/attack_cache/raymeter_members.npz") as members:
         matrix = before.audit["log_prob"]
         np.testing.assert_array_equal(members["target"], matrix.ids[matrix.member[:, 3]])
-    assert export_main([str(path), "--format", "leakpro", "--target", "9", "--out", str(tmp_path / "y")]) == 2
+    assert main(["export", str(path), "--format", "leakpro", "--target", "9", "--out", str(tmp_path / "y")]) == 2
     assert "model 9 is no target of this run; choose one of [0, 1, 2, 3, 4, 5]" in capsys.readouterr().err
 
 
@@ -120,27 +120,27 @@ def test_an_imported_run_can_be_swept_and_not_audited(run):
 def test_full_directories_are_left_alone(run, tmp_path, capsys):
     """Neither an import nor an export writes among other files."""
     path, _ = run
-    assert export_main([str(path), "--format", "lira", "--out", str(path)]) == 2
+    assert main(["export", str(path), "--format", "lira", "--out", str(path)]) == 2
     assert "is not empty; choose a new --out" in capsys.readouterr().err
-    assert import_main([str(tmp_path), "--format", "lira", "--out", str(path)]) == 2
+    assert main(["import", str(tmp_path), "--format", "lira", "--out", str(path)]) == 2
     assert "holds a run already (run.json); choose another --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("main", "arguments", "message"),
+    ("verb", "arguments", "message"),
     [
         (
-            import_main,
+            "import",
             ["--format", "lira", "--kind", "prob"],
             "--kind says nothing about lira, which takes --ids, --labels",
         ),
-        (import_main, ["--format", "leakpro", "--ids", "x.npy"], "--ids says nothing about leakpro"),
-        (export_main, ["--format", "lira", "--target", "1"], "--target is for leakpro and privacyguard"),
+        ("import", ["--format", "leakpro", "--ids", "x.npy"], "--ids says nothing about leakpro"),
+        ("export", ["--format", "lira", "--target", "1"], "--target is for leakpro and privacyguard"),
     ],
 )
-def test_flags_without_a_use_are_refused(tmp_path, capsys, main, arguments, message):
+def test_flags_without_a_use_are_refused(tmp_path, capsys, verb, arguments, message):
     """Rather than ignored."""
-    assert main([str(tmp_path), *arguments, "--out", str(tmp_path / "x")]) == 2
+    assert main([verb, str(tmp_path), *arguments, "--out", str(tmp_path / "x")]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -149,6 +149,6 @@ def test_a_run_without_logits_is_no_leakpro_cache(tmp_path, capsys):
     found = layouts.truth()
     np.savez(tmp_path / "mine.npz", signals=found.gap, member=found.member)
     run = str(tmp_path / "run")
-    assert import_main([str(tmp_path / "mine.npz"), "--format", "arrays", "--kind", "logit_gap", "--out", run]) == 0
-    assert export_main([run, "--format", "leakpro", "--out", str(tmp_path / "x")]) == 2
+    assert main(["import", str(tmp_path / "mine.npz"), "--format", "arrays", "--kind", "logit_gap", "--out", run]) == 0
+    assert main(["export", run, "--format", "leakpro", "--out", str(tmp_path / "x")]) == 2
     assert "did not keep; audit again with audit.logits=true" in capsys.readouterr().err

@@ -15,10 +15,10 @@ import pytest
 import ray
 from audits import signals_of, small_config
 
-from raymeter.cli import doctor
 from raymeter.config.sections import ClusterSection
 from raymeter.distributed import metrics
 from raymeter.distributed.session import connected
+from raymeter.pipeline import doctor
 
 RECORDS = 400 + 300  # audited, and of the population
 
@@ -114,5 +114,5 @@ def test_an_audit_does_not_tell_of_the_one_before_it(monkeypatch):
 
 def test_doctor_sees_that_ray_works():
     """A task runs in another process, and the check says how long that took."""
-    found = doctor.start_ray()
+    found = doctor.check_ray()
     assert found.state == "ok" and found.text.startswith("an embedded one starts and works (")

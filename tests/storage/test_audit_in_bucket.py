@@ -18,7 +18,7 @@ import yaml
 from audits import SECTIONS, assert_same_bits, small_config
 from buckets import BUCKET, KEYS, SECRET, Bucket, s3_server
 
-from raymeter.cli.audit import main
+from raymeter.cli.main import main
 from raymeter.config.sections import ClusterSection
 from raymeter.distributed.session import connected
 from raymeter.distributed.training import train_references as train
@@ -128,14 +128,14 @@ def test_commands_of_the_document(local_ray, bucket, tmp_path, monkeypatch, caps
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{bucket.port}")
     before = bucket.count("GET") + bucket.count("HEAD")
-    assert main([*plain[3:], "--dry-run"]) == 0
+    assert main(["audit", *plain[3:], "--dry-run"]) == 0
     between = bucket.count("GET") + bucket.count("HEAD")
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     there = [
         each.replace("minio.example.org:9000&scheme=https", f"127.0.0.1:{bucket.port}&scheme=http")
         for each in elsewhere
     ]
-    assert main([*there[3:], "--dry-run"]) == 0
+    assert main(["audit", *there[3:], "--dry-run"]) == 0
     after = bucket.count("GET") + bucket.count("HEAD")
     assert before < between < after
     assert capsys.readouterr().out.count("16 to train") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from raymeter.cli.main import VERBS
+from raymeter.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "raymeter"
+VERBS = re.findall(r"^    ([\w-]+)", build_parser().format_help(), re.M)
 HANDS_ON = {"attacks", "data", "formats", "models", "schema", "stats"}  # names for users of the library
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from results import sample, written
 
-from raymeter.cli import doctor
 from raymeter.cli.main import main
+from raymeter.pipeline import doctor
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_compare_names_what_is_missing(reports, tmp_path, capsys):
 @pytest.fixture
 def no_ray(monkeypatch):
     """Starting Ray is tested elsewhere and takes seconds."""
-    monkeypatch.setattr(doctor, "start_ray", lambda: doctor.Finding("Ray", "ok", "not tried"))
+    monkeypatch.setattr(doctor, "check_ray", lambda: doctor.CheckResult("Ray", "ok", "not tried"))
 
 
 def test_doctor_finds_a_machine_ready(no_ray, tmp_path, capsys):
@@ -107,4 +107,4 @@ def test_doctor_says_what_is_wrong_and_goes_on(no_ray, tmp_path, capsys):
 def test_doctor_names_an_old_package(monkeypatch):
     """With the command that mends it."""
     monkeypatch.setattr(doctor.importlib.metadata, "version", lambda package: "2.9.0")
-    assert doctor.version("ray") == doctor.Finding("ray", "problem", "2.9.0", "pip install -U 'ray>=2.60'")
+    assert doctor.check_package("ray") == doctor.CheckResult("ray", "problem", "2.9.0", "pip install -U 'ray>=2.60'")

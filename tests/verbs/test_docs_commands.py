@@ -6,14 +6,17 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import layouts
 import numpy as np
 import pytest
 
-from raymeter.cli.import_signals import NAMES
+from raymeter.cli.import_signals import USED_FLAGS
 from raymeter.cli.main import main
+from raymeter.cli.signal_options import FORMAT_NAMES, SIGNAL_KINDS
 from raymeter.formats import FORMATS
+from raymeter.formats.values import Kind
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -69,6 +72,7 @@ def test_import_export(folder, capsys):
 
 def test_every_format_is_documented():
     """The command line, the table of formats and the document name the same ones."""
-    assert tuple(FORMATS) == NAMES
+    assert tuple(FORMATS) == FORMAT_NAMES == tuple(USED_FLAGS)
+    assert get_args(Kind) == SIGNAL_KINDS
     for name in FORMATS:
         assert f"| `{name}` |" in (DOCS / "import-export.md").read_text()

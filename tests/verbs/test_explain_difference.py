@@ -15,8 +15,7 @@ from raymeter.analysis.differences.published_lira import log_density_scores
 from raymeter.analysis.differences.recognise import recognise
 from raymeter.analysis.differences.walk import Side
 from raymeter.attacks import Lira, Rmia
-from raymeter.cli.explain_difference import main
-from raymeter.cli.score import main as score
+from raymeter.cli.main import main
 from raymeter.errors import SignalError
 from raymeter.formats import Extras, Imported, arrays
 from raymeter.formats.tables import write_scores
@@ -232,27 +231,27 @@ def test_command_on_tables_and_runs(signals, tmp_path, capsys):
     (tmp_path / "one.parquet").write_bytes(write_scores(made))
     (tmp_path / "two.parquet").write_bytes(write_scores(replace(made, values=-made.values)))
     run, one, two = (str(tmp_path / name) for name in ("run", "one.parquet", "two.parquet"))
-    assert main([run, two]) == 0
+    assert main(["explain-difference", run, two]) == 0
     out = capsys.readouterr().out
     assert "lira online, variance global does on A's signals, turned round: in one of them lower means member" in out
     assert "A's own lira (mode online, variance nig) has AUC 0." in out
-    assert main([one, two]) == 0
+    assert main(["explain-difference", one, two]) == 0
     out = capsys.readouterr().out
     assert "rank correlation -1.0000 within a target; one of them is turned round" in out
     assert "0 of 1600 memberships differ" in out
-    assert main([run, run, "--json"]) == 0
+    assert main(["explain-difference", run, run, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert not any(finding["differs"] for finding in content["findings"])
-    assert main([run, str(tmp_path)]) == 2
+    assert main(["explain-difference", run, str(tmp_path)]) == 2
     assert "is no run directory, no report and no table of scores" in capsys.readouterr().err
 
 
 def test_command_on_reports(signals, tmp_path, capsys):
     """A report that raymeter score wrote has all scores, and is the same as its table."""
     (tmp_path / "one.parquet").write_bytes(write_scores(Rmia()(signals)))
-    assert score([str(tmp_path / "one.parquet")]) == 0
+    assert main(["score", str(tmp_path / "one.parquet")]) == 0
     capsys.readouterr()
-    assert main([str(tmp_path / "one-report"), str(tmp_path / "one.parquet")]) == 0
+    assert main(["explain-difference", str(tmp_path / "one-report"), str(tmp_path / "one.parquet")]) == 0
     out = capsys.readouterr().out
     assert "Different" not in out
     assert "the same order, so the same ROC" in out
@@ -264,13 +263,13 @@ def test_settings_that_a_report_tells_are_named(signals, tmp_path, capsys):
     save(Imported(signals, {}), {"format": "arrays", "kind": "prob"}, RunStore.at(run))
     for gamma in (1, 2):
         attacks = f"[{{name: rmia, form: count, gamma: {gamma}.0}}]"
-        assert score([run, "--attacks", attacks, "--out", str(tmp_path / f"gamma{gamma}")]) == 0
+        assert main(["score", run, "--attacks", attacks, "--out", str(tmp_path / f"gamma{gamma}")]) == 0
     capsys.readouterr()
-    assert main([run, str(tmp_path / "gamma2")]) == 0
+    assert main(["explain-difference", run, str(tmp_path / "gamma2")]) == 0
     out = capsys.readouterr().out
     assert "rmia.gamma: 1.0 against 2.0" in out
     assert "as rmia offline by its count, offline_a 0.3, gamma 2 does on A's signals" in out
-    assert main([str(tmp_path / "gamma1"), str(tmp_path / "gamma2")]) == 0
+    assert main(["explain-difference", str(tmp_path / "gamma1"), str(tmp_path / "gamma2")]) == 0
     assert "rmia.gamma: 1.0 against 2.0" in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from raymeter.cli.score import main
+from raymeter.cli.main import main
 from raymeter.schema import Scores
 from raymeter.stats import auc_interval, summarise
 
@@ -53,7 +53,7 @@ def report(path) -> dict:
 def judged(tmp_path_factory):
     """The report of a whole table."""
     path = tmp_path_factory.mktemp("score")
-    assert main([table(path)]) == 0
+    assert main(["score", table(path)]) == 0
     return path / "scores-report"
 
 
@@ -86,10 +86,10 @@ def test_a_table_gets_curves_pictures_records_and_groups(judged):
 def test_other_results_are_not_replaced_silently(judged, capsys):
     """The same file again is said to be; another file needs --overwrite."""
     path = judged.parent
-    assert main([str(path / "scores.parquet")]) == 0
+    assert main(["score", str(path / "scores.parquet")]) == 0
     assert "held the same results, which are replaced" in capsys.readouterr().out
     other = table(path, "other.parquet", score=VALUES.ravel() * 2)
-    assert main([other, "--out", str(judged)]) == 2
+    assert main(["score", other, "--out", str(judged)]) == 2
     error = capsys.readouterr().err
     assert "scores.parquet; choose another --out, or add --overwrite to replace them" in error
     assert report(judged)["provenance"]["score"]["source"].endswith("scores.parquet")
@@ -99,15 +99,15 @@ def test_scores_that_are_turned_round_get_a_warning_and_a_remedy(tmp_path, capsy
     """An AUC clearly below one half; with --lower-means-member it is what it should be."""
     one = {"target": None, "id": np.arange(300), "score": -VALUES[:, 0], "member": MEMBER[:, 0], "group": None}
     path = table(tmp_path, "scores.csv", **one)
-    assert main([path, "--out", str(tmp_path / "x")]) == 0
+    assert main(["score", path, "--out", str(tmp_path / "x")]) == 0
     out = capsys.readouterr().out
     assert "warning: the AUC of score is 0." in out
     assert "say so with --lower-means-member" in out
     assert any("--lower-means-member" in note for note in report(tmp_path / "x")["provenance"]["notes"])
-    assert main([path, "--lower-means-member", "--out", str(tmp_path / "y")]) == 0
+    assert main(["score", path, "--lower-means-member", "--out", str(tmp_path / "y")]) == 0
     assert "warning" not in capsys.readouterr().out
     rising = table(tmp_path, "rising.csv", **{**one, "score": VALUES[:, 0]})
-    assert main([rising, "--lower-means-member", "--out", str(tmp_path / "z")]) == 0
+    assert main(["score", rising, "--lower-means-member", "--out", str(tmp_path / "z")]) == 0
     assert "if higher means member in this file, leave --lower-means-member out" in capsys.readouterr().out
     found = report(tmp_path / "y")["attacks"]["score"]
     assert found["auc"]["estimate"] == pytest.approx(auc_interval(VALUES[:, 0], MEMBER[:, 0]).estimate)
@@ -145,7 +145,7 @@ PLAIN = columns()
 )
 def test_tables_that_cannot_be_right_are_refused(tmp_path, capsys, changes, message):
     """One line that names the record or the target, and what to do; nothing is written."""
-    assert main([table(tmp_path, **changes)]) == 2
+    assert main(["score", table(tmp_path, **changes)]) == 2
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert error.count("\n") == 1
@@ -157,7 +157,7 @@ def test_records_that_not_every_target_has_can_be_left_out(tmp_path, capsys):
     names = np.array([f"r{i}" for i in PLAIN["id"]])
     found = {"id": put(names.astype(object), 0, "extra"), "target": np.array(["x", "y", "z", "w"])[PLAIN["target"]]}
     path = table(tmp_path, id=found["id"].astype(str), target=found["target"])
-    assert main([path, "--common-records"]) == 0
+    assert main(["score", path, "--common-records"]) == 0
     assert "2 records that not every target has are left out" in capsys.readouterr().out
     assert report(tmp_path / "scores-report")["provenance"]["score"]["targets"] == {
         "0": "w",
@@ -174,7 +174,7 @@ def test_targets_trained_on_the_same_records_are_no_second_draw(tmp_path):
     same = np.repeat(MEMBER[:, :1], 2, axis=1)
     changes = {"id": np.repeat(np.arange(300), 2), "target": np.tile(np.arange(2), 300), "group": None}
     path = table(tmp_path, score=VALUES[:, :2].ravel() + same.ravel(), member=same.ravel(), **changes)
-    assert main([path]) == 0
+    assert main(["score", path]) == 0
     found = report(tmp_path / "scores-report")["attacks"]["score"]
     lows = [target["auc"]["low"] for target in found["targets"]]
     assert found["auc"]["low"] == pytest.approx(np.mean(lows))
@@ -194,7 +194,7 @@ def test_own_signals_are_attacked_by_all_that_is_possible(tmp_path, capsys):
     flags = [
         f"--{n}={tmp_path / n.replace('-', '_')}.npy" for n in ("members", "labels", "population", "population-labels")
     ]
-    assert main(["--signals", str(tmp_path / "signals.npy"), "--kind", "logits", *flags]) == 0
+    assert main(["score", "--signals", str(tmp_path / "signals.npy"), "--kind", "logits", *flags]) == 0
     content = report(tmp_path / "signals-report")
     assert set(content["attacks"]) == {
         *("loss", "rmia", "rmia_online", "lira", "lira_offline", "base", "base_offline", "calibrated", "empirical"),
@@ -210,12 +210,15 @@ def test_signals_without_population_say_what_cannot_run_and_that_members_may_be_
     """No RMIA, no entropy; inverted memberships are noticed; an attack that is asked for must be possible."""
     found = layouts.truth(records=120, models=6)
     np.savez(tmp_path / "s.npz", signals=np.log(found.prob), member=~found.member)
-    assert main(["--signals", str(tmp_path / "s.npz"), "--attacks", "[loss, {name: lira, variance: global}]"]) == 0
+    assert (
+        main(["score", "--signals", str(tmp_path / "s.npz"), "--attacks", "[loss, {name: lira, variance: global}]"])
+        == 0
+    )
     out = capsys.readouterr().out
     assert "no population: RMIA and Attack-P cannot run" in out
     assert "below chance: check that 1 means member" in out
     assert list(report(tmp_path / "s-report")["attacks"]) == ["loss", "lira"]
-    assert main(["--signals", str(tmp_path / "s.npz"), "--attacks", "rmia", "--out", str(tmp_path / "x")]) == 2
+    assert main(["score", "--signals", str(tmp_path / "s.npz"), "--attacks", "rmia", "--out", str(tmp_path / "x")]) == 2
     assert "RMIA needs a population, records that no model was trained on, and there is none" in capsys.readouterr().err
 
 
@@ -236,7 +239,7 @@ def test_signals_without_population_say_what_cannot_run_and_that_members_may_be_
 def test_flags_that_do_not_go_together_are_refused(tmp_path, monkeypatch, capsys, arguments, message):
     """Rather than ignored."""
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
+    assert main(["score", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -244,7 +247,7 @@ def test_text_that_is_not_utf8_is_refused(tmp_path, capsys):
     """A group in Latin-1 was told as b'caf\\xe9'."""
     rows = "".join(f"{i},{i % 7},{i % 2},café\n" for i in range(20))
     (tmp_path / "scores.csv").write_bytes(f"id,score,member,group\n{rows}".encode("latin-1"))
-    assert main([str(tmp_path / "scores.csv")]) == 2
+    assert main(["score", str(tmp_path / "scores.csv")]) == 2
     assert "column 'group' is not text in UTF-8" in capsys.readouterr().err
 
 
@@ -255,9 +258,9 @@ def test_signals_and_memberships_that_are_both_turned_round_are_told(tmp_path, c
     np.save(tmp_path / "signals.npy", -rng.random((4, 60)))
     np.save(tmp_path / "members.npy", member)
     files = ["--signals", str(tmp_path / "signals.npy"), "--members", str(tmp_path / "members.npy")]
-    assert main([*files, "--out", str(tmp_path / "x")]) == 0
+    assert main(["score", *files, "--out", str(tmp_path / "x")]) == 0
     assert "warning: 60 models and 4 records: where signals and memberships are both turned" in capsys.readouterr().out
     member[:, 2] = True
     np.save(tmp_path / "members.npy", member)
-    assert main([*files, "--out", str(tmp_path / "y")]) == 2
+    assert main(["score", *files, "--out", str(tmp_path / "y")]) == 2
     assert "model 2 was trained on all of the 4 records, so it cannot be a target" in capsys.readouterr().err

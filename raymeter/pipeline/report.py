@@ -1,0 +1,43 @@
+"""`raymeter report DIR`: the page of a finished report again, from what is stored; no Ray, no models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raymeter.errors import DataError
+from raymeter.report.page.build import index_page
+from raymeter.storage.addresses import inside
+from raymeter.storage.run_store import RunStore
+
+
+@dataclass(frozen=True)
+class RenewedPage:
+    """The name of a page that was written, and `attacks` of the metrics.json that it shows."""
+
+    place: str
+    attacks: Mapping[str, Any]
+
+
+def renew_page(place: str) -> RenewedPage:
+    """Write index.html of a finished report again.
+
+    Args:
+        place: A run directory with a report, a report's own directory, or the address of one.
+
+    Raises:
+        DataError: There is no finished report.
+    """
+    for path in (place, inside(place, "report")):
+        store = RunStore.at(path)
+        metrics, data = store.read_json("metrics.json"), store.read_json("page.json")
+        if metrics is None:
+            continue
+        if data is None:
+            raise DataError(f"{store.name} has no page.json, since an older version wrote it; run the audit again")
+        if not metrics.get("attacks"):
+            raise DataError(f"{store.name}/metrics.json tells of no attack; run the audit again")
+        store.write("index.html", index_page(metrics, data, store.read_json("timeline.json") or {}).encode())
+        return RenewedPage(f"{store.name}/index.html", metrics["attacks"])
+    raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end")

@@ -133,8 +133,9 @@ def test_ray_is_the_same_everywhere():
     assert set(re.findall(r"\bray(?:\[[a-z,]+\])?==([0-9.]+[0-9])", DOCKERFILE + README)) == {RAY}
     assert {cluster_spec(name)["rayVersion"] for name in SCHEMAS if name not in LAUNCHERS} == {RAY}
     project = (ROOT / "pyproject.toml").read_text()
-    least = re.search(r'"ray\[default,data,train,tune\]>=([0-9.]+)"', project)[1]
-    assert [int(part) for part in RAY.split(".")] >= [int(part) for part in least.split(".")]
+    least, bound = re.search(r'"ray\[default,data,train,tune\]>=([0-9.]+),<([0-9.]+)"', project).groups()
+    version, *limits = ([int(part) for part in text.split(".")] for text in (RAY, least, bound))
+    assert limits[0] <= version < limits[1]
     pythons = re.search(r'requires-python = ">=3\.([0-9]+)"', project)[1]
     assert int(re.search(r"-py3([0-9]+)$", DOCKERFILE, re.MULTILINE)[1]) >= int(pythons)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import hashlib
 import json
 import os
 import re
@@ -60,7 +61,7 @@ BINARY = (".safetensors", ".png", ".pt")
 AUDITED = ("demo", *AUDITS)
 LEFT_BEHIND = ("run.json", "models/*.safetensors", "signals/*.npy", "signals/index.json", "report/*.json")
 LEFT_BEHIND += ("report/records.parquet", "report/index.html", "report/exp/*.npz", "report/*.csv", "report/*.png")
-STORED = ("models/model_*", "signals/*_model_*", "target/*")  # what an audit must find again and not make again
+STORED = ("models/model_*", "signals/*_model_*", "target/**/*")  # what an audit must find again and not make again
 
 
 def entry_point(checkout: Path) -> str:
@@ -138,7 +139,7 @@ def again(filled: Path, folder: Path, inputs: list[Path], checkout: Path) -> Non
 
 def stored(folder: Path) -> dict[str, tuple[int, int]]:
     """Every stored model, signal and answer, with the number and time of its file; a rewritten one has another."""
-    paths = [path for pattern in STORED for path in folder.glob(pattern)]
+    paths = [path for pattern in STORED for path in folder.glob(pattern) if path.is_file()]
     return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
@@ -151,13 +152,13 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, repr(value)
 
 
-def values_of(path: Path, root: Path) -> dict[str, Any]:
+def values_of(path: Path, roots: tuple[Path, Path]) -> dict[str, Any]:
     """A file as values by key: what is equal in two runs of the same code, and what is compared."""
     if path.suffix in (".npz", ".npy"):
         loaded = np.load(path, allow_pickle=False)
         return dict(loaded) if path.suffix == ".npz" else {"array": loaded}
     if path.suffix in BINARY:
-        return {"bytes": np.frombuffer(path.read_bytes(), dtype=np.uint8)}
+        return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     if path.suffix == ".parquet":
         table = parquet.read_table(path)
         return {"schema": str(table.schema.remove_metadata())} | {
@@ -165,10 +166,12 @@ def values_of(path: Path, root: Path) -> dict[str, Any]:
             for name in table.column_names
             for row, value in enumerate(table[name].to_pylist())
         }
-    text = path.read_text().replace(f"{root}/filled", "OUT").replace(str(root), "OUT")
+    text = path.read_text()
+    for place in sorted((f"{root}{end}" for root in roots for end in ("", "/filled")), key=len, reverse=True):
+        text = re.sub(rf"{re.escape(place)}(?![\w-])", "OUT", text)
     if path.suffix == ".json":
         content = json.loads(text)
-        if isinstance(content, dict) and "attempts" in content:  # in the order in which slots were done
+        if path.name in ("timeline.json", "history.json"):  # attempts are in the order in which slots were done
             content["attempts"].sort(key=lambda attempt: (attempt["model"], attempt["attempt"]))
         return dict(leaves(content))
     for pattern, instead in SECONDS:
@@ -235,8 +238,8 @@ def compare(a: Path, b: Path) -> int:
         if absent:
             wrong.append(f"{name}: {' and '.join(absent)} is missing")
             continue
-        mine = without_excluded(values_of(first, a), name)
-        found = difference(mine, without_excluded(values_of(second, b), name))
+        mine = without_excluded(values_of(first, (a, b)), name)
+        found = difference(mine, without_excluded(values_of(second, (a, b)), name))
         files, count = files + 1, count + sum(getattr(value, "size", 1) for value in mine.values())
         if found is not None:
             wrong.append(f"{second.relative_to(b) if second.is_relative_to(b) else second}: {found}")

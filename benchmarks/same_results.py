@@ -118,7 +118,7 @@ def record(checkout: Path, out: Path, filled: Path | None) -> None:
         run(each, out, checkout)
     if filled:
         again(filled, out / "filled", inputs, checkout)
-    about = {"checkout": str(checkout), "filled": str(filled), "python": sys.version}
+    about = {"out": str(out), "checkout": str(checkout), "filled": str(filled), "python": sys.version}
     (out / "recorded.json").write_text(json.dumps(about))
 
 
@@ -154,7 +154,7 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, repr(value)
 
 
-def values_of(path: Path, roots: tuple[Path, Path]) -> dict[str, Any]:
+def values_of(path: Path, roots: set[str]) -> dict[str, Any]:
     """A file as values by key: what is equal in two runs of the same code, and what is compared."""
     if path.suffix in (".npz", ".npy"):
         loaded = np.load(path, allow_pickle=False)
@@ -168,7 +168,7 @@ def values_of(path: Path, roots: tuple[Path, Path]) -> dict[str, Any]:
             for name in table.column_names
             for row, value in enumerate(table[name].to_pylist())
         }
-    text = path.read_text()
+    text = path.read_text()  # it may name the place where it was recorded
     for place in sorted((f"{root}{end}" for root in roots for end in ("", "/filled")), key=len, reverse=True):
         text = re.sub(rf"{re.escape(place)}(?![\w-])", "OUT", text)
     if path.suffix == ".json":
@@ -235,13 +235,15 @@ def missing(root: Path) -> list[str]:
 def compare(a: Path, b: Path) -> int:
     """Print a line per file that differs and a summary; 1 where anything differs or is missing, else 0."""
     wrong, files, count = [*missing(a), *missing(b)], 0, 0
+    recorded = [root / "recorded.json" for root in (a, b)]
+    roots = {json.loads(path.read_text())["out"] for path in recorded if path.is_file()}
     for name, first, second in pairs(a, b):
         absent = [str(path) for path in (first, second) if not path.is_file()]
         if absent:
             wrong.append(f"{name}: {' and '.join(absent)} is missing")
             continue
-        mine = without_excluded(values_of(first, (a, b)), name)
-        found = difference(mine, without_excluded(values_of(second, (a, b)), name))
+        mine = without_excluded(values_of(first, roots), name)
+        found = difference(mine, without_excluded(values_of(second, roots), name))
         files, count = files + 1, count + sum(getattr(value, "size", 1) for value in mine.values())
         if found is not None:
             wrong.append(f"{second.relative_to(b) if second.is_relative_to(b) else second}: {found}")

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from raymeter.config.load import AuditConfig
+from raymeter.config.sections import TargetSection
 from raymeter.errors import ConfigError, DataError
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
@@ -73,13 +73,22 @@ def load_weights(path: str) -> dict[str, Tensor]:
 
 
 class KnownWeights:
-    """A target whose weights are known: a column of the audit like any other model."""
+    """A target whose weights are known: a column of the audit like any other model.
 
-    def __init__(self, config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> None:
-        section = config.audit.target
-        assert section is not None and section.weights is not None
+    Args:
+        section: Where its weights are, and what builds it.
+        model_name: What builds it where the section does not say.
+        dataset: The records.
+        split: Which of them are audited, and the target as its last model.
+        store: The run directory, which gets a copy of the weights.
+    """
+
+    def __init__(
+        self, section: TargetSection, model_name: str, dataset: Dataset, split: Split, store: RunStore
+    ) -> None:
+        assert section.weights is not None
         self.path, self.dataset, self.split, self.store = section.weights, dataset, split, store
-        self.architecture = section.model or config.train.model_name
+        self.architecture = section.model or model_name
         self.key = "train.model_name" if section.model is None else "audit.target.model"
         self.about: dict[str, Any] = {"weights": shown(self.path), "model": self.architecture}
 

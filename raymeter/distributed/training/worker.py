@@ -19,7 +19,7 @@ import torch
 
 from raymeter.distributed.device import device_of_worker
 from raymeter.distributed.training.work import TrainingWork
-from raymeter.errors import SignalError, StoreError
+from raymeter.errors import SignalError, StoreError, first_line
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import model_seed
@@ -76,8 +76,7 @@ class TrainingSlot:
 
     def _tell(self, index: int, error: Exception) -> None:
         path = f"models/model_{index}.error.txt"
-        first_line = (str(error).splitlines() or [""])[0]
-        reason = f"{type(error).__name__}: {first_line}"
+        reason = f"{type(error).__name__}: {first_line(error, '')}"
         try:
             self.store.write(path, traceback.format_exc().encode())
             reason += f" (see {path})"

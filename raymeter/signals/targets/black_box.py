@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from raymeter.config.sections import TargetSection
 from raymeter.config.user_functions import load_function
-from raymeter.errors import RunError
+from raymeter.errors import RunError, first_line
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
@@ -25,7 +25,7 @@ from raymeter.schema.signals import View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import logit_gap
 from raymeter.signals.targets.answers import Answers, first_of_each, record_keys
-from raymeter.signals.targets.protocol import Columns, Part, as_model, is_member, told_accuracy
+from raymeter.signals.targets.protocol import Columns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.run_store import RunStore
 
 SMALLEST = 1e-12  # probabilities below count as this: an answer of 0 has no logarithm
@@ -105,7 +105,7 @@ class BlackBox:
         member, y = is_member(self.split), parts[0][2]
         right = columns["logits", parts[0][0]][:, 0].argmax(axis=1) == y
         correct = {"members": float(right[member].mean()), "others": float(right[~member].mean())}
-        reporter.note(told_accuracy(correct, self.num_classes))
+        reporter.note(accuracy_line(correct, self.num_classes))
         self.about |= {"sha256": digest.hexdigest(), "accuracy": correct, "records_sent": self.answers.sent}
         return as_model(self.split, self.about), columns
 
@@ -140,7 +140,7 @@ class BlackBox:
                 continue
             self.answers.keep(batch, self._checked(answer, len(batch)))
             return
-        line = (str(error).splitlines() or [""])[0]
+        line = "" if error is None else first_line(error, "")
         raise RunError(
             f"audit.target.query: {query} failed {attempts} times in a row ({type(error).__name__}: {line}); answers "
             "so far are kept: start the same command again, or raise audit.target.attempts"

@@ -30,7 +30,8 @@ from raymeter.schema import ModelRecord
 from raymeter.signals.compute import compute_signals
 from raymeter.signals.records import gather_records
 from raymeter.storage.local_files import sha256
-from raymeter.storage.run_store import RunStore, weights_path
+from raymeter.storage.model_store import ModelStore, weights_path
+from raymeter.storage.run_store import RunStore
 
 PROCESSES = 2
 
@@ -59,7 +60,7 @@ def store_models(store: RunStore, models: int) -> list[ModelRecord]:
         weights = {name: value.contiguous() for name, value in untrained(index).state_dict().items()}
         data = safetensors.torch.save(weights)
         record = ModelRecord(index, 0, weights_path(index), sha256(data), "none", 0.0, 0.0, 0.0, 0.0, 0.0)
-        records.append(store.save_model(record, data))
+        records.append(ModelStore(store).save(record, data))
     return records
 
 

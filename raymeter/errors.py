@@ -47,6 +47,16 @@ class RunError(RaymeterError):
     """Work on the cluster failed for good, after its retries."""
 
 
+def first_line(error: BaseException, otherwise: str | None = None) -> str:
+    """The first line of an exception's text; where it has none its type, or `otherwise`."""
+    return (str(error).splitlines() or [type(error).__name__ if otherwise is None else otherwise])[0]
+
+
+def type_and_line(error: BaseException) -> str:
+    """The type of an exception, and the first line of its text where it has any."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+
+
 def is_submitted() -> bool:
     """Whether this is the driver of a job that was submitted to a cluster."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # which Ray sets

@@ -42,8 +42,17 @@ def explain(error: Mapping[str, Any], known: set[str], prefix: str = "") -> str:
 
 def suggest(word: str, known: Mapping[str, Any] | set[str]) -> str:
     """The closest known name, or all of them."""
+    return _closest(word, known) or f"known are {', '.join(sorted(known))}"
+
+
+def suggest_and_list(word: str, known: Mapping[str, Any]) -> str:
+    """The closest known name, where there is one, and all of them in their order."""
+    return " ".join(filter(None, [_closest(word, known), f"known are {', '.join(known)}"]))
+
+
+def _closest(word: str, known: Mapping[str, Any] | set[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def show(value: Any) -> str:

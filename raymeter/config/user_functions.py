@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from raymeter.errors import ConfigError, not_uploaded
+from raymeter.errors import ConfigError, not_uploaded, type_and_line
 
 
 def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
@@ -25,10 +25,9 @@ def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # a user's module can fail in any way
-        line = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
         raise ConfigError(
-            f"{key}: cannot load {name!r} ({line}); write module:function, with the module importable from "
-            f"here{not_uploaded()}"
+            f"{key}: cannot load {name!r} ({type_and_line(error)}); write module:function, with the module importable "
+            f"from here{not_uploaded()}"
         ) from error
     if not callable(found):
         raise ConfigError(f"{key}: {name} is {type(found).__name__}; give a function {gives}")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
-from raymeter.errors import DataError, not_uploaded
+from raymeter.errors import DataError, first_line, not_uploaded
 from raymeter.storage.local_files import checksum
 
 T = TypeVar("T")
@@ -34,11 +34,6 @@ def missing(dataset: str, names: Sequence[str], folders: Sequence[Path], how: st
     """The error for files that are not there: where they are expected and how to get them."""
     places = " or ".join(str(folder) for folder in folders)
     return DataError(f"{dataset}: {', '.join(names)} not found in {places} (data.data_dir); {how}{not_uploaded()}")
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, or its type where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def report_checksum(dataset: str, path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 from pyarrow import csv, parquet
 
-from raymeter.errors import DataError, StoreError, not_uploaded
+from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.storage.addresses import is_remote
 from raymeter.storage.buckets import read_object
 
@@ -28,8 +28,7 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
     try:
         table = _read(path)
     except (OSError, pa.ArrowException, StoreError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        hint = not_uploaded()
+        reason, hint = first_line(error, ""), not_uploaded()
         raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file{hint}") from None
     doubled = next((name for name in ("id", "group") if table.column_names.count(name) > 1), None)
     if doubled:
@@ -46,11 +45,11 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
     if twice.size:
         raise DataError(f"audit.groups: {path} names record {named[twice[0]]} twice; give each record one group")
     place = np.searchsorted(named, ids)
-    found = (place < len(named)) & (named[np.minimum(place, len(named) - 1)] == ids) if len(named) else ids < 0
-    if not found.all():
+    has_group = (place < len(named)) & (named[np.minimum(place, len(named) - 1)] == ids) if len(named) else ids < 0
+    if not has_group.all():
         raise DataError(
-            f"audit.groups: {path} has no group for {int((~found).sum())} of {len(ids)} audited records; the first is "
-            f"record {ids[np.flatnonzero(~found)[0]]}"
+            f"audit.groups: {path} has no group for {int((~has_group).sum())} of {len(ids)} audited records; the first "
+            f"is record {ids[np.flatnonzero(~has_group)[0]]}"
         )
     chosen = groups[place]
     empty = [row for row, group in enumerate(chosen) if not group]
@@ -74,4 +73,4 @@ def _cast(table: pa.Table, column: str, kind: pa.DataType, expected: str) -> pa.
     try:
         return table.column(column).cast(kind)
     except pa.ArrowException as error:
-        raise DataError(f"{expected} ({(str(error).splitlines() or [''])[0]})") from None
+        raise DataError(f"{expected} ({first_line(error, '')})") from None

@@ -6,11 +6,11 @@ population that never trains a model and a pool that may.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 import numpy as np
 
+from raymeter.config.messages import suggest_and_list
 from raymeter.data.datasets import cifar10, cifar100, digits, fashion_mnist, mnist, purchase100, texas100
 from raymeter.data.download import log
 from raymeter.data.loaded_records import Records
@@ -92,9 +92,6 @@ def _loader(name: str) -> Callable[[DataSpec], Records]:
     if ":" in name:
         return load_custom
     if name not in DATASETS:
-        close = difflib.get_close_matches(name.lower(), DATASETS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise DataError(
-            f"data.dataset: unknown dataset {name!r}; {hint}known are {', '.join(DATASETS)}, or module:function"
-        )
+        known = suggest_and_list(name.lower(), DATASETS)
+        raise DataError(f"data.dataset: unknown dataset {name!r}; {known}, or module:function")
     return DATASETS[name]

@@ -8,6 +8,8 @@ from typing import Any
 
 import ray.exceptions
 
+from raymeter.errors import first_line
+
 
 def abandon(pending: Iterable[Any]) -> None:
     """Cancel tasks whose results nobody will read; Ray would print the traceback of each that fails."""
@@ -25,4 +27,4 @@ def root_cause(error: BaseException) -> str:
         if isinstance(inner, ray.data.exceptions.SystemException):
             break  # which Ray Data puts behind errors that are not the user's; it says nothing
         error = inner
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return f"{type(error).__name__}: {first_line(error, '')}"

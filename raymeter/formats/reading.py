@@ -14,7 +14,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 from pyarrow import csv, parquet
 
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 
 TABLES = (".parquet", ".pq", ".csv")
 PICKLED = (
@@ -173,8 +173,3 @@ def unique_ids(ids: Int64[np.ndarray, " records"], what: str) -> Int64[np.ndarra
     if twice.size:
         raise DataError(f"{what}: record {ordered[twice[0]]} comes twice; give each record one row")
     return ids
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, or its type where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +9,9 @@ from functools import partial
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from raymeter.config.messages import suggest_and_list
 from raymeter.config.user_functions import load_function
-from raymeter.errors import ConfigError
+from raymeter.errors import ConfigError, type_and_line
 from raymeter.models.alexnet import alexnet
 from raymeter.models.cnn import cnn
 from raymeter.models.mlp import mlp
@@ -58,11 +58,8 @@ def build_model(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn
         return _build_custom(name, input_shape, num_classes)
     architecture = MODELS.get(name.lower())
     if architecture is None:
-        close = difflib.get_close_matches(name.lower(), MODELS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ConfigError(
-            f"train.model_name: unknown model {name!r}; {hint}known are {', '.join(MODELS)}, or module:function"
-        )
+        known = suggest_and_list(name.lower(), MODELS)
+        raise ConfigError(f"train.model_name: unknown model {name!r}; {known}, or module:function")
     _check_shape(name, architecture.min_side, tuple(input_shape))
     return architecture.build(tuple(input_shape), num_classes)
 
@@ -86,7 +83,7 @@ def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> 
         model = builder(tuple(input_shape), num_classes)
     except Exception as error:
         raise ConfigError(
-            f"train.model_name: {name} raised {_describe(error)}; it is called with (input_shape, num_classes) = "
+            f"train.model_name: {name} raised {type_and_line(error)}; it is called with (input_shape, num_classes) = "
             f"({tuple(input_shape)}, {num_classes})"
         ) from error
     if not isinstance(model, nn.Module):
@@ -94,7 +91,3 @@ def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> 
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         raise ConfigError(f"train.model_name: {name} has lazy layers; give them their sizes, from {tuple(input_shape)}")
     return model
-
-
-def _describe(error: Exception) -> str:
-    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])

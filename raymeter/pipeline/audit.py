@@ -86,9 +86,13 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
 
 def find_target(config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> Target | None:
     """The model that was trained elsewhere, where there is one."""
-    if config.audit.target is None:
+    section = config.audit.target
+    if section is None:
         return None
-    return (BlackBox if config.audit.target.query else KnownWeights)(config, dataset, split, store)
+    if section.query is None:
+        return KnownWeights(section, config.train.model_name, dataset, split, store)
+    views, limit = config.views(dataset.is_image), config.data.in_memory_limit
+    return BlackBox(section, views, limit, dataset, split, store)
 
 
 def about_target(target: Target | None, split: Split) -> dict[str, Any] | None:

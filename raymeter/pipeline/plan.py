@@ -13,6 +13,7 @@ from raymeter.pipeline.checks import check_fit, make_audit_split
 from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.pipeline.provenance import identity
 from raymeter.schema.seeds import model_seed
+from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
 
 
@@ -21,7 +22,8 @@ def dry_run(config: AuditConfig) -> str:
     lines = [yaml.safe_dump(config.resolved(), sort_keys=False).rstrip(), ""]
     store = RunStore.at(config.run.log_dir)
     recipe, seed = config.train.recipe().hash, config.run.random_seed
-    done = [index for index in range(config.num_models) if store.load_model(index, recipe, model_seed(seed, index))[0]]
+    models = ModelStore(store)
+    done = [index for index in range(config.num_models) if models.load(index, recipe, model_seed(seed, index))[0]]
     lines.append(f"models: {config.num_models} in all, {len(done)} reused, {config.num_models - len(done)} to train")
     try:
         spec = replace(config.data_spec(), download=False)

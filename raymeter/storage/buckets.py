@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from raymeter.errors import StoreError
+from raymeter.errors import StoreError, first_line
 from raymeter.storage.addresses import shown, without_keys
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def _patiently(work: Callable[[], T], location: str, done: str) -> T:
         try:
             return work()
         except OSError as error:
-            refused = isinstance(error, PermissionError) or any(each in str(error) for each in REFUSALS)
+            refused = isinstance(error, PermissionError) or any(refusal in str(error) for refusal in REFUSALS)
             if pause is None or refused:
                 tries = "" if refused else f", tried {len(PAUSES) + 1} times"
                 remedy = "check the address and the keys of this node" if refused else "see whether the storage is well"
@@ -129,5 +129,5 @@ def _patiently(work: Callable[[], T], location: str, done: str) -> T:
 
 
 def _short(error: Exception) -> str:
-    text = (str(error).splitlines() or [type(error).__name__])[0]
+    text = first_line(error)
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -25,11 +25,12 @@ def digest_of(file: BinaryIO, kind: str) -> str:
 
 
 def sha256(data: bytes) -> str:
+    """Hexadecimal sha256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
-def _replace(target: Path, data: bytes | mmap.mmap) -> None:
-    """Write a file beside its place, and put it there when it is complete."""
+def replace_file(target: Path, data: bytes | mmap.mmap) -> None:
+    """Write a file next to its place, and put it there when it is complete."""
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -1,15 +1,12 @@
-"""The run directory: atomic writes, manifest last, content hashes, resume.
+"""The run directory: places, atomic writes, and what it is an audit of.
 
     <log_dir>/run.json                          what this directory is an audit of
-    <log_dir>/models/model_3.safetensors        weights
-    <log_dir>/models/model_3.json               ModelRecord; written last, so it means "done"
-    <log_dir>/models/model_3.checkpoint.safetensors   after the last finished epochs; gone when done
+    <log_dir>/models/model_3.*                  weights, marker, checkpoint: see model_store.py
     <log_dir>/models/memberships.npy, models_metadata.json    as Privacy Meter wrote them
-    <log_dir>/signals/<key>.npy, <key>.json     one model's signals on one set of records
+    <log_dir>/signals/<key>.npy, <key>.json     one model's signals on one set of records: see columns.py
     <log_dir>/<report_log>/...                  the report
 
-Paths may be local or any address that pyarrow.fs opens (s3://, gs://; see buckets.py). What is done is known by reading
-markers by their names, never by listing. Nothing here unpickles a file.
+Paths may be local or any address that pyarrow.fs opens (s3://, gs://; see buckets.py).
 """
 
 from __future__ import annotations
@@ -19,19 +16,15 @@ import json
 import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-import safetensors.torch
-from torch import Tensor
-
 from raymeter.errors import StoreError
-from raymeter.schema.model_record import ModelRecord
 from raymeter.storage.addresses import inside, is_remote, shown, without_keys
 from raymeter.storage.buckets import delete_object, list_objects, read_object, write_object
-from raymeter.storage.local_files import _replace, sha256
+from raymeter.storage.local_files import replace_file
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class RunStore:
         target = Path(self.uri, path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(target, data)
+            replace_file(target, data)
         except OSError as error:
             raise StoreError(
                 f"{target} cannot be written ({error.strerror}); free some space or choose another run.log_dir"
@@ -147,8 +140,6 @@ class RunStore:
             raise StoreError(f"{self.name}/{path} is damaged (not a JSON object); delete it and start again")
         return value
 
-    # --- identity -----------------------------------------------------------------------------
-
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Refuse a directory whose models were trained on other data, with another recipe or seed.
 
@@ -173,88 +164,6 @@ class RunStore:
         self.check_identity(identity)
         if self.read("run.json") is None:
             self.write_json("run.json", identity)
-
-    # --- models -------------------------------------------------------------------------------
-
-    def save_model(self, record: ModelRecord, weights: bytes) -> ModelRecord:
-        """Write weights, then the marker that says done, then drop the checkpoint."""
-        self.write(record.weights, weights)
-        self.write_json(_model_path(record.index, "json"), asdict(record))
-        self.delete(_model_path(record.index, "checkpoint.safetensors"))
-        return record
-
-    def load_model(self, index: int, recipe: str, seed: int) -> tuple[ModelRecord | None, str]:
-        """A finished model's record, or None with the reason why it has to be trained (again)."""
-        try:
-            marker = self.read_json(_model_path(index, "json"))
-        except StoreError:
-            return None, f"model {index}: its marker is damaged"
-        if marker is None:
-            return None, ""
-        names = {f.name for f in fields(ModelRecord)}
-        needed = {f.name for f in fields(ModelRecord) if f.default is MISSING}
-        if not needed <= set(marker) <= names:
-            return None, f"model {index}: its marker has other fields than this version writes"
-        record = ModelRecord(**marker)
-        if (record.index, record.weights) != (index, weights_path(index)):
-            return None, f"model {index}: its marker belongs to another model ({record.index}, {record.weights})"
-        if record.seed != seed:
-            return None, f"model {index}: it was trained with another seed ({record.seed}, now {seed})"
-        if record.recipe != recipe:
-            return None, f"model {index}: it was trained with another recipe ({record.recipe}, now {recipe})"
-        weights = self.read(record.weights)
-        if weights is None:
-            return None, f"model {index}: {record.weights} is missing"
-        if sha256(weights) != record.sha256:
-            return None, f"model {index}: {record.weights} was truncated or altered (its hash is wrong)"
-        return record, ""
-
-    def read_weights(self, record: ModelRecord) -> dict[str, Tensor]:
-        """Weights of a finished model, checked against the hash in its record.
-
-        Raises:
-            StoreError: The file is missing or altered.
-        """
-        data = self.read(record.weights)
-        if data is None or sha256(data) != record.sha256:
-            raise StoreError(f"{self.name}/{record.weights} is missing or altered; start again to train it anew")
-        return safetensors.torch.load(data)
-
-    def save_checkpoint(self, index: int, tensors: Mapping[str, Tensor], recipe: str) -> None:
-        """Keep the state of a model in training, marked with its recipe and the hash of its tensors."""
-        plain = safetensors.torch.save(dict(tensors))
-        about = {"recipe": recipe, "sha256": sha256(_payload(plain))}
-        self.write(_model_path(index, "checkpoint.safetensors"), safetensors.torch.save(dict(tensors), metadata=about))
-
-    def load_checkpoint(self, index: int, recipe: str) -> tuple[dict[str, Tensor] | None, str]:
-        """State of an unfinished model, or None with the reason why a checkpoint that is there cannot be used."""
-        path = _model_path(index, "checkpoint.safetensors")
-        data = self.read(path)
-        if data is None:
-            return None, ""
-        try:
-            about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-            if about["sha256"] != sha256(_payload(data)):
-                return None, f"model {index}: {path} was truncated or altered (its hash is wrong)"
-            if about["recipe"] != recipe:
-                return None, f"model {index}: {path} belongs to another recipe"
-            return safetensors.torch.load(data), ""
-        except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
-            return None, f"model {index}: {path} cannot be read"
-
-
-def weights_path(index: int) -> str:
-    """Where the weights of a model lie, relative to the run directory."""
-    return _model_path(index, "safetensors")
-
-
-def _payload(data: bytes) -> bytes:
-    """The tensors of a safetensors file, without its header."""
-    return data[8 + int.from_bytes(data[:8], "little") :]
-
-
-def _model_path(index: int, suffix: str) -> str:
-    return f"models/model_{index}.{suffix}"
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -22,6 +22,7 @@ from raymeter.schema import Signals
 from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import model_seed
 from raymeter.signals.records import gather_records
+from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
 from raymeter.training.streamed_trainer import StreamedData, StreamedTrainer, read_directly
 from raymeter.training.trainer import fit
@@ -104,9 +105,9 @@ def test_a_slot_trains_what_the_same_chunks_read_directly_give(two_slots):
     trainer = StreamedTrainer(data, split.member[:, 1].copy(), recipe, seed)
     fitted = fit(trainer, lambda trainer: None)
     torch.set_num_threads(threads)
-    record, reason = store.load_model(1, recipe.hash, seed)
+    record, reason = ModelStore(store).load(1, recipe.hash, seed)
     assert reason == ""
-    for name, value in store.read_weights(record).items():
+    for name, value in ModelStore(store).read_weights(record).items():
         torch.testing.assert_close(fitted.model.state_dict()[name], value, rtol=0, atol=0)
     assert (fitted.train_accuracy, fitted.test_loss) == (record.train_accuracy, record.test_loss)
     assert record.test_accuracy > 0.7

@@ -20,7 +20,8 @@ from raymeter.storage import buckets as places
 from raymeter.storage.addresses import inside, shown
 from raymeter.storage.buckets import open_place, read_object, write_object
 from raymeter.storage.local_files import sha256
-from raymeter.storage.run_store import RunStore, weights_path
+from raymeter.storage.model_store import ModelStore, weights_path
+from raymeter.storage.run_store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +114,8 @@ def test_a_model_counts_although_no_listing_shows_it(bucket, monkeypatch):
     store = RunStore.at(bucket.address("lagging"))
     data = b"weights"
     record = ModelRecord(0, 7, weights_path(0), sha256(data), "recipe", 0.0, 0.0, 0.0, 0.0, 0.0)
-    store.save_model(record, data)
-    assert store.load_model(0, "recipe", 7) == (record, "")
+    ModelStore(store).save(record, data)
+    assert ModelStore(store).load(0, "recipe", 7) == (record, "")
     with pytest.raises(StoreError, match="cannot be listed"):
         store.list("models")
 

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from raymeter.data.download import first_line, log
+from raymeter.data.download import log
 from raymeter.data.loaded_records import Records
 from raymeter.data.readers.parquet import is_parquet, list_tables, read_table, table_arrays
-from raymeter.errors import DataError, StoreError, not_uploaded
+from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.schema.dataset import DataSpec
 from raymeter.storage.addresses import is_remote, shown
 from raymeter.storage.buckets import read_object

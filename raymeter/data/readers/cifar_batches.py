@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from raymeter.data.download import fetch, find_file, first_line, log, missing, read_members
+from raymeter.data.download import fetch, find_file, log, missing, read_members
 from raymeter.data.loaded_records import Records
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 from raymeter.schema.dataset import DataSpec
 
 PIXELS = 3 * 32 * 32

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from raymeter.data.download import fetch, find_file, first_line, missing
+from raymeter.data.download import fetch, find_file, missing
 from raymeter.data.loaded_records import Records
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 from raymeter.schema.dataset import DataSpec
 from raymeter.storage.local_files import checksum
 

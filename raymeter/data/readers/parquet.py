@@ -14,8 +14,7 @@ from jaxtyping import Int64
 from pyarrow import fs as pafs
 from pyarrow import parquet
 
-from raymeter.data.download import first_line
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 from raymeter.storage.addresses import shown
 
 LABEL_COLUMNS = ("y", "label")

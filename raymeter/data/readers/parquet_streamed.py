@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from raymeter.data.download import first_line
 from raymeter.data.readers.arrays import as_features, count_classes
 from raymeter.data.readers.parquet import Tables, columns_of, is_parquet, list_tables, numbers, table_features
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 from raymeter.schema.dataset import DataSpec
 from raymeter.storage.addresses import shown
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from raymeter.data.download import fetch, find_file, first_line, missing, read_members, report_checksum
+from raymeter.data.download import fetch, find_file, missing, read_members, report_checksum
 from raymeter.data.loaded_records import Records
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 from raymeter.schema.dataset import DataSpec
 
 CLASSES = 100

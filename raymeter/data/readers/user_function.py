@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 
-from raymeter.data.download import first_line
 from raymeter.data.loaded_records import Records
 from raymeter.data.readers.arrays import as_records
-from raymeter.errors import DataError, not_uploaded
+from raymeter.errors import DataError, first_line, not_uploaded
 from raymeter.schema.dataset import DataSpec
 
 

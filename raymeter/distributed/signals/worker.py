@@ -14,6 +14,7 @@ from raymeter.models import build_model
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.signals import View
 from raymeter.signals.compute import compute_signals
+from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
 
 MODEL_MEMORY = 4 * 2**30  # bytes of weights that one actor keeps loaded; the rest is loaded for every block
@@ -53,7 +54,7 @@ class SignalActor:
     def _load(self, position: int) -> nn.Module:
         work = self.work
         model = build_model(work.architectures[position], work.input_shape, work.num_classes)
-        model.load_state_dict(work.store.read_weights(work.models[position]))
+        model.load_state_dict(ModelStore(work.store).read_weights(work.models[position]))
         return model.to(self.device).eval()
 
     def _models(self) -> Iterator[nn.Module]:

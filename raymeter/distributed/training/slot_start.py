@@ -8,6 +8,7 @@ import ray.train.collective
 
 from raymeter.distributed.ray_internals.train_runs import RunCallback, name_reservations
 from raymeter.distributed.training.work import TrainingWork
+from raymeter.errors import first_line
 
 
 def train_slot(config: dict[str, Any]) -> None:
@@ -56,8 +57,8 @@ class Introduce(RunCallback):
 
     def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
         for error in worker_group_status.errors.values():
-            first_line = (str(error).splitlines() or [""])[0]
-            ray.get(self.queue.died.remote(self.slot, f"{type(error).__name__}: {first_line}"))
+            reason = f"{type(error).__name__}: {first_line(error, '')}"
+            ray.get(self.queue.died.remote(self.slot, reason))
 
 
 def reservation(slot: str) -> str:

@@ -34,6 +34,7 @@ from raymeter.schema.reporter import Reporter
 from raymeter.schema.seeds import model_seed
 from raymeter.schema.split import Split
 from raymeter.storage.columns import write_array
+from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
 
 POLL_SECONDS = 0.25
@@ -60,7 +61,8 @@ def train_references(
     recipe = train.recipe()
 
     def find(models: Iterable[int]) -> Found:
-        return {index: store.load_model(index, recipe.hash, model_seed(split.seed, index)) for index in models}
+        stored = ModelStore(store)
+        return {index: stored.load(index, recipe.hash, model_seed(split.seed, index)) for index in models}
 
     found = find(map(int, split.models))
     for _, reason in found.values():

@@ -19,12 +19,13 @@ import torch
 
 from raymeter.distributed.device import device_of_worker
 from raymeter.distributed.training.work import TrainingWork
-from raymeter.errors import SignalError, StoreError
+from raymeter.errors import SignalError, StoreError, first_line
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import model_seed
 from raymeter.storage.local_files import sha256
-from raymeter.storage.run_store import RunStore, weights_path
+from raymeter.storage.model_store import ModelStore, weights_path
+from raymeter.storage.run_store import RunStore
 from raymeter.training.streamed_trainer import StreamedData, StreamedTrainer
 from raymeter.training.trainer import Fitted, Share, Trainer, TrainingData, fit
 from raymeter.training.user_trainer import OwnTrainer
@@ -43,6 +44,7 @@ class TrainingSlot:
         torch.set_num_threads(work.threads)  # the bits must not depend on how many slots there are
         self.work, self.queue, self.name, self.share = work, work.queue, name, share
         self.store, self.recipe = RunStore(work.store), Recipe(**work.recipe)
+        self.models = ModelStore(self.store)
         x, y, self.member = ray.get([work.x, work.y, work.member])
         if isinstance(x, np.ndarray):
             self.data = TrainingData.on_device(x, y, work.num_classes, device_of_worker())
@@ -74,8 +76,7 @@ class TrainingSlot:
 
     def _tell(self, index: int, error: Exception) -> None:
         path = f"models/model_{index}.error.txt"
-        first_line = (str(error).splitlines() or [""])[0]
-        reason = f"{type(error).__name__}: {first_line}"
+        reason = f"{type(error).__name__}: {first_line(error, '')}"
         try:
             self.store.write(path, traceback.format_exc().encode())
             reason += f" (see {path})"
@@ -91,7 +92,7 @@ class TrainingSlot:
             StoreError: The workers of the model have read different checkpoints.
         """
         started, seed = time.time(), model_seed(self.work.seed, index)
-        if self._together(lambda: self.store.load_model(index, self.recipe.hash, seed)[0] is not None):
+        if self._together(lambda: self.models.load(index, self.recipe.hash, seed)[0] is not None):
             if self.share.rank == 0:  # the queue was restarted and has forgotten that this one is done
                 ray.get(self.queue.complete.remote(self.name, index))
             return
@@ -109,7 +110,7 @@ class TrainingSlot:
             return
         if fitted is None:
             if watch.order == "stop":
-                self.store.save_checkpoint(index, trainer.state(), self.recipe.hash)
+                self.models.save_checkpoint(index, trainer.state(), self.recipe.hash)
             ray.get(self.queue.give_back.remote(self.name, "its slot was called back"))
         elif not math.isfinite(fitted.train_loss + fitted.test_loss):
             raise SignalError("training diverged, its loss is not finite; lower train.learning_rate")
@@ -131,7 +132,7 @@ class TrainingSlot:
             return Trainer(self.data, member, self.recipe, seed, self.share)
 
         trainer = new()
-        saved, reason = self.store.load_checkpoint(index, self.recipe.hash)
+        saved, reason = self.models.load_checkpoint(index, self.recipe.hash)
         if saved is not None:
             try:
                 trainer.load_state(saved)
@@ -158,7 +159,7 @@ class TrainingSlot:
             started=started,
             finished=time.time(),
         )
-        self.store.save_model(record, weights)
+        self.models.save(record, weights)
 
 
 class Watch:
@@ -207,7 +208,7 @@ class Watch:
         slot = self.slot
         if time.monotonic() - self.saved >= slot.work.checkpoint_interval:
             try:
-                slot.store.save_checkpoint(self.index, self.trainer.state(), slot.recipe.hash)
+                slot.models.save_checkpoint(self.index, self.trainer.state(), slot.recipe.hash)
             except StoreError as error:  # the model is not lost for that, only more of it if its worker is
                 slot.queue.say.remote(f"model {self.index} goes on without a checkpoint: {error}")
             self.saved = time.monotonic()

@@ -1,60 +1,66 @@
 """A target that can only be asked: batches of records go to the user's function, probabilities come back.
 
-    <log_dir>/target/<name>/0.npz, 1.npz, ...   answers: a hash of each record as it was sent, probabilities
-    <log_dir>/target/<name>/sent.json           how many records were sent in all, answered or not
-
-A record is paid for once: what has been answered is never asked again, whatever happened in between. The order of the
-files is known, so none is listed.
+A record is paid for once: what has been answered is never asked again, whatever happened in between (`answers.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import time
-import zipfile
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from torch.nn import functional as F
 
-from raymeter.config.load import AuditConfig
+from raymeter.config.sections import TargetSection
 from raymeter.config.user_functions import load_function
-from raymeter.errors import RunError
+from raymeter.errors import RunError, first_line
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
+from raymeter.schema.signals import View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import logit_gap
-from raymeter.signals.targets.protocol import Columns, Part, as_model, is_member, told_accuracy
+from raymeter.signals.targets.answers import Answers, first_of_each, record_keys
+from raymeter.signals.targets.protocol import Columns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.run_store import RunStore
 
 SMALLEST = 1e-12  # probabilities below count as this: an answer of 0 has no logarithm
 SUM_TOLERANCE = 1e-3  # of the probabilities of a record, which many services round
 LONGEST_PAUSE = 30.0  # seconds between two attempts
-RECORDS_AT_ONCE = 10_000
+HELD_RECORDS = 10_000  # that are prepared for asking at a time
 
 
 class BlackBox:
-    """Asks a function about records, with patience, a limit of calls, a budget, and a memory of every answer."""
+    """Asks a function about records, with patience, a limit of calls, a budget, and a memory of every answer.
 
-    def __init__(self, config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> None:
-        section = config.audit.target
-        assert section is not None and section.query is not None
-        self.section, self.dataset, self.split, self.store = section, dataset, split, store
-        self.views, self.num_classes = config.views(dataset.is_image), dataset.num_classes
-        self.limit = config.data.in_memory_limit
+    Args:
+        section: Which function, how it may be asked, and for how many records.
+        views: Of every record; each is sent.
+        limit: Bytes; streamed records that take more stay in their files.
+        dataset: The records.
+        split: Which of them are audited, and the target as its last model.
+        store: The run directory, where answers are kept.
+    """
+
+    def __init__(
+        self,
+        section: TargetSection,
+        views: Sequence[View],
+        limit: int,
+        dataset: Dataset,
+        split: Split,
+        store: RunStore,
+    ) -> None:
+        assert section.query is not None
+        self.section, self.dataset, self.split = section, dataset, split
+        self.views, self.num_classes, self.limit = views, dataset.num_classes, limit
         self.function = load_function("audit.target.query", section.query, "of a batch of records")
         self.about: dict[str, Any] = {"query": section.query}
-        digest = hashlib.sha256(f"{section.query} {self.num_classes}".encode()).hexdigest()[:12]
-        self.place = f"target/{section.query.replace(':', '.')}-{digest}"
-        self.known: dict[bytes, np.ndarray] = {}
-        self.files, self.next_call = 0, 0.0
-        self.sent = int((store.read_json(f"{self.place}/sent.json") or {}).get("records", 0))
-        self._load()
+        self.answers, self.next_call = Answers(store, section.query, self.num_classes), 0.0
 
     def prepare(self, reporter: Reporter) -> None:
         """See that the budget is enough for all records, and by the first batch that the function answers as it should.
@@ -64,15 +70,15 @@ class BlackBox:
         """
         audited = some_records(self.dataset.x, self.split.audit_ids, self.limit)
         outside = some_records(self.dataset.population_x, self.split.population_ids, self.limit)
-        first, wanted, seen = None, 0, set(self.known)
+        first, wanted, seen = None, 0, set(self.answers.known)
         for inputs in (inputs for x in (audited, outside) for _, _, inputs in self._chunks(x)):
-            new = _first_of_each(inputs, seen)
+            new = first_of_each(inputs, seen)
             if len(new) and first is None:
                 first = inputs[new[: self.section.batch_size]]
             wanted += len(new)
-            seen |= set(_keys(inputs))
-        if self.known:
-            reporter.note(f"{len(self.known)} answers of {self.section.query} are stored and are reused")
+            seen |= set(record_keys(inputs))
+        if self.answers.known:
+            reporter.note(f"{len(self.answers.known)} answers of {self.section.query} are stored and are reused")
         self._afford(wanted, wanted)
         if first is not None:
             reporter.note(f"asking {self.section.query} about {wanted} records, {self.section.batch_size} at a time")
@@ -88,24 +94,24 @@ class BlackBox:
         digest, done = hashlib.sha256(), 0
         columns: Columns = {}
         for part, x, y in parts:
-            found = np.empty((len(x), len(self.views), self.num_classes), dtype=np.float32)
+            probabilities = np.empty((len(x), len(self.views), self.num_classes), dtype=np.float32)
             for query, rows, inputs in self._chunks(x):
-                found[rows, query] = self._answers(inputs)
+                probabilities[rows, query] = self._answers(inputs)
                 done += len(inputs)
                 reporter.progress(done, total, "queries")
-            digest.update(found.data)
-            columns["logits", part] = logits = np.log(np.maximum(found, SMALLEST))
+            digest.update(probabilities.data)
+            columns["logits", part] = logits = np.log(np.maximum(probabilities, SMALLEST))
             columns["signals", part] = _signals(logits, y)
         member, y = is_member(self.split), parts[0][2]
         right = columns["logits", parts[0][0]][:, 0].argmax(axis=1) == y
         correct = {"members": float(right[member].mean()), "others": float(right[~member].mean())}
-        reporter.note(told_accuracy(correct, self.num_classes))
-        self.about |= {"sha256": digest.hexdigest(), "accuracy": correct, "records_sent": self.sent}
+        reporter.note(accuracy_line(correct, self.num_classes))
+        self.about |= {"sha256": digest.hexdigest(), "accuracy": correct, "records_sent": self.answers.sent}
         return as_model(self.split, self.about), columns
 
     def _chunks(self, x: np.ndarray | LazyRecords) -> Iterator[tuple[int, slice, np.ndarray]]:
         """Query, range and what is sent, by whole batches, few enough to hold at once."""
-        step = self.section.batch_size * max(1, RECORDS_AT_ONCE // self.section.batch_size)
+        step = self.section.batch_size * max(1, HELD_RECORDS // self.section.batch_size)
         for query, view in enumerate(self.views):
             for start in range(0, len(x), step):
                 rows = slice(start, start + step)
@@ -113,10 +119,10 @@ class BlackBox:
 
     def _answers(self, inputs: np.ndarray) -> Float32[np.ndarray, "records classes"]:
         """Probabilities of every record; asks for those that are not known."""
-        new = _first_of_each(inputs, self.known)
+        new = first_of_each(inputs, self.answers.known)
         for start in range(0, len(new), self.section.batch_size):
             self._ask(inputs[new[start : start + self.section.batch_size]], len(new) - start)
-        return np.stack([self.known[key] for key in _keys(inputs)])
+        return self.answers.of(inputs)
 
     def _ask(self, batch: np.ndarray, wanted: int) -> None:
         """Ask about one batch until it is answered, and keep the answer."""
@@ -124,29 +130,28 @@ class BlackBox:
         for attempt in range(attempts):
             self._afford(len(batch), wanted)
             self._wait()
-            self.sent += len(batch)
-            self.store.write_json(f"{self.place}/sent.json", {"records": self.sent})
+            self.answers.count_sent(len(batch))
             try:
-                found = self.function(batch.copy())
+                answer = self.function(batch.copy())
             except Exception as problem:  # a user's function, and what it speaks with, can fail in any way
                 error = problem
                 if attempt + 1 < attempts:
                     time.sleep(min(LONGEST_PAUSE, 0.5 * 2**attempt))
                 continue
-            self._keep(_keys(batch), self._checked(found, len(batch)))
+            self.answers.keep(batch, self._checked(answer, len(batch)))
             return
-        line = (str(error).splitlines() or [""])[0]
+        line = "" if error is None else first_line(error, "")
         raise RunError(
             f"audit.target.query: {query} failed {attempts} times in a row ({type(error).__name__}: {line}); answers "
             "so far are kept: start the same command again, or raise audit.target.attempts"
         )
 
     def _afford(self, now: int, wanted: int) -> None:
-        limit = self.section.max_queries
-        if limit is not None and self.sent + now > limit:
+        limit, sent = self.section.max_queries, self.answers.sent
+        if limit is not None and sent + now > limit:
             raise RunError(
-                f"audit.target.max_queries: {limit} records may be sent, {self.sent} were, and {wanted} are still to "
-                f"be; raise it to {self.sent + wanted} or more, or audit fewer (audit.data_size, audit.population_size)"
+                f"audit.target.max_queries: {limit} records may be sent, {sent} were, and {wanted} are still to "
+                f"be; raise it to {sent + wanted} or more, or audit fewer (audit.data_size, audit.population_size)"
             )
 
     def _wait(self) -> None:
@@ -155,7 +160,7 @@ class BlackBox:
             time.sleep(max(0.0, self.next_call - time.monotonic()))
             self.next_call = time.monotonic() + 1 / rate
 
-    def _checked(self, found: Any, records: int) -> Float32[np.ndarray, "records classes"]:
+    def _checked(self, answer: Any, records: int) -> Float32[np.ndarray, "records classes"]:
         """The answer as an array.
 
         Raises:
@@ -163,9 +168,11 @@ class BlackBox:
         """
         name = f"audit.target.query: {self.section.query}"
         try:
-            values = np.asarray(found, dtype=np.float64)
+            values = np.asarray(answer, dtype=np.float64)
         except (ValueError, TypeError, RuntimeError):
-            raise RunError(f"{name} answered {type(found).__name__}; it must give numbers [records, classes]") from None
+            raise RunError(
+                f"{name} answered {type(answer).__name__}; it must give numbers [records, classes]"
+            ) from None
         if values.shape != (records, self.num_classes):
             raise RunError(
                 f"{name} answered shape {list(values.shape)} for {records} records; it must give "
@@ -182,40 +189,6 @@ class BlackBox:
                 "values by their sum"
             )
         return np.clip(values, 0.0, 1.0).astype(np.float32)
-
-    # --- what was answered ---------------------------------------------------------------------
-
-    def _keep(self, keys: list[bytes], probabilities: Float32[np.ndarray, "records classes"]) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, records=np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1), answers=probabilities)
-        self.store.write(f"{self.place}/{self.files}.npz", buffer.getvalue())
-        self.files += 1
-        self.known |= dict(zip(keys, probabilities, strict=True))
-
-    def _load(self) -> None:
-        while (data := self.store.read(f"{self.place}/{self.files}.npz")) is not None:
-            self.files += 1
-            try:
-                with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                    records, answers = file["records"], file["answers"]
-            except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
-                continue  # a damaged file: its records are asked about again
-            if answers.shape == (len(records), self.num_classes):
-                self.known |= {record.tobytes(): answer for record, answer in zip(records, answers, strict=True)}
-
-
-def _first_of_each(inputs: np.ndarray, known: Container[bytes]) -> Int64[np.ndarray, " new"]:
-    """Positions of the records that are not known; of several that are equal, of the first."""
-    first: dict[bytes, int] = {}
-    for position, key in enumerate(_keys(inputs)):
-        if key not in known:
-            first.setdefault(key, position)
-    return np.array(list(first.values()), dtype=np.int64)
-
-
-def _keys(inputs: np.ndarray) -> list[bytes]:
-    about = f"{inputs.dtype.str}{inputs.shape[1:]}".encode()
-    return [hashlib.blake2b(about + record.tobytes(), digest_size=16).digest() for record in inputs]
 
 
 def _signals(logits: Float32[np.ndarray, "records queries classes"], y: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ import pyarrow as pa
 from jaxtyping import Bool
 from pyarrow import csv, parquet
 
-from raymeter.errors import DataError
+from raymeter.errors import DataError, first_line
 from raymeter.storage.addresses import shown
 from raymeter.storage.user_files import content_of
 
-KEY = "audit.target.members"
+MEMBERS_KEY = "audit.target.members"
 
 
 def load_members(path: str, total: int) -> Bool[np.ndarray, " total"]:
@@ -28,23 +28,23 @@ def load_members(path: str, total: int) -> Bool[np.ndarray, " total"]:
     Raises:
         DataError: The file cannot be read, or a row is named twice, does not exist, or is not a whole number.
     """
-    name = f"{KEY}: {shown(path)}"
+    name = f"{MEMBERS_KEY}: {shown(path)}"
     suffix = PurePosixPath(shown(path)).suffix.lower()
     if suffix not in _READERS:
         raise DataError(f"{name}: {suffix or 'no suffix'} is not known; give one of {', '.join(_READERS)}")
-    data = content_of(path, KEY)
+    data = content_of(path, MEMBERS_KEY)
     try:
-        found = _READERS[suffix](data)
+        members = _READERS[suffix](data)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     except (pa.ArrowException, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error, "")
         raise DataError(f"{name} cannot be read as {suffix} ({reason}); write it anew") from None
-    if found.dtype == np.bool_:
-        if found.shape != (total,):
-            raise DataError(f"{name}: a mask has one entry for each of the {total} records, got shape {found.shape}")
-        return found
-    return _mask(found, total, name)
+    if members.dtype == np.bool_:
+        if members.shape != (total,):
+            raise DataError(f"{name}: a mask has one entry for each of the {total} records, got shape {members.shape}")
+        return members
+    return _mask(members, total, name)
 
 
 def _mask(rows: np.ndarray, total: int, name: str) -> Bool[np.ndarray, " total"]:
@@ -66,16 +66,16 @@ def _mask(rows: np.ndarray, total: int, name: str) -> Bool[np.ndarray, " total"]
 
 
 def _from_npy(data: bytes) -> np.ndarray:
-    found: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
-    return found
+    members: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+    return members
 
 
 def _from_npz(data: bytes) -> np.ndarray:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         if len(file.files) != 1:
             raise DataError(f"has arrays {', '.join(file.files) or 'none'}; save the members alone")
-        found: np.ndarray = file[file.files[0]]
-    return found
+        members: np.ndarray = file[file.files[0]]
+    return members
 
 
 def _from_txt(data: bytes) -> np.ndarray:

@@ -61,7 +61,7 @@ def as_model(split: Split, about: Mapping[str, Any], weights: str = "", architec
     )
 
 
-def told_accuracy(correct: Mapping[str, float], classes: int) -> str:
+def accuracy_line(correct: Mapping[str, float], classes: int) -> str:
     """One line that says how well the target does, and what to look at where that is hardly better than chance."""
     line = (
         f"the target finds the class of {correct['members']:.1%} of its members and {correct['others']:.1%} of others"

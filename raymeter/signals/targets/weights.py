@@ -18,15 +18,15 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from raymeter.config.load import AuditConfig
-from raymeter.errors import ConfigError, DataError
+from raymeter.config.sections import TargetSection
+from raymeter.errors import ConfigError, DataError, first_line
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
 from raymeter.schema.dataset import Dataset, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.split import Split
-from raymeter.signals.targets.protocol import Columns, Part, as_model, is_member, told_accuracy
+from raymeter.signals.targets.protocol import Columns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.addresses import shown
 from raymeter.storage.local_files import sha256
 from raymeter.storage.run_store import RunStore
@@ -34,9 +34,9 @@ from raymeter.storage.user_files import content_of
 
 WEIGHTS = "target/weights.safetensors"
 PREFIXES = ("module.", "_orig_mod.", "_module.")  # of names, from DistributedDataParallel, torch.compile and Opacus
-NESTED = ("state_dict", "model_state_dict")  # where training scripts keep the weights beside other things
-LOOKED_AT = 200  # members, and as many others, on which the target's accuracy is told
-KEY = "audit.target.weights"
+NESTED = ("state_dict", "model_state_dict")  # where training scripts keep the weights next to other things
+LOOKED_AT = 200  # members, and as many others, on which the target's accuracy is reported
+WEIGHTS_KEY = "audit.target.weights"
 
 
 def load_weights(path: str) -> dict[str, Tensor]:
@@ -45,27 +45,31 @@ def load_weights(path: str) -> dict[str, Tensor]:
     Raises:
         DataError: It cannot be read, or holds anything but tensors by name.
     """
-    data, name = content_of(path, KEY), f"{KEY}: {shown(path)}"
+    data, name = content_of(path, WEIGHTS_KEY), f"{WEIGHTS_KEY}: {shown(path)}"
     way_out = "save the weights alone, with torch.save(model.state_dict(), path) or safetensors"
     try:
         if PurePosixPath(shown(path)).suffix.lower() == ".safetensors":
-            found: Any = safetensors.torch.load(data)
+            content: Any = safetensors.torch.load(data)
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of how it was pickled; what cannot be read is an error
-                found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+                content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         if isinstance(error, pickle.UnpicklingError):  # torch's text would have the user read it unsafely
             raise DataError(f"{name} is no file of weights alone, and nothing is unpickled; {way_out}") from None
-        reason = (str(error).splitlines() or [""])[0][:100] or "it is empty"
+        reason = first_line(error, "")[:100] or "it is empty"
         raise DataError(f"{name} holds no weights that can be read ({reason}); {way_out}") from None
     for nested in NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(nested), Mapping):
-            found = found[nested]
+        if isinstance(content, Mapping) and isinstance(content.get(nested), Mapping):
+            content = content[nested]
             break
-    if not isinstance(found, Mapping) or not found or not all(isinstance(each, Tensor) for each in found.values()):
-        raise DataError(f"{name} holds {type(found).__name__}, not tensors by name; {way_out}")
-    weights = {str(key): value for key, value in found.items()}
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        raise DataError(f"{name} holds {type(content).__name__}, not tensors by name; {way_out}")
+    weights = {str(key): value for key, value in content.items()}
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
@@ -73,18 +77,27 @@ def load_weights(path: str) -> dict[str, Tensor]:
 
 
 class KnownWeights:
-    """A target whose weights are known: a column of the audit like any other model."""
+    """A target whose weights are known: a column of the audit like any other model.
 
-    def __init__(self, config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> None:
-        section = config.audit.target
-        assert section is not None and section.weights is not None
+    Args:
+        section: Where its weights are, and what builds it.
+        model_name: What builds it where the section does not say.
+        dataset: The records.
+        split: Which of them are audited, and the target as its last model.
+        store: The run directory, which gets a copy of the weights.
+    """
+
+    def __init__(
+        self, section: TargetSection, model_name: str, dataset: Dataset, split: Split, store: RunStore
+    ) -> None:
+        assert section.weights is not None
         self.path, self.dataset, self.split, self.store = section.weights, dataset, split, store
-        self.architecture = section.model or config.train.model_name
+        self.architecture = section.model or model_name
         self.key = "train.model_name" if section.model is None else "audit.target.model"
         self.about: dict[str, Any] = {"weights": shown(self.path), "model": self.architecture}
 
     def prepare(self, reporter: Reporter) -> None:
-        """See that the weights fit the model, copy them into the run directory, tell how accurate the target is.
+        """See that the weights fit the model, copy them into the run directory, report how accurate the target is.
 
         Raises:
             DataError: The weights cannot be read, are of another model, or give logits that are not finite.
@@ -97,7 +110,7 @@ class KnownWeights:
             self.store.write(WEIGHTS, content)
         correct = self._correct(model.eval())
         self.about |= {"sha256": sha256(content), "accuracy": correct}
-        reporter.note(told_accuracy(correct, self.dataset.num_classes))
+        reporter.note(accuracy_line(correct, self.dataset.num_classes))
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, Columns]:
         """The target as a model of this audit, which loads its weights as it does those of others."""
@@ -122,8 +135,8 @@ class KnownWeights:
         if wrong:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             raise DataError(
-                f"{KEY}: {shown(self.path)} does not fit {self.architecture}: {wrong[0]}{more}; name what builds the "
-                "target as audit.target.model"
+                f"{WEIGHTS_KEY}: {shown(self.path)} does not fit {self.architecture}: {wrong[0]}{more}; name what "
+                "builds the target as audit.target.model"
             )
         model.load_state_dict(dict(weights))
         return model
@@ -131,7 +144,7 @@ class KnownWeights:
     @torch.inference_mode()
     def _correct(self, model: nn.Module) -> dict[str, float]:
         """The share of some audited members, and of some others, whose class the target finds."""
-        member, found = is_member(self.split), {}
+        member, correct = is_member(self.split), {}
         for name, side in (("members", member), ("others", ~member)):
             rows = _spread_out(self.split.audit_ids[side])
             x = some_records(self.dataset.x, rows, None)
@@ -146,10 +159,10 @@ class KnownWeights:
                 )
             if not torch.isfinite(logits).all():
                 raise DataError(
-                    f"{KEY}: {shown(self.path)} gives logits that are not finite; did its training diverge?"
+                    f"{WEIGHTS_KEY}: {shown(self.path)} gives logits that are not finite; did its training diverge?"
                 )
-            found[name] = float((logits.argmax(dim=1).numpy() == self.dataset.y[rows]).mean())
-        return found
+            correct[name] = float((logits.argmax(dim=1).numpy() == self.dataset.y[rows]).mean())
+        return correct
 
 
 def _spread_out(ids: Int64[np.ndarray, " some"]) -> Int64[np.ndarray, " few"]:

@@ -58,7 +58,8 @@ def box(path, **keys):
     split = with_foreign_target(split, np.arange(10) < 5, np.zeros(4, dtype=bool))
     section = {"members": "m.npy", "query": f"{__name__}:answer", "batch_size": 4, **keys}
     config = build_config({"run": {"log_dir": str(path)}, "audit": {"target": section}})
-    return BlackBox(config, data, split, RunStore.at(str(path)))
+    views, limit = config.views(data.is_image), config.data.in_memory_limit
+    return BlackBox(config.audit.target, views, limit, data, split, RunStore.at(str(path)))
 
 
 PARTS = [("audit", RECORDS[:10], LABELS[:10]), ("population", RECORDS[10:], LABELS[10:])]
@@ -118,7 +119,7 @@ def test_failing_calls_are_made_again_with_growing_pauses(tmp_path, service):
     target = box(tmp_path)
     target.answer(PARTS, Silent())
     assert service == [0.5, 1.0]
-    assert target.sent == 14 + 2 * 4
+    assert target.answers.sent == 14 + 2 * 4
 
 
 def test_a_service_that_is_down_ends_the_audit_and_keeps_the_answers(tmp_path):
@@ -169,7 +170,7 @@ def test_a_damaged_answers_file_is_asked_about_again(tmp_path):
     """Only what was in it; what else is stored stays."""
     target = box(tmp_path)
     _, first = target.answer(PARTS, Silent())
-    path = tmp_path / target.place / "1.npz"
+    path = tmp_path / target.answers.place / "1.npz"
     path.write_bytes(path.read_bytes()[:-40])
     CALLS.clear()
     _, second = box(tmp_path).answer(PARTS, Silent())
@@ -197,7 +198,7 @@ def test_other_answers_are_refused(tmp_path, lie, message):
         target.prepare(Silent())
     assert str(error.value).startswith(f"audit.target.query: {__name__}:answer {message}")
     assert "\n" not in str(error.value)
-    assert box(tmp_path).known == {}
+    assert box(tmp_path).answers.known == {}
 
 
 @pytest.mark.parametrize(

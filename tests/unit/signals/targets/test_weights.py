@@ -16,6 +16,7 @@ from raymeter.errors import ConfigError, DataError
 from raymeter.schema import Dataset
 from raymeter.schema.reporter import Silent
 from raymeter.signals.targets.weights import WEIGHTS, KnownWeights, load_weights
+from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
 from raymeter.training.split import make_split, with_foreign_target
 
@@ -105,7 +106,8 @@ def target_of(tmp_path, network, **keys):
         "audit": {"target": section},
         "train": {"model": f"{__name__}:build"},
     }
-    return KnownWeights(build_config(sections), data, split, RunStore.at(str(tmp_path))), data
+    config = build_config(sections)
+    return KnownWeights(config.audit.target, config.train.model_name, data, split, RunStore.at(str(tmp_path))), data
 
 
 def test_weights_come_into_the_run_directory(tmp_path, model):
@@ -115,7 +117,7 @@ def test_weights_come_into_the_run_directory(tmp_path, model):
     target.prepare(said)
     record, given = target.answer([], said)
     assert (record.index, record.weights, record.architecture, given) == (4, WEIGHTS, f"{__name__}:build", {})
-    stored = target.store.read_weights(record)
+    stored = ModelStore(target.store).read_weights(record)
     assert all(torch.equal(stored[name], value) for name, value in model.state_dict().items())
     right = model(torch.from_numpy(data.x)).argmax(dim=1).numpy() == data.y
     assert (record.train_accuracy, record.test_accuracy) == (right[:5].mean(), right[5:].mean())

@@ -22,8 +22,10 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
     parser.add_argument("config", metavar="CONFIG", help="YAML file, see configs/README.md")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="override a key of the file")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan")
-    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
-    parser.add_argument("--json-logs", action="store_true", help="say everything in lines of JSON, for a log collector")
+    parser.add_argument("--verbose", action="store_true", help="show the messages of Ray too")
+    parser.add_argument(
+        "--json-logs", action="store_true", help="write every message as a line of JSON, for a log collector"
+    )
     add_gates(parser)
     return parser
 

@@ -21,7 +21,7 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
     parser.add_argument("a", metavar="A", help=what)
     parser.add_argument("b", metavar="B", help="another; differences are B minus A")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--html", metavar="FILE", help="write a page besides")
+    parser.add_argument("--html", metavar="FILE", help="also write a page")
     add_gates(parser)
     return parser
 

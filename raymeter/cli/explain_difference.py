@@ -12,8 +12,8 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
     """The command line of `raymeter explain-difference`."""
     parser = verbs.add_parser(
         "explain-difference",
-        help="say why two results differ",
-        description="Say why two results differ: records, memberships, references, signals, settings, direction.",
+        help="explain why two results differ",
+        description="Explain why two results differ: records, memberships, references, signals, settings, direction.",
     )
     what = "a run directory (audited or imported), a report that raymeter score wrote, or a table of scores"
     parser.add_argument("a", metavar="A", help=what)

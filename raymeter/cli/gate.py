@@ -20,7 +20,7 @@ def add_gates(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CONDITION",
-        help=f'end with code {EXIT_CODE} where it holds, such as "rmia.auc.low > 0.55"; may be given several times',
+        help=f'exit with code {EXIT_CODE} if it holds, such as "rmia.auc.low > 0.55"; may be given several times',
     )
 
 

@@ -27,9 +27,9 @@ def guarded(command: Callable[[], int], kept: str = "finished models", say: Call
         say(f"error: {error}")
         return 1 if isinstance(error, RunError) else 2
     except KeyboardInterrupt:
-        say(f"interrupted; {kept} are kept, start the same command again to go on")
+        say(f"interrupted; {kept} are kept, start the same command again to continue")
         return 130
     except SystemExit as stop:
         if stop.code == 143:
-            say(f"ended by SIGTERM; {kept} are kept, start the same command again to go on")
+            say(f"ended by SIGTERM; {kept} are kept, start the same command again to continue")
         raise

@@ -67,4 +67,4 @@ def _check_flags(options: argparse.Namespace) -> None:
     for name in ("ids", "labels", "members", "kind", "logits"):
         if getattr(options, name) and name not in used:
             takes = ", ".join(f"--{flag}" for flag in used)
-            raise ConfigError(f"--{name} says nothing about {options.format}, which takes {takes}; leave it out")
+            raise ConfigError(f"--{name} does not apply to {options.format}, which takes {takes}; leave it out")

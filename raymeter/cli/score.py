@@ -31,7 +31,7 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="scores (.parquet or .csv with columns id, score, member[, target, group]), or a run directory",
     )
-    parser.add_argument("--out", metavar="DIR", help="where the report goes; by default beside the file")
+    parser.add_argument("--out", metavar="DIR", help="where the report goes; by default next to the file")
     parser.add_argument("--overwrite", action="store_true", help="replace other results in --out")
     parser.add_argument("--lower-means-member", action="store_true", help="the lower a score, the likelier a member")
     parser.add_argument("--common-records", action="store_true", help="leave out records that not every target has")
@@ -41,7 +41,7 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
     parser.add_argument("--population-labels", metavar="FILE", help=".npy: their classes, for logits")
     parser.add_argument("--attacks", metavar="YAML", help="as audit.attacks, such as '[rmia, {name: lira}]'")
     add_gates(parser)
-    parser.add_argument("--seed", type=int, help="of shuffles and bootstraps; by default the run's, or 0")
+    parser.add_argument("--seed", type=int, help="seed of shuffles and bootstraps; by default that of the run, or 0")
     return parser
 
 

@@ -27,7 +27,9 @@ def add_extras(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ids", metavar="FILE", help=".npy: the number of each record")
     parser.add_argument("--labels", metavar="FILE", help=".npy: the class of each record")
-    parser.add_argument("--kind", choices=SIGNAL_KINDS, help="what the signals are, of the true class but for logits")
+    parser.add_argument(
+        "--kind", choices=SIGNAL_KINDS, help="what the signals are; all but logits are of the true class"
+    )
 
 
 def extra_files(options: argparse.Namespace) -> ExtraFiles:

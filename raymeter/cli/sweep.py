@@ -25,7 +25,7 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
         metavar="section.key=value",
         help="override a key of the file: run.log_dir=demo (the audit), sweep.name=mine, sweep.metric=tpr@0.01",
     )
-    parser.add_argument("--verbose", action="store_true", help="show what Ray says")
+    parser.add_argument("--verbose", action="store_true", help="show the messages of Ray too")
     return parser
 
 

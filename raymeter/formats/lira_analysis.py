@@ -26,7 +26,7 @@ def read(source: Path, extras: Extras) -> Imported:
     """Signals and final scores of an experiment directory.
 
     Raises:
-        DataError: Models are missing, masks are turned round or contradict each other, or records differ.
+        DataError: Models are missing, masks are transposed or contradict each other, or records differ.
     """
     extras = with_ids(source, extras)
     folders = {
@@ -57,7 +57,7 @@ def read(source: Path, extras: Extras) -> Imported:
 def _mask(path: Path, models: int, records: int) -> np.ndarray:
     mask = truth(load_array(path), str(path))
     if mask.shape != (models, records):
-        turned = ": it is turned round" if mask.shape == (records, models) else ""
+        turned = ": it is transposed" if mask.shape == (records, models) else ""
         raise DataError(f"{path} must be [models, records] = [{models}, {records}], got {list(mask.shape)}{turned}")
     return mask
 

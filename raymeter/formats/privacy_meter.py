@@ -48,7 +48,7 @@ def read(source: Path, extras: Extras) -> Imported:
     values = load_array(source / f"signals/{name}_signals.npy")
     memberships = truth(load_array(source / "models/memberships.npy"), f"{source}/models/memberships.npy")
     if values.ndim != 2 or memberships.ndim != 2 or len(memberships) != values.shape[1]:
-        turned = " (it looks turned round)" if memberships.shape[-1] == values.shape[-1] else ""
+        turned = " (it looks transposed)" if memberships.shape[-1] == values.shape[-1] else ""
         raise DataError(
             f"{source}: models/memberships.npy must be [models, records] for signals [records, models] = "
             f"{list(values.shape)}, got {list(memberships.shape)}{turned}"
@@ -118,5 +118,5 @@ def write(signals: Signals) -> Exported:
 
     rounded = int((probabilities(matrix.values).astype(np.float32) == 1).sum())
     lost = [f"{rounded} signals become a probability of exactly 1 in float32, as in Privacy Meter"] if rounded else []
-    moved = "records are numbered anew: signals/record_ids.npy has their ids here"
+    moved = "records are renumbered: signals/record_ids.npy has their ids here"
     return Exported(files(), (*one_view(signals), *lost, moved, "the models themselves are not exported"))

@@ -99,7 +99,7 @@ def _ids(train: pa.Table, test: pa.Table, extras: Extras) -> tuple[np.ndarray, s
         order, ids = np.unique(named.astype(str), return_inverse=True)
         if len(order) < rows:
             raise DataError(f"{column}: {rows - len(order)} rows repeat a user; give each one row, or --ids")
-        return ids.astype(np.int64), f"{column} is text: ids are the places in its alphabetical order"
+        return ids.astype(np.int64), f"{column} is text: ids are the positions in its alphabetical order"
     return unique_ids(whole_numbers(named, column), f"{column} (aggregate to one row for each)"), ""
 
 

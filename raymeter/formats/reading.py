@@ -1,6 +1,6 @@
 """Files that others wrote, read without unpickling; shapes, ids and 0/1 values are checked, never assumed.
 
-A shape that fits only when it is turned round, ids that are missing and values that cannot be what they are called
+A shape that fits only when it is transposed, ids that are missing and values that cannot be what they are called
 are errors with a remedy.
 """
 
@@ -40,7 +40,7 @@ def load_array(path: Path) -> np.ndarray:
             return _load_tensor(path)
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise DataError(f"{path} is not there; check the path") from None
+        raise DataError(f"{path} does not exist; check the path") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}); check the path") from None
     except (ValueError, EOFError) as error:
@@ -63,7 +63,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise DataError(f"{path} is not there; check the path") from None
+        raise DataError(f"{path} does not exist; check the path") from None
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         if "pickle" in str(error):
             raise DataError(
@@ -83,7 +83,7 @@ def _load_tensor(path: Path) -> np.ndarray:
     except pickle.UnpicklingError:
         raise DataError(f"{path} {PICKLED_TENSOR.format(old=path, new=path.with_suffix('.npy'))}") from None
     except (RuntimeError, EOFError):
-        raise DataError(f"{path} is damaged or no file of torch; get it again") from None
+        raise DataError(f"{path} is damaged or not a torch file; get it again") from None
     if not isinstance(found, torch.Tensor):
         raise DataError(f"{path} holds a {type(found).__name__} where one tensor is needed; save the tensor alone")
     array: np.ndarray = found.numpy()
@@ -97,11 +97,13 @@ def read_table(path: Path) -> pa.Table:
         DataError: It cannot be read, or two columns have one name.
     """
     if path.suffix not in TABLES:
-        raise DataError(f"{path} is no table: give a file that ends in {', '.join(TABLES)} (signals go with --signals)")
+        raise DataError(
+            f"{path} is not a table: give a file that ends in {', '.join(TABLES)} (signals go with --signals)"
+        )
     try:
         table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
     except FileNotFoundError:
-        raise DataError(f"{path} is not there; check the path") from None
+        raise DataError(f"{path} does not exist; check the path") from None
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({first_line(error)}); give a Parquet or CSV file") from None
     doubled = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
@@ -154,11 +156,11 @@ def oriented(mask: np.ndarray, records: int, models: int, what: str) -> Bool[np.
     """A membership matrix [records, models].
 
     Raises:
-        DataError: It has another shape; one that is turned round is told so.
+        DataError: It has another shape; if it is the transpose, the message says so.
     """
     if mask.shape == (records, models):
         return truth(mask, what)
-    turned = ": it is turned round, transpose it" if mask.shape == (models, records) else ""
+    turned = ": it is transposed" if mask.shape == (models, records) else ""
     raise DataError(f"{what} must be [records, models] = [{records}, {models}], got {list(mask.shape)}{turned}")
 
 
@@ -171,5 +173,5 @@ def unique_ids(ids: Int64[np.ndarray, " records"], what: str) -> Int64[np.ndarra
     ordered = np.sort(ids)
     twice = np.flatnonzero(ordered[1:] == ordered[:-1])
     if twice.size:
-        raise DataError(f"{what}: record {ordered[twice[0]]} comes twice; give each record one row")
+        raise DataError(f"{what}: record {ordered[twice[0]]} appears twice; give each record one row")
     return ids

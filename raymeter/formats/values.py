@@ -96,7 +96,7 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
         raise DataError(f"{what}: no signals in {shape_of(values)}; give one for each record and model")
     if not np.isfinite(values).all():
         row = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{what}: row {row[0]} of model {row[1]} is not finite; remove the record or mend its model")
+        raise DataError(f"{what}: row {row[0]} of model {row[1]} is not finite; remove the record or repair its model")
     if kind == "logits":
         return _from_logits(values, labels, what)
     if kind == "logit_gap":
@@ -182,7 +182,7 @@ def assemble_signals(
     if outside.log_prob.shape[1:] != made.log_prob.shape[1:]:
         raise DataError(
             f"the population must be under the same models and views as the records, got {outside.log_prob.shape[1:]} "
-            f"beside {made.log_prob.shape[1:]}"
+            f"and {made.log_prob.shape[1:]}"
         )
     nobody = np.zeros(outside.log_prob.shape[:2], dtype=bool)
     about: dict[str, Any] = {"ids": ids, "labels": labels, **judged}
@@ -202,8 +202,8 @@ def saturation_note(made: Made) -> list[str]:
         return []
     share = made.saturated / made.log_prob.size
     return [
-        f"{made.saturated} signals ({share:.1%}) were rounded to a probability of 0 or 1: LiRA cannot tell these "
-        "apart; logits or logit gaps would"
+        f"{made.saturated} signals ({share:.1%}) were rounded to a probability of 0 or 1: LiRA cannot "
+        "distinguish them; with logits or logit gaps it can"
     ]
 
 

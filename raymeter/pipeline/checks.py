@@ -71,7 +71,7 @@ def without_missing_models(config: AuditConfig, dataset: Dataset, split: Split, 
         missing = ", ".join(str(model) for model in split.models if model not in present)
         raise RunError(
             f"the audit cannot go on without model {missing}, which could not be trained: {error}. Finished models "
-            "are kept; mend the cause and start the same command again."
+            "are kept; fix the cause and start the same command again."
         ) from None
     return smaller
 

@@ -125,7 +125,7 @@ def check_ray() -> CheckResult:
     with connected(ClusterSection(address="local", num_cpus=1)):
         process = process_of_a_task()
     if process == os.getpid():
-        return CheckResult("Ray", "problem", "a task ran in this very process", "see whether Ray is in local mode")
+        return CheckResult("Ray", "problem", "a task ran in this process itself", "see whether Ray is in local mode")
     return CheckResult("Ray", "ok", f"an embedded one starts and works ({time.perf_counter() - start:.0f} s)")
 
 
@@ -156,7 +156,7 @@ def check_storage(config: AuditConfig) -> CheckResult:
         content = store.read(name)
         store.delete(name)
         if content is None:
-            problem = f"{store.name} does not show what was written"
+            problem = f"{store.name} does not return what was written to it"
             return CheckResult("storage", "problem", problem, "check the storage")
         free = shutil.disk_usage(store.uri).free if store.is_local else None
     if free is not None and free < FEWEST_FREE:

@@ -134,6 +134,6 @@ def first_target(signals: Signals, model: int | None) -> Signals:
     targets = signals.audit["log_prob"].targets
     place = np.flatnonzero(targets == model)
     if not place.size:
-        raise DataError(f"--target: model {model} is no target of this run; choose one of {targets.tolist()}")
+        raise DataError(f"--target: model {model} is not a target of this run; choose one of {targets.tolist()}")
     order = np.concatenate([place, np.flatnonzero(targets != model)])
     return select(signals, targets=order)

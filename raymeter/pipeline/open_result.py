@@ -35,7 +35,7 @@ def load_side(path: Path, name: str) -> Side:
     if store.read("metrics.json") is not None:
         provenance = (store.read_json("metrics.json") or {}).get("provenance", {})
         return Side(name, scores=report_scores(store), facts={"data of the report": _data(provenance.get("dataset"))})
-    raise DataError(f"{path} is no run directory, no report and no table of scores; check the path")
+    raise DataError(f"{path} is not a run directory, a report or a table of scores; check the path")
 
 
 def _run(store: RunStore, name: str) -> Side:

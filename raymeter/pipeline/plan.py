@@ -46,7 +46,7 @@ def dry_run(config: AuditConfig) -> str:
         f"memory: about {data_mb:.0f} MiB of records "
         + ("streamed" if dataset.is_streamed else "on every node")
         + (
-            f", {signals_mb:.0f} MiB of signals in files beside the driver, attacked in blocks"
+            f", {signals_mb:.0f} MiB of signals in files on the driver's machine, attacked in blocks"
             if mapped
             else f", {2 * signals_mb:.0f} MiB of signals on the driver"
         ),

@@ -37,7 +37,7 @@ def renew_page(place: str) -> RenewedPage:
         if data is None:
             raise DataError(f"{store.name} has no page.json, since an older version wrote it; run the audit again")
         if not metrics.get("attacks"):
-            raise DataError(f"{store.name}/metrics.json tells of no attack; run the audit again")
+            raise DataError(f"{store.name}/metrics.json names no attack; run the audit again")
         store.write("index.html", index_page(metrics, data, store.read_json("timeline.json") or {}).encode())
         return RenewedPage(f"{store.name}/index.html", metrics["attacks"])
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end")

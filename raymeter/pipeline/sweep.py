@@ -49,7 +49,7 @@ def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> Sw
         _check_logits(settings, ranking)
         _claim(store, config, stored)
         if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
-            console.note(f"sweep.asha: {records} records are too few for a second rung; nothing is given up early")
+            console.note(f"sweep.asha: {records} records are too few for a second rung; no setting is stopped early")
     with console.stage("Sweep"):
         rows = _different(tried(_work(config, settings, store, selection, seed), ranking, console))
     with console.stage("Report"):
@@ -223,7 +223,7 @@ def _winner(
             continue
         return setting, best, scores, passed_over
     errors = sorted({row["error"] for row in rows if row["error"]}) or passed_over
-    raise RunError(f"no setting could be evaluated; {errors[0] if errors else 'all were given up early'}")
+    raise RunError(f"no setting could be evaluated; {errors[0] if errors else 'all were stopped early'}")
 
 
 def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:

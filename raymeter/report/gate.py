@@ -116,5 +116,5 @@ def _figure(gate: Gate, attacks: Mapping[str, Any]) -> float:
             )
     if isinstance(here, bool) or not isinstance(here, int | float):
         remedy = "add .estimate, .low or .high" if isinstance(here, Mapping) and "low" in here else "choose a figure"
-        raise DataError(f"--fail-if {str(gate)!r}: {passed} is no number; {remedy}")
+        raise DataError(f"--fail-if {str(gate)!r}: {passed} is not a number; {remedy}")
     return float(here)

@@ -67,7 +67,7 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
     content = store.read_json("metrics.json") or {}
     attacks: Mapping[str, Any] = content.get("attacks", {})
     if not attacks:
-        raise DataError(f"{store.name} is no complete report; write it again")
+        raise DataError(f"{store.name} is not a complete report; write it again")
     ids = numeric_ids(records_table(store).column("id").to_numpy())
     targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
     columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
@@ -99,7 +99,7 @@ def records_table(store: RunStore) -> pa.Table:
     """
     data = store.read("records.parquet")
     if data is None:
-        raise DataError(f"{store.name} is no complete report; write it again")
+        raise DataError(f"{store.name} is not a complete report; write it again")
     try:
         file = parquet.ParquetFile(io.BytesIO(data))
         names = [name for name in ("id", "row", "label", "at_risk") if name in file.schema_arrow.names]

@@ -18,9 +18,10 @@ def verdict(result: AuditResult) -> str:
     attacks, (attack, fpr) = result.attacks, _spokesman(result)
     of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
     if _better(result):
-        text = f"{attack.name} tells members from non-members with AUC {_text(attack.auc, 1, 3)} (chance: 0.5){of_all}"
+        auc = _text(attack.auc, 1, 3)
+        text = f"{attack.name} distinguishes members from non-members with AUC {auc} (chance: 0.5){of_all}"
         if fpr is None:
-            return f"{text}; there are too few non-members to tell how it does at low false-positive rates."
+            return f"{text}; there are too few non-members to measure how it does at low false-positive rates."
         return f"{text}; {_at_rate(fpr)} it finds {_found(attack, fpr)}."
     best = max(attacks, key=lambda attack: attack.auc.estimate)
     overall = f"{best.name} with AUC {_text(best.auc, 1, 3)}{of_all}"
@@ -35,10 +36,10 @@ def verdict(result: AuditResult) -> str:
 
 
 def finding(result: AuditResult) -> str:
-    """The verdict in a word.
+    """The verdict as one word.
 
     `leaks` where an attack is better than chance, at least at a low rate; `reversed` where all are worse than chance,
-    which an attacker would only have to turn round; else `quiet`.
+    which an attacker would only have to reverse; else `quiet`.
     """
     if _better(result) or _sure(result):
         return "leaks"
@@ -54,8 +55,8 @@ def in_people(result: AuditResult) -> str:
     rate = attack.tpr_at_fpr[fpr]
     found, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
     return (
-        f"In people: of {many} whose records trained the model an attacker points out {found} ({fewest} to {most}), "
-        f"and with them {round(many * float(fpr))} of every {many} whose records did not."
+        f"In numbers of people: of {many} whose records trained the model, an attacker identifies {found} ({fewest} to "
+        f"{most}), and with them {round(many * float(fpr))} of every {many} whose records did not."
     )
 
 
@@ -99,7 +100,9 @@ def remarks(result: AuditResult) -> list[str]:
         )
     rising = [name for name, points in result.power.items() if _still_rising(points)]
     if rising:
-        lines.append(f"More reference models would find more: {', '.join(rising)} still rose with the last ones.")
+        lines.append(
+            f"More reference models would find more: {', '.join(rising)} still rose when the last ones were added."
+        )
     if result.blind is not None and result.blind.warns:
         lines.append(f"Warning: {blind_warning(result.blind)}.")
     return lines
@@ -118,9 +121,9 @@ def blind_warning(result: BlindResult) -> str:
     """What the best answer of the blind baseline was, and what that means."""
     worst = max((answer for answer in result.answers if answer.auc.low > 0.5), key=lambda answer: answer.auc.estimate)
     return (
-        f"a {worst.classifier} that sees no model tells {worst.question} with AUC {worst.auc.estimate:.3f} "
-        f"[{worst.auc.low:.3f}, {worst.auc.high:.3f}]; the records differ in what they are, and part of what the "
-        "attacks find may be that"
+        f"a {worst.classifier} that sees no model distinguishes {worst.question} with AUC {worst.auc.estimate:.3f} "
+        f"[{worst.auc.low:.3f}, {worst.auc.high:.3f}]; the records themselves differ, and part of what the "
+        "attacks find may be that difference"
     )
 
 

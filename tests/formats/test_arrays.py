@@ -88,11 +88,11 @@ def mine(path, **changes):
     ("changes", "message"),
     [
         ({"member": None}, "no member; add --members"),
-        ({"member": TRUTH.member.T}, r"must be \[records, models\] = \[40, 6\], got \[6, 40\]: it is turned round"),
+        ({"member": TRUTH.member.T}, r"must be \[records, models\] = \[40, 6\], got \[6, 40\]: it is transposed"),
         ({"member": TRUTH.member[:39]}, r"must be \[records, models\] = \[40, 6\], got \[39, 6\]"),
         ({"member": TRUTH.member * 2}, "member must be 0 or 1, got 2"),
         ({"ids": np.arange(39)}, "ids must name 40 records, got 39"),
-        ({"ids": np.zeros(40, dtype=int)}, "ids: record 0 comes twice"),
+        ({"ids": np.zeros(40, dtype=int)}, "ids: record 0 appears twice"),
         ({"ids": np.arange(40) / 2}, "ids must be a vector of whole numbers"),
         ({"labels": np.zeros(3, dtype=int)}, "labels must be of 40 records, got 3"),
         ({"population": np.log(TRUTH.prob[:9, :5, 0])}, "the population must be under the same models"),

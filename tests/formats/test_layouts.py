@@ -56,7 +56,7 @@ def test_privacy_meter_refuses_what_is_turned_round_or_no_probability(tmp_path):
     """Memberships [records, models], and logits where probabilities belong."""
     layouts.privacy_meter(tmp_path, TRUTH)
     layouts.save(tmp_path / "models/memberships.npy", TRUTH.member)
-    with pytest.raises(DataError, match=r"must be \[models, records\].*got \[40, 6\] \(it looks turned round\)"):
+    with pytest.raises(DataError, match=r"must be \[models, records\].*got \[40, 6\] \(it looks transposed\)"):
         FORMATS["privacy-meter"].read(tmp_path, Extras())
     layouts.privacy_meter(tmp_path, TRUTH)
     layouts.save(tmp_path / "signals/rmia_signals.npy", np.log(TRUTH.prob[:, :, 0]))
@@ -135,7 +135,7 @@ def test_lira_analysis_refuses_masks_that_contradict_each_other(tmp_path):
     with pytest.raises(DataError, match="disagree on who was a member"):
         FORMATS["lira-analysis"].read(tmp_path, Extras())
     layouts.save(tmp_path / "keep_indices.npy", TRUTH.member)
-    with pytest.raises(DataError, match=r"must be \[models, records\] = \[6, 40\], got \[40, 6\]: it is turned round"):
+    with pytest.raises(DataError, match=r"must be \[models, records\] = \[6, 40\], got \[40, 6\]: it is transposed"):
         FORMATS["lira-analysis"].read(tmp_path, Extras())
 
 
@@ -228,7 +228,7 @@ def test_privacyguard_keeps_final_scores_and_text_names(tmp_path):
     matrix, scores = found.signals.audit["log_prob"], found.scores["privacyguard"]
     check(found, TRUTH, "log_prob", matrix.ids)  # u100 ... u139 have the same order as numbers
     np.testing.assert_array_equal(scores.values[:, 0], np.where(scores.member[:, 0], 2.0, 1.0))
-    assert found.notes[0] == "user_id is text: ids are the places in its alphabetical order"
+    assert found.notes[0] == "user_id is text: ids are the positions in its alphabetical order"
 
 
 def test_privacyguard_refuses_aggregates_and_rows_without_a_name(tmp_path):
@@ -277,5 +277,5 @@ def test_tensors_are_read_and_objects_beside_them_refused(tmp_path):
     with pytest.raises(DataError, match="holds more than plain tensors"):
         load_array(tmp_path / "object.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "plain.pt").read_bytes()[:200])
-    with pytest.raises(DataError, match="is damaged or no file of torch"):
+    with pytest.raises(DataError, match="is damaged or not a torch file"):
         load_array(tmp_path / "cut.pt")

@@ -104,7 +104,7 @@ def test_export_of_another_target(run, tmp_path, capsys):
         matrix = before.audit["log_prob"]
         np.testing.assert_array_equal(members["target"], matrix.ids[matrix.member[:, 3]])
     assert main(["export", str(path), "--format", "leakpro", "--target", "9", "--out", str(tmp_path / "y")]) == 2
-    assert "model 9 is no target of this run; choose one of [0, 1, 2, 3, 4, 5]" in capsys.readouterr().err
+    assert "model 9 is not a target of this run; choose one of [0, 1, 2, 3, 4, 5]" in capsys.readouterr().err
 
 
 def test_an_imported_run_can_be_swept_and_not_audited(run):
@@ -132,9 +132,9 @@ def test_full_directories_are_left_alone(run, tmp_path, capsys):
         (
             "import",
             ["--format", "lira", "--kind", "prob"],
-            "--kind says nothing about lira, which takes --ids, --labels",
+            "--kind does not apply to lira, which takes --ids, --labels",
         ),
-        ("import", ["--format", "leakpro", "--ids", "x.npy"], "--ids says nothing about leakpro"),
+        ("import", ["--format", "leakpro", "--ids", "x.npy"], "--ids does not apply to leakpro"),
         ("export", ["--format", "lira", "--target", "1"], "--target is for leakpro and privacyguard"),
     ],
 )

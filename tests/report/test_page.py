@@ -89,7 +89,7 @@ def test_the_verdict_comes_first_and_nothing_is_fetched(opened, page):
     """Headings in order, no error in the console, no request but for the page itself and its own pictures."""
     headings = [heading.text for heading in opened.find_elements(By.CSS_SELECTOR, "h1, h2")]
     assert headings[0].startswith("Privacy audit") and headings[1] == "Verdict"
-    assert "tells members from non-members with AUC" in opened.find_element(By.CSS_SELECTOR, ".verdict").text
+    assert "distinguishes members from non-members with AUC" in opened.find_element(By.CSS_SELECTOR, ".verdict").text
     levels = [int(each.tag_name[1]) for each in opened.find_elements(By.CSS_SELECTOR, "h1, h2, h3")]
     assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
     assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []

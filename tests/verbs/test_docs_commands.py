@@ -48,9 +48,7 @@ def test_bring_your_own_scores(folder):
     (example,) = blocks("bring-your-own-scores.md", "python")
     exec(compile(example, "bring-your-own-scores.md", "exec"), {})
     assert run_commands("bring-your-own-scores.md") == 4
-    auc = {
-        p: json.loads((folder / p / "metrics.json").read_text())["attacks"] for p in ("scores-report", "turned-round")
-    }
+    auc = {p: json.loads((folder / p / "metrics.json").read_text())["attacks"] for p in ("scores-report", "reversed")}
     upright, turned = (auc[p]["score"]["auc"]["estimate"] for p in auc)
     assert upright == pytest.approx(1 - turned)
     assert list(json.loads((folder / "two/metrics.json").read_text())["attacks"]) == ["loss", "lira"]

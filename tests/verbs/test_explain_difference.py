@@ -243,7 +243,7 @@ def test_command_on_tables_and_runs(signals, tmp_path, capsys):
     content = json.loads(capsys.readouterr().out)
     assert not any(finding["differs"] for finding in content["findings"])
     assert main(["explain-difference", run, str(tmp_path)]) == 2
-    assert "is no run directory, no report and no table of scores" in capsys.readouterr().err
+    assert "is not a run directory, a report or a table of scores" in capsys.readouterr().err
 
 
 def test_command_on_reports(signals, tmp_path, capsys):

@@ -228,10 +228,10 @@ def test_signals_without_population_say_what_cannot_run_and_that_members_may_be_
         ([], "give a file of scores or a run directory, or --signals FILE"),
         (["a.csv", "--kind", "prob"], "--kind goes with --signals"),
         (["--signals", "a.npz", "--lower-means-member"], "--lower-means-member goes with a table of scores"),
-        (["nowhere.csv"], "nowhere.csv is not there; check the path"),
+        (["nowhere.csv"], "nowhere.csv does not exist; check the path"),
         (
             ["mine.npz"],
-            "mine.npz is no table: give a file that ends in .parquet, .pq, .csv (signals go with --signals)",
+            "mine.npz is not a table: give a file that ends in .parquet, .pq, .csv (signals go with --signals)",
         ),
         (["."], "holds no signals"),
     ],

@@ -21,8 +21,8 @@ from raymeter.stats import PRIORS
 
 STATISTICS = (
     "AUC intervals: DeLong et al., Biometrics 44 (1988), per target; Student's t over independent targets for means.",
-    "TPR at a fixed FPR: the step rule, no interpolation. A rate that allows less than one false positive is told as "
-    "not resolvable.",
+    "TPR at a fixed FPR: the step rule, no interpolation. A rate that allows less than one false positive is reported "
+    "as not resolvable.",
     "Records at risk: Benjamini and Hochberg, JRSS B 57 (1995), at a false discovery rate of 5 %.",
     "Transferred thresholds are learnt from other models and never from the target's own members.",
 )
@@ -30,7 +30,7 @@ LIMITS = (
     "An audit measures these attacks, with this many reference models: a lower bound of what leaks. Stronger attacks "
     "may find more.",
     "It holds for this training procedure on this data. Another model, more epochs or fewer records leak differently.",
-    "A record that is not named is not thereby safe.",
+    "A record that is not named is not necessarily safe.",
     "Membership is one kind of leakage; reconstruction and attribute inference are others.",
 )
 DONE = ("done", "done elsewhere")

@@ -68,10 +68,10 @@ def test_a_metric_that_there_is_not_is_told_before_the_work():
     [
         ("rmia.acu.low", "'acu' is not in rmia; did you mean auc"),
         ("rmia.auc.lo", "'lo' is not in rmia.auc; did you mean low"),
-        ("rmia.auc", "rmia.auc is no number; add .estimate, .low or .high"),
+        ("rmia.auc", "rmia.auc is not a number; add .estimate, .low or .high"),
         ("rmia.auc.low.x", "rmia.auc.low has no parts"),
-        ("my.own.auc.estimate", "my.own.auc.estimate is no number"),
-        ("my.own.targets", "my.own.targets is no number; choose a figure"),
+        ("my.own.auc.estimate", "my.own.auc.estimate is not a number"),
+        ("my.own.targets", "my.own.targets is not a number; choose a figure"),
         ("rmia.tpr_at_fpr.0.001.low", "rmia.tpr_at_fpr.0.001 is not resolvable"),
     ],
 )

@@ -107,7 +107,7 @@ def test_attack_names_are_not_markup():
 def test_verdict_names_the_strongest_attack():
     """AUC, the smallest false-positive rate that can be resolved, and what chance would give."""
     assert verdict(audit(WEAK, STRONG)) == (
-        "rmia tells members from non-members with AUC 0.620 [0.600, 0.640] (chance: 0.5), the strongest of 2 attacks; "
+        "rmia distinguishes members from non-members with AUC 0.620 [0.600, 0.640] (chance: 0.5), the strongest of 2 attacks; "
         "at 1 false alarm in 1000 non-members it finds 2.10 [1.50, 2.80] % of the members (chance: 0.1 %)."
     )
 
@@ -115,8 +115,8 @@ def test_verdict_names_the_strongest_attack():
 def test_verdict_in_numbers_of_people():
     """Of the attack and the rate that the verdict speaks of; nothing where chance is not ruled out or nothing is found."""
     assert in_people(audit(WEAK, STRONG)) == (
-        "In people: of 1000 whose records trained the model an attacker points out 21 (15 to 28), and with them 1 of every "
-        "1000 whose records did not."
+        "In numbers of people: of 1000 whose records trained the model, an attacker identifies 21 (15 to 28), and with them 1 "
+        "of every 1000 whose records did not."
     )
     wide = attack("rmia", (0.62, 0.6, 0.64), ((0.1, 0.05, 0.2), (0.02, 0.0, 0.08), (0.0, 0.0, 0.01)))
     assert in_people(audit(wide)) == in_people(audit(WEAK)) == ""
@@ -125,8 +125,8 @@ def test_verdict_in_numbers_of_people():
 def test_verdict_on_few_non_members_claims_no_rate():
     """Nothing is said about rates that the sample cannot resolve, except that it cannot."""
     assert verdict(audit(attack("rmia", (0.62, 0.6, 0.64), resolvable=BLIND))) == (
-        "rmia tells members from non-members with AUC 0.620 [0.600, 0.640] (chance: 0.5); there are too few "
-        "non-members to tell how it does at low false-positive rates."
+        "rmia distinguishes members from non-members with AUC 0.620 [0.600, 0.640] (chance: 0.5); there are too few "
+        "non-members to measure how it does at low false-positive rates."
     )
 
 
@@ -188,9 +188,9 @@ def test_remarks_name_records_references_and_a_baseline_that_sees():
     power = {"lira": (point(4, 0.6), point(8, 0.7)), "rmia": (point(4, 0.65), point(8, 0.655)), "loss": ()}
     lines = remarks(replace(result, records=records, power=power, blind=blind))
     assert lines[0].startswith("Records at risk: 2 of 5 are named at a false discovery rate of 5 %")
-    assert lines[1] == "More reference models would find more: lira still rose with the last ones."
+    assert lines[1] == "More reference models would find more: lira still rose when the last ones were added."
     assert lines[2].startswith(
-        "Warning: a random forest that sees no model tells pool from population with AUC 0.700 [0.600, 0.800]"
+        "Warning: a random forest that sees no model distinguishes pool from population with AUC 0.700 [0.600, 0.800]"
     )
 
 

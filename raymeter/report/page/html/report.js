@@ -1,12 +1,12 @@
 "use strict";
 (() => {
-  const told = JSON.parse(document.getElementById("pointing").textContent);
-  const names = Object.keys(told.curves);
-  const [width, height, left, right, top, bottom] = told.frame;
+  const shown = JSON.parse(document.getElementById("pointing").textContent);
+  const names = Object.keys(shown.curves);
+  const [width, height, left, right, top, bottom] = shown.frame;
 
   // --- curves: pointing and arrow keys -----------------------------------------------------------
   const share = (value, log) => log
-    ? Math.log(Math.max(value, told.lowest) / told.lowest) / Math.log(1 / told.lowest)
+    ? Math.log(Math.max(value, shown.lowest) / shown.lowest) / Math.log(1 / shown.lowest)
     : value;
   const toX = (value, log) => left + share(value, log) * (width - right - left);
   const toY = (value, log) => height - bottom - share(value, log) * (height - bottom - top);
@@ -20,14 +20,14 @@
     let point = 0;
 
     const show = () => {
-      const curve = told.curves[names[attack]];
+      const curve = shown.curves[names[attack]];
       const fpr = curve.fpr[point];
       const tpr = curve.tpr[point];
       marker.setAttribute("cx", toX(fpr, log));
       marker.setAttribute("cy", toY(tpr, log));
-      marker.style.fill = `var(--c${told.colours[attack]})`;
+      marker.style.fill = `var(--c${shown.colours[attack]})`;
       const threshold = curve.threshold[point];
-      const precise = told.priors.map((prior) => {
+      const precise = shown.priors.map((prior) => {
         const named = prior * tpr + (1 - prior) * fpr;
         return named > 0 ? `${percent(prior * tpr / named)} at ${100 * prior} % members` : "not defined";
       });
@@ -42,7 +42,7 @@
       const y = (event.clientY - box.top) * height / box.height;
       let nearest = Infinity;
       names.forEach((name, number) => {
-        const curve = told.curves[name];
+        const curve = shown.curves[name];
         curve.fpr.forEach((fpr, index) => {
           const distance = Math.hypot(toX(fpr, log) - x, toY(curve.tpr[index], log) - y);
           if (distance < nearest) [nearest, attack, point] = [distance, number, index];
@@ -52,7 +52,7 @@
     });
     svg.addEventListener("focus", show);
     svg.addEventListener("keydown", (event) => {
-      const last = told.curves[names[attack]].fpr.length - 1;
+      const last = shown.curves[names[attack]].fpr.length - 1;
       if (event.key === "ArrowRight") point = Math.min(point + 1, last);
       else if (event.key === "ArrowLeft") point = Math.max(point - 1, 0);
       else if (event.key === "Home") point = 0;
@@ -60,7 +60,7 @@
       else if (event.key === "ArrowDown") attack = (attack + 1) % names.length;
       else if (event.key === "ArrowUp") attack = (attack + names.length - 1) % names.length;
       else return;
-      point = Math.min(point, told.curves[names[attack]].fpr.length - 1);
+      point = Math.min(point, shown.curves[names[attack]].fpr.length - 1);
       event.preventDefault();
       show();
     });

@@ -5,7 +5,7 @@ Sections `run`, `audit`, `train` and `data` keep the keys and meanings of Privac
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -21,6 +21,27 @@ class Section(BaseModel):
 
 
 MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
+
+
+@dataclass(frozen=True)
+class WeightsTarget:
+    """A model that was trained elsewhere and whose weights are known, see `TargetSection`."""
+
+    members: str
+    weights: str
+    model: str | None
+
+
+@dataclass(frozen=True)
+class QueryTarget:
+    """A model that was trained elsewhere and only answers, see `TargetSection`."""
+
+    members: str
+    query: str
+    batch_size: int
+    calls_per_second: float | None
+    max_queries: int | None
+    attempts: int
 
 
 class TargetSection(Section):
@@ -56,6 +77,15 @@ class TargetSection(Section):
         if self.model is not None and self.query is not None:
             raise ValueError("model says what the weights are of, and there are none with query; leave it out")
         return self
+
+    def kind(self) -> WeightsTarget | QueryTarget:
+        """What this section describes, with the keys that belong to it."""
+        if self.weights is not None:
+            return WeightsTarget(self.members, self.weights, self.model)
+        assert self.query is not None  # one of the two is given, see `_one_way`
+        return QueryTarget(
+            self.members, self.query, self.batch_size, self.calls_per_second, self.max_queries, self.attempts
+        )
 
 
 def _module_function(name: str) -> str:

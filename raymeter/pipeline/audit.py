@@ -15,6 +15,7 @@ import numpy as np
 from raymeter.analysis.record_exposure import record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.config.load import AuditConfig, build_config, load_config
+from raymeter.config.sections import QueryTarget, WeightsTarget
 from raymeter.data import load_dataset
 from raymeter.data.groups import load_groups
 from raymeter.distributed.attack_tasks import power_of_all, score_all, thresholds_of_all
@@ -86,13 +87,14 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
 
 def find_target(config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> Target | None:
     """The model that was trained elsewhere, where there is one."""
-    section = config.audit.target
-    if section is None:
+    if config.audit.target is None:
         return None
-    if section.query is None:
-        return KnownWeights(section, config.train.model_name, dataset, split, store)
-    views, limit = config.views(dataset.is_image), config.data.in_memory_limit
-    return BlackBox(section, views, limit, dataset, split, store)
+    match config.audit.target.kind():
+        case WeightsTarget() as target:
+            return KnownWeights(target, config.train.model_name, dataset, split, store)
+        case QueryTarget() as target:
+            views, limit = config.views(dataset.is_image), config.data.in_memory_limit
+            return BlackBox(target, views, limit, dataset, split, store)
 
 
 def about_target(target: Target | None, split: Split) -> dict[str, Any] | None:

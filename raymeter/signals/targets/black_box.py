@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32
 from torch.nn import functional as F
 
-from raymeter.config.sections import TargetSection
+from raymeter.config.sections import QueryTarget
 from raymeter.config.user_functions import load_function
 from raymeter.errors import RunError, first_line
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
@@ -38,7 +38,7 @@ class BlackBox:
     """Asks a function about records, with patience, a limit of calls, a budget, and a memory of every answer.
 
     Args:
-        section: Which function, how it may be asked, and for how many records.
+        asked: Which function, how it may be asked, and for how many records.
         views: Of every record; each is sent.
         limit: Bytes; streamed records that take more stay in their files.
         dataset: The records.
@@ -48,19 +48,18 @@ class BlackBox:
 
     def __init__(
         self,
-        section: TargetSection,
+        asked: QueryTarget,
         views: Sequence[View],
         limit: int,
         dataset: Dataset,
         split: Split,
         store: RunStore,
     ) -> None:
-        assert section.query is not None
-        self.section, self.dataset, self.split = section, dataset, split
+        self.asked, self.dataset, self.split = asked, dataset, split
         self.views, self.num_classes, self.limit = views, dataset.num_classes, limit
-        self.function = load_function("audit.target.query", section.query, "of a batch of records")
-        self.about: dict[str, Any] = {"query": section.query}
-        self.answers, self.next_call = Answers(store, section.query, self.num_classes), 0.0
+        self.function = load_function("audit.target.query", asked.query, "of a batch of records")
+        self.about: dict[str, Any] = {"query": asked.query}
+        self.answers, self.next_call = Answers(store, asked.query, self.num_classes), 0.0
 
     def prepare(self, reporter: Reporter) -> None:
         """See that the budget is enough for all records, and by the first batch that the function answers as it should.
@@ -74,14 +73,14 @@ class BlackBox:
         for inputs in (inputs for x in (audited, outside) for _, _, inputs in self._chunks(x)):
             new = first_of_each(inputs, seen)
             if len(new) and first is None:
-                first = inputs[new[: self.section.batch_size]]
+                first = inputs[new[: self.asked.batch_size]]
             wanted += len(new)
             seen |= set(record_keys(inputs))
         if self.answers.known:
-            reporter.note(f"{len(self.answers.known)} answers of {self.section.query} are stored and are reused")
+            reporter.note(f"{len(self.answers.known)} answers of {self.asked.query} are stored and are reused")
         self._afford(wanted, wanted)
         if first is not None:
-            reporter.note(f"asking {self.section.query} about {wanted} records, {self.section.batch_size} at a time")
+            reporter.note(f"asking {self.asked.query} about {wanted} records, {self.asked.batch_size} at a time")
             self._ask(first, wanted)
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, Columns]:
@@ -111,7 +110,7 @@ class BlackBox:
 
     def _chunks(self, x: np.ndarray | LazyRecords) -> Iterator[tuple[int, slice, np.ndarray]]:
         """Query, range and what is sent, by whole batches, few enough to hold at once."""
-        step = self.section.batch_size * max(1, HELD_RECORDS // self.section.batch_size)
+        step = self.asked.batch_size * max(1, HELD_RECORDS // self.asked.batch_size)
         for query, view in enumerate(self.views):
             for start in range(0, len(x), step):
                 rows = slice(start, start + step)
@@ -120,13 +119,13 @@ class BlackBox:
     def _answers(self, inputs: np.ndarray) -> Float32[np.ndarray, "records classes"]:
         """Probabilities of every record; asks for those that are not known."""
         new = first_of_each(inputs, self.answers.known)
-        for start in range(0, len(new), self.section.batch_size):
-            self._ask(inputs[new[start : start + self.section.batch_size]], len(new) - start)
+        for start in range(0, len(new), self.asked.batch_size):
+            self._ask(inputs[new[start : start + self.asked.batch_size]], len(new) - start)
         return self.answers.of(inputs)
 
     def _ask(self, batch: np.ndarray, wanted: int) -> None:
         """Ask about one batch until it is answered, and keep the answer."""
-        query, attempts, error = self.section.query, self.section.attempts, None
+        query, attempts, error = self.asked.query, self.asked.attempts, None
         for attempt in range(attempts):
             self._afford(len(batch), wanted)
             self._wait()
@@ -147,7 +146,7 @@ class BlackBox:
         )
 
     def _afford(self, now: int, wanted: int) -> None:
-        limit, sent = self.section.max_queries, self.answers.sent
+        limit, sent = self.asked.max_queries, self.answers.sent
         if limit is not None and sent + now > limit:
             raise RunError(
                 f"audit.target.max_queries: {limit} records may be sent, {sent} were, and {wanted} are still to "
@@ -155,7 +154,7 @@ class BlackBox:
             )
 
     def _wait(self) -> None:
-        rate = self.section.calls_per_second
+        rate = self.asked.calls_per_second
         if rate is not None:
             time.sleep(max(0.0, self.next_call - time.monotonic()))
             self.next_call = time.monotonic() + 1 / rate
@@ -166,7 +165,7 @@ class BlackBox:
         Raises:
             RunError: It is not a probability per class for every record.
         """
-        name = f"audit.target.query: {self.section.query}"
+        name = f"audit.target.query: {self.asked.query}"
         try:
             values = np.asarray(answer, dtype=np.float64)
         except (ValueError, TypeError, RuntimeError):

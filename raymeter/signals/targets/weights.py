@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from raymeter.config.sections import TargetSection
+from raymeter.config.sections import WeightsTarget
 from raymeter.errors import ConfigError, DataError, first_line
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
@@ -80,20 +80,17 @@ class KnownWeights:
     """A target whose weights are known: a column of the audit like any other model.
 
     Args:
-        section: Where its weights are, and what builds it.
-        model_name: What builds it where the section does not say.
+        given: Where its weights are, and what builds it.
+        model_name: What builds it where that does not say.
         dataset: The records.
         split: Which of them are audited, and the target as its last model.
         store: The run directory, which gets a copy of the weights.
     """
 
-    def __init__(
-        self, section: TargetSection, model_name: str, dataset: Dataset, split: Split, store: RunStore
-    ) -> None:
-        assert section.weights is not None
-        self.path, self.dataset, self.split, self.store = section.weights, dataset, split, store
-        self.architecture = section.model or model_name
-        self.key = "train.model_name" if section.model is None else "audit.target.model"
+    def __init__(self, given: WeightsTarget, model_name: str, dataset: Dataset, split: Split, store: RunStore) -> None:
+        self.path, self.dataset, self.split, self.store = given.weights, dataset, split, store
+        self.architecture = given.model or model_name
+        self.key = "train.model_name" if given.model is None else "audit.target.model"
         self.about: dict[str, Any] = {"weights": shown(self.path), "model": self.architecture}
 
     def prepare(self, reporter: Reporter) -> None:

@@ -59,7 +59,7 @@ def box(path, **keys):
     section = {"members": "m.npy", "query": f"{__name__}:answer", "batch_size": 4, **keys}
     config = build_config({"run": {"log_dir": str(path)}, "audit": {"target": section}})
     views, limit = config.views(data.is_image), config.data.in_memory_limit
-    return BlackBox(config.audit.target, views, limit, data, split, RunStore.at(str(path)))
+    return BlackBox(config.audit.target.kind(), views, limit, data, split, RunStore.at(str(path)))
 
 
 PARTS = [("audit", RECORDS[:10], LABELS[:10]), ("population", RECORDS[10:], LABELS[10:])]

@@ -107,7 +107,9 @@ def target_of(tmp_path, network, **keys):
         "train": {"model": f"{__name__}:build"},
     }
     config = build_config(sections)
-    return KnownWeights(config.audit.target, config.train.model_name, data, split, RunStore.at(str(tmp_path))), data
+    return KnownWeights(
+        config.audit.target.kind(), config.train.model_name, data, split, RunStore.at(str(tmp_path))
+    ), data
 
 
 def test_weights_come_into_the_run_directory(tmp_path, model):

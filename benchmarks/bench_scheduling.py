@@ -30,8 +30,7 @@ from raymeter.storage.run_store import RunStore
 
 def sleeping_slot(config: dict[str, Any]) -> None:
     """What a slot's worker does, but for training."""
-    work, slot = config["work"], config["slot"]
-    queue = work.queue
+    work, queue, slot = config["work"], config["queue"], config["slot"]
     if not ray.get(queue.start.remote(slot)):
         return
     while (lease := ray.get(queue.acquire.remote(slot))) is not None:
@@ -80,7 +79,8 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}")
     print(f"{models} models of {options.seconds:g} s on {options.gpus} logical GPUs, ideal {ideal:.0f} s", flush=True)
     start, begin = time.monotonic(), time.time()
-    train._train_missing(list(range(models)), dataset, split, config.train, config.cluster, store, watch)
+    work = train.work_of(dataset, split, config.train, store)
+    train.train_missing(list(range(models)), work, config.train, config.cluster, store, watch)
     makespan = time.monotonic() - start
     each = train.attempts(store)
     begun = sorted(attempt["started"] for attempt in each)

@@ -116,17 +116,17 @@ def read_members(path: Path, names: Sequence[str], read: Callable[[IO[bytes], st
     Raises:
         DataError: The archive is corrupt, truncated, or lacks one of the files.
     """
-    found: dict[str, T] = {}
+    contents: dict[str, T] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = next((n for n in names if f"/{member.name}".endswith(f"/{n}")), None)
                 file = archive.extractfile(member) if name is not None and member.isfile() else None
-                if file is not None and name is not None and name not in found:
-                    found[name] = read(file, name)
-                if len(found) == len(names):
-                    return found
+                if file is not None and name is not None and name not in contents:
+                    contents[name] = read(file, name)
+                if len(contents) == len(names):
+                    return contents
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} is corrupt ({first_line(error)}); delete it and get it again") from error
-    absent = ", ".join(name for name in names if name not in found)
+    absent = ", ".join(name for name in names if name not in contents)
     raise DataError(f"{path} has no file {absent}; delete it and get it again")

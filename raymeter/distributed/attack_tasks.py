@@ -55,17 +55,17 @@ def score_in_blocks(signals: Signals, attack: Attack, store: RunStore | None, re
     shape = (len(matrix.targets), len(matrix.values))  # a target's scores lie side by side: statistics go by target
     room = np.empty(shape) if store is None else scratch_array(store, shape, np.float64)
     rows = record_blocks(matrix, records)
-    found = None
+    last = None
     for position, part in _in_turn(job, (select(signals, records=block) for block in rows), len(rows)):
         room[:, rows[position]] = part.values.T
-        found = part
+        last = part
     for audited in signals.audit.values():
         forget_pages(audited.values)
     forget_pages(room)
-    assert found is not None
+    assert last is not None
     everyone = np.array_equal(matrix.targets, np.arange(matrix.member.shape[1]))
     member = matrix.member if everyone else matrix.member[:, matrix.targets]
-    return replace(found, values=room.T, member=member, ids=matrix.ids)
+    return replace(last, values=room.T, member=member, ids=matrix.ids)
 
 
 def _in_turn(job: Callable[[Signals], Scores], blocks: Iterator[Signals], count: int) -> Iterator[tuple[int, Scores]]:
@@ -87,7 +87,7 @@ def _in_turn(job: Callable[[Signals], Scores], blocks: Iterator[Signals], count:
             yield pending.pop(done), ray.get(done)
     except ray.exceptions.RayError as error:
         abandon(pending)
-        raise _told(error) from None
+        raise _as_raised(error) from None
 
 
 def thresholds_of_all(
@@ -135,11 +135,11 @@ def spread(signals: Signals, jobs: Sequence[Callable[[Signals], T]]) -> list[T]:
         results: list[T] = ray.get(pending)
     except ray.exceptions.RayError as error:
         abandon(pending)
-        raise _told(error) from None
+        raise _as_raised(error) from None
     return results
 
 
-def _told(error: ray.exceptions.RayError) -> RaymeterError:
+def _as_raised(error: ray.exceptions.RayError) -> RaymeterError:
     """A deliberate error as it was raised in the task, any other in one line."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, RaymeterError):
@@ -169,8 +169,8 @@ def _attack_targets(signals: Signals, attack: Attack, chunk: np.ndarray) -> Scor
 
 
 def _thresholds_of_targets(signals: Signals, attack: Attack, chunk: np.ndarray, fprs: Sequence[float]) -> np.ndarray:
-    found: np.ndarray = stand_in_thresholds(attack, select(signals, targets=chunk), fprs)
-    return found
+    thresholds: np.ndarray = stand_in_thresholds(attack, select(signals, targets=chunk), fprs)
+    return thresholds
 
 
 def _power(signals: Signals, attack: Attack, seed: int) -> tuple[PowerPoint, ...]:

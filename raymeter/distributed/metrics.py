@@ -16,14 +16,14 @@ _values: dict[str, float] = {}
 
 
 def begin() -> None:
-    """Forget what an earlier audit of this process has told."""
+    """Forget what an earlier audit of this process has published."""
     _values.clear()
 
 
 def publish(**values: float) -> None:
     """Set gauges `ray_raymeter_<name>`; names are the keys of DESCRIPTIONS.
 
-    Ray tells the endpoint of a gauge once for every time that it is set, so those of earlier stages are set again.
+    Ray reports a gauge to the endpoint once for every time that it is set, so those of earlier stages are set again.
     """
     _values.update(values)
     for name, value in _values.items():

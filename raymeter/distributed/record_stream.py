@@ -11,11 +11,16 @@ from jaxtyping import Bool, Int64
 from ray.data import ExecutionResources
 
 BUFFERED = 256 * 2**20  # bytes that one stream may have read ahead into the object store
-Chunk = tuple[int, int, int]  # part, start, stop
+PartChunk = tuple[int, int, int]  # part, start, stop
 
 
 def stream_records(
-    parts: Sequence[tuple[Any, Any]], chunks: Sequence[Chunk], *, readers: int, keep: Any = None, ordered: bool = False
+    parts: Sequence[tuple[Any, Any]],
+    chunks: Sequence[PartChunk],
+    *,
+    readers: int,
+    keep: Any = None,
+    ordered: bool = False,
 ) -> ray.data.Dataset:
     """Chunks of records as a Ray Data stream with the columns row, x and y; each is read in a task of its own.
 

@@ -23,7 +23,7 @@ from raymeter.schema.reporter import Reporter
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import QuantilePrediction, Signals, View
 from raymeter.signals.quantile_regressor import PublicRecords, fit_regressor
-from raymeter.signals.records import Records
+from raymeter.signals.records import RecordSet
 from raymeter.storage.columns import load_column, save_column
 from raymeter.storage.run_store import RunStore
 
@@ -52,7 +52,7 @@ class Regression:
 def add_predictions(
     stage: Regression,
     signals: Signals,
-    parts: tuple[Records, Records],
+    parts: tuple[RecordSet, RecordSet],
     models: Sequence[ModelRecord],
     store: RunStore,
     reporter: Reporter,
@@ -87,7 +87,7 @@ def add_predictions(
 def _fit_missing(
     recipe: Qmia,
     stage: Regression,
-    parts: tuple[Records, Records],
+    parts: tuple[RecordSet, RecordSet],
     models: Mapping[int, ModelRecord],
     signals: Mapping[int, Float32[np.ndarray, "population queries"]],
 ) -> Iterator[tuple[int, Float32[np.ndarray, "examples queries outputs"]]]:
@@ -147,7 +147,7 @@ def _fit_one(
     return regressor.predict(*shared["audit"], stage.views, device)
 
 
-def _key(recipe: Qmia, stage: Regression, model: ModelRecord, audit: Records, population: Records) -> str:
+def _key(recipe: Qmia, stage: Regression, model: ModelRecord, audit: RecordSet, population: RecordSet) -> str:
     data = [audit.fingerprint, population.fingerprint]
     parts = [REGRESSOR_VERSION, recipe.regressor, model.sha256, data, list(stage.views), stage.seed]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]

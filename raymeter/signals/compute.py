@@ -69,7 +69,7 @@ def compute_signals(
     for model in models:
         with exact_convolutions(tf32=False):
             logits = [model.eval()(view).float() for view in batch]
-        gaps.append(torch.stack([logit_gap(found, labels) for found in logits], dim=1))
+        gaps.append(torch.stack([logit_gap(of_view, labels) for of_view in logits], dim=1))
         if keep_logits:
             kept.append(torch.stack(logits, dim=1))
     values = torch.stack(gaps, dim=1)

@@ -17,14 +17,14 @@ from raymeter.schema.signals import KINDS, RECORDS_AT_ONCE, SignalMatrix, View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import SIGNAL_VERSION
 from raymeter.signals.plan import SignalPlan
-from raymeter.signals.records import Records
+from raymeter.signals.records import RecordSet
 from raymeter.signals.stored import matrices
 from raymeter.signals.targets.protocol import Columns, Content
 from raymeter.storage.columns import load_column, save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array
 
-Keys: TypeAlias = dict[tuple[Content, str, int], str]  # of a stored column, by content, part and model
+ColumnKeys: TypeAlias = dict[tuple[Content, str, int], str]  # of a stored column, by content, part and model
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Frame:
     logits: Float32[np.ndarray, "rows models queries classes"] | None
 
     @classmethod
-    def empty(cls, plan: SignalPlan, parts: tuple[Records, Records], models: int, store: RunStore) -> Frame:
+    def empty(cls, plan: SignalPlan, parts: tuple[RecordSet, RecordSet], models: int, store: RunStore) -> Frame:
         """Room for everything: in memory, or in scratch files next to the store where the plan says so."""
 
         def room(*shape: int) -> np.ndarray:
@@ -50,20 +50,20 @@ class Frame:
         logits = room(total, models, len(plan.views), plan.num_classes) if plan.keep_logits else None
         return cls(rows, room(len(KINDS), total, models, len(plan.views)), logits)
 
-    def all_of(self, content: Content, records: Records) -> np.ndarray:
+    def all_of(self, content: Content, records: RecordSet) -> np.ndarray:
         """One part: [kinds, records, models, queries] or [records, models, queries, classes]."""
         if content == "signals":
             return self.values[:, self.rows[records.part]]
         assert self.logits is not None
         return self.logits[self.rows[records.part]]
 
-    def column(self, content: Content, records: Records, position: int) -> np.ndarray:
+    def column(self, content: Content, records: RecordSet, position: int) -> np.ndarray:
         """One model's share of a part, [kinds, records, queries] or [records, queries, classes]; writable."""
         whole = self.all_of(content, records)
         return whole[:, :, position] if content == "signals" else whole[:, position]
 
 
-def column_keys(plan: SignalPlan, parts: tuple[Records, Records], models: Sequence[ModelRecord]) -> Keys:
+def column_keys(plan: SignalPlan, parts: tuple[RecordSet, RecordSet], models: Sequence[ModelRecord]) -> ColumnKeys:
     """The key of every column: another where the weights, the records, the views or the block size are others."""
     return {
         (content, records.part, model.index): _column_key(content, model, records, plan.views, plan.block)
@@ -74,7 +74,7 @@ def column_keys(plan: SignalPlan, parts: tuple[Records, Records], models: Sequen
 
 
 def keep_columns(
-    plan: SignalPlan, parts: tuple[Records, Records], model: ModelRecord, columns: Columns, store: RunStore
+    plan: SignalPlan, parts: tuple[RecordSet, RecordSet], model: ModelRecord, columns: Columns, store: RunStore
 ) -> None:
     """Store the columns of a model that can only be asked: they are read back like those of any other."""
     keys = column_keys(plan, parts, [model])
@@ -85,8 +85,8 @@ def keep_columns(
 
 def load_stored(
     frame: Frame,
-    keys: Keys,
-    parts: tuple[Records, Records],
+    keys: ColumnKeys,
+    parts: tuple[RecordSet, RecordSet],
     models: Sequence[ModelRecord],
     store: RunStore,
     mapped: bool,
@@ -127,7 +127,7 @@ def scatter(
     seen[rows] = True
 
 
-def matrices_of(frame: Frame, records: Records, split: Split) -> dict[str, SignalMatrix]:
+def matrices_of(frame: Frame, records: RecordSet, split: Split) -> dict[str, SignalMatrix]:
     """The signals of one part as one SignalMatrix per kind."""
     everything = len(records.ids) == len(split.member)
     if records.part == "audit":
@@ -138,7 +138,7 @@ def matrices_of(frame: Frame, records: Records, split: Split) -> dict[str, Signa
     return matrices(frame.all_of("signals", records), member, **masks)
 
 
-def _column_key(content: Content, model: ModelRecord, records: Records, views: Sequence[View], block: int) -> str:
+def _column_key(content: Content, model: ModelRecord, records: RecordSet, views: Sequence[View], block: int) -> str:
     parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(views), block]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
     prefix = "" if content == "signals" else f"{content}_"

@@ -57,13 +57,13 @@ class Regressor:
             rows = slice(start, start + PREDICTED_AT_ONCE)
             batch, labels = make_views(as_tensor(x[rows]).to(device), views), as_tensor(y[rows]).to(device)
             parts.append(torch.stack([self.outputs_for(view, labels) for view in batch], dim=1))
-        found = torch.cat(parts).double()
+        outputs = torch.cat(parts).double()
         if self.recipe.head == "gaussian":
-            mean, log_sd = found[..., 0], found[..., 1].clamp(SLOWEST, WIDEST)
-            found = torch.stack([mean * self.scale + self.centre, log_sd + float(np.log(self.scale))], dim=-1)
+            mean, log_sd = outputs[..., 0], outputs[..., 1].clamp(SLOWEST, WIDEST)
+            outputs = torch.stack([mean * self.scale + self.centre, log_sd + float(np.log(self.scale))], dim=-1)
         else:
-            found = found * self.scale + self.centre
-        return found.float().cpu().numpy()
+            outputs = outputs * self.scale + self.centre
+        return outputs.float().cpu().numpy()
 
 
 def fit_regressor(
@@ -86,8 +86,11 @@ def fit_regressor(
         torch.manual_seed(seed_for(seed, "weights") % 2**63)
         network = build_model(recipe.model, public.x.shape[1:], num_classes * recipe.outputs).to(device)
     regressor = Regressor(network, recipe, centre, scale)
-    x, y = as_tensor(public.x).to(device), as_tensor(public.y).to(device)
-    signal = torch.as_tensor((public.signal - centre) / scale, dtype=torch.float32, device=device)
+    data = _Tensors(
+        as_tensor(public.x).to(device),
+        as_tensor(public.y).to(device),
+        torch.as_tensor((public.signal - centre) / scale, dtype=torch.float32, device=device),
+    )
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     best, waited, state = np.inf, 0, _copy(network)
     for epoch in range(recipe.epochs):
@@ -99,56 +102,57 @@ def fit_regressor(
             torch.manual_seed(seed_for(seed, "epoch", epoch))  # dropout draws from torch's own generator
             for rows in np.array_split(shuffled, batches):
                 optimizer.zero_grad()
-                loss = _loss(regressor, x, y, signal, torch.from_numpy(rows).to(device), views)
+                loss = _loss(regressor, data, torch.from_numpy(rows).to(device), views)
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
                 optimizer.step()
-        found = _held_out_loss(regressor, x, y, signal, kept, views, device)
-        if found < best:
-            best, waited, state = found, 0, _copy(network)
+        held_out_loss = _held_out_loss(regressor, data, kept, views)
+        if held_out_loss < best:
+            best, waited, state = held_out_loss, 0, _copy(network)
         elif (waited := waited + 1) >= PATIENCE:
             break
     network.load_state_dict(state)
     return regressor
 
 
-def _loss(
-    regressor: Regressor, x: Tensor, y: Tensor, signal: Tensor, rows: Tensor, views: Sequence[View]
-) -> Float[Tensor, ""]:
+@dataclass(frozen=True)
+class _Tensors:
+    """Public records on the device, and the target's standardised signal on each view of each."""
+
+    x: Tensor
+    y: Int64[Tensor, " records"]
+    signal: Float[Tensor, "records queries"]
+
+
+def _loss(regressor: Regressor, data: _Tensors, rows: Tensor, views: Sequence[View]) -> Float[Tensor, ""]:
     """Mean loss of some records over all views."""
     losses = []
-    for query, view in enumerate(make_views(x[rows], views)):
-        found, own = regressor.outputs_for(view, y[rows]), signal[rows, query]
+    for query, view in enumerate(make_views(data.x[rows], views)):
+        outputs, own = regressor.outputs_for(view, data.y[rows]), data.signal[rows, query]
         if regressor.recipe.head == "gaussian":
-            log_sd = found[:, 1].clamp(SLOWEST, WIDEST)
-            losses.append((log_sd + 0.5 * ((own - found[:, 0]) / log_sd.exp()) ** 2).mean())
+            log_sd = outputs[:, 1].clamp(SLOWEST, WIDEST)
+            losses.append((log_sd + 0.5 * ((own - outputs[:, 0]) / log_sd.exp()) ** 2).mean())
         else:
-            levels = torch.tensor(LEVELS, device=found.device)
-            short = own[:, None] - found
+            levels = torch.tensor(LEVELS, device=outputs.device)
+            short = own[:, None] - outputs
             losses.append(torch.maximum(levels * short, (levels - 1) * short).mean())
     return torch.stack(losses).mean()
 
 
 @torch.inference_mode()
 def _held_out_loss(
-    regressor: Regressor,
-    x: Tensor,
-    y: Tensor,
-    signal: Tensor,
-    kept: Int64[np.ndarray, " held_out"],
-    views: Sequence[View],
-    device: torch.device,
+    regressor: Regressor, data: _Tensors, kept: Int64[np.ndarray, " held_out"], views: Sequence[View]
 ) -> float:
     regressor.network.eval()
     parts = np.array_split(kept, -(-len(kept) // PREDICTED_AT_ONCE))
-    losses = [_loss(regressor, x, y, signal, torch.from_numpy(rows).to(device), views) for rows in parts]
+    losses = [_loss(regressor, data, torch.from_numpy(rows).to(data.x.device), views) for rows in parts]
     return float(torch.stack(losses).mean())
 
 
-def _own_class(found: Tensor, y: Tensor, outputs: int) -> Float[Tensor, "records outputs"]:
+def _own_class(outputs_of_all: Tensor, y: Tensor, outputs: int) -> Float[Tensor, "records outputs"]:
     """Of [records, classes * outputs] the outputs that belong to each record's label."""
-    by_class = found.float().reshape(len(found), -1, outputs)
-    return by_class[torch.arange(len(found), device=found.device), y]
+    by_class = outputs_of_all.float().reshape(len(outputs_of_all), -1, outputs)
+    return by_class[torch.arange(len(by_class), device=by_class.device), y]
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

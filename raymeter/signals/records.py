@@ -13,7 +13,7 @@ from raymeter.schema.split import Split
 
 
 @dataclass(frozen=True)
-class Records:
+class RecordSet:
     """One set of records to compute signals on: the audited records, or the population."""
 
     part: str
@@ -27,7 +27,7 @@ class Records:
         return fingerprint_arrays(self.x, self.y)
 
 
-def gather_records(dataset: Dataset, split: Split, limit: int | None = None) -> tuple[Records, Records]:
+def gather_records(dataset: Dataset, split: Split, limit: int | None = None) -> tuple[RecordSet, RecordSet]:
     """The audited pool records and the part of the population that no model was trained on, each as one array.
 
     Args:
@@ -39,6 +39,6 @@ def gather_records(dataset: Dataset, split: Split, limit: int | None = None) -> 
     if len(ids) < len(outside_y):
         outside, outside_y = some_records(outside, ids, limit), outside_y[ids]
     return (
-        Records("audit", split.audit_ids, x, dataset.y if everything else dataset.y[split.audit_ids]),
-        Records("population", ids, outside, outside_y),
+        RecordSet("audit", split.audit_ids, x, dataset.y if everything else dataset.y[split.audit_ids]),
+        RecordSet("population", ids, outside, outside_y),
     )

@@ -23,7 +23,7 @@ from raymeter.storage.run_store import RunStore
 
 INDEX_VERSION = 1
 INDEX, MASKS = "signals/index.json", "signals/masks.npz"
-Columns = Mapping[str, Sequence[str]]
+KeysOfModels = Mapping[str, Sequence[str]]  # of the models 0, 1, 2, ..., by part
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StoredAudit:
     fingerprint: str
 
 
-def save_index(store: RunStore, signals: Signals, columns: Columns, config: Mapping[str, Any]) -> None:
+def save_index(store: RunStore, signals: Signals, columns: KeysOfModels, config: Mapping[str, Any]) -> None:
     """Write down how the stored columns make up the signals.
 
     Args:

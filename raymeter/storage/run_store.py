@@ -104,8 +104,8 @@ class RunStore:
     def list(self, path: str) -> list[str]:
         """Names of the files in a directory; none where there is no directory."""
         if self.is_local:
-            found = Path(self.uri, path)
-            return sorted(each.name for each in found.iterdir() if each.is_file()) if found.is_dir() else []
+            folder = Path(self.uri, path)
+            return sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
         return list_objects(inside(self.uri, path))
 
     def delete(self, path: str) -> None:

@@ -46,7 +46,7 @@ def scratch_array(store: RunStore, shape: tuple[int, ...], dtype: Any) -> np.nda
         return np.zeros(shape, dtype)
     with scratch_file(store) as file:
         file.truncate(size)
-        if hasattr(os, "posix_fallocate"):  # a full disk is told here, and not by a signal later
+        if hasattr(os, "posix_fallocate"):  # a full disk shows here, and not by a signal later
             os.posix_fallocate(file.fileno(), 0, size)
         mapped = mmap.mmap(file.fileno(), size)
     return np.frombuffer(mapped, dtype).reshape(shape)

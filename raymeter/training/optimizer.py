@@ -22,7 +22,8 @@ def learning_rate_at(recipe: Recipe, progress: float) -> float:
     return recipe.learning_rate * math.cos(7 * math.pi * progress / 16)
 
 
-def _make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer that a recipe names, with its settings, over all parameters of a model."""
     match recipe.optimizer:
         case "SGD":
             return torch.optim.SGD(

@@ -27,7 +27,7 @@ from raymeter.models.inputs import as_tensor, exact_convolutions, normalise
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import seed_for
 from raymeter.training.augment import augment_batch
-from raymeter.training.optimizer import _make_optimizer, learning_rate_at
+from raymeter.training.optimizer import learning_rate_at, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Trainer:
                 self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
             self._forward = DistributedDataParallel(self.model)
         self._random: dict[str, Tensor] = {}  # generators in mid-epoch
-        self.optimizer = _make_optimizer(self.model, recipe)
+        self.optimizer = make_optimizer(self.model, recipe)
         self._ema = None
         if recipe.ema is not None:
             self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)

@@ -46,17 +46,17 @@ def load_fit(name: str) -> Callable[..., Any]:
 def _wanted(function: Callable[..., Any], name: str) -> list[str]:
     """Which of EXTRAS a function asks for."""
     parameters = list(inspect.signature(function).parameters.values())
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+    if any(param.kind is param.VAR_KEYWORD for param in parameters):
         return list(EXTRAS)
-    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    others = [each for each in parameters if each not in positional[:3] and each.kind is not each.VAR_POSITIONAL]
-    unknown = [each.name for each in others if each.name not in EXTRAS and each.default is each.empty]
+    positional = [param for param in parameters if param.kind in (param.POSITIONAL_ONLY, param.POSITIONAL_OR_KEYWORD)]
+    others = [param for param in parameters if param not in positional[:3] and param.kind is not param.VAR_POSITIONAL]
+    unknown = [param.name for param in others if param.name not in EXTRAS and param.default is param.empty]
     if len(positional) < 3 or unknown:
         problem = f"wants {unknown[0]!r}" if unknown else "does not take a model, x and y"
         raise ConfigError(
             f"train.fit: {name} {problem}; write fit(model, x, y), and by name any of {', '.join(EXTRAS)}"
         )
-    return [each.name for each in others if each.name in EXTRAS]
+    return [param.name for param in others if param.name in EXTRAS]
 
 
 class OwnTrainer(Trainer):
@@ -93,10 +93,10 @@ class OwnTrainer(Trainer):
         self.model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.seed % 2**63)
-            found = function(self.model, x, y, **{name: extras[name] for name in _wanted(function, self.recipe.fit)})
+            returned = function(self.model, x, y, **{name: extras[name] for name in _wanted(function, self.recipe.fit)})
         if stopped:
             return False
-        self.model = self._checked(self.model if found is None else found)
+        self.model = self._checked(self.model if returned is None else returned)
         self.epoch = self.recipe.epochs
         return True
 

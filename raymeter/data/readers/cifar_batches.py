@@ -92,12 +92,12 @@ def _parse(blob: bytes, where: str, label_key: str, classes: int) -> tuple[np.nd
 
 
 def _check_published(blob: bytes, name: str, where: str, md5: str, records: int) -> None:
-    found = hashlib.md5(blob, usedforsecurity=False).hexdigest()
-    if found == md5:
+    digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
+    if digest == md5:
         return
     if records == (50_000 if name == "train" else 10_000):
         raise DataError(
-            f"{where}/{name} has md5 {found}, published is {md5}; delete it and get it again, "
+            f"{where}/{name} has md5 {digest}, published is {md5}; delete it and get it again, "
             "or give your own version as data.dataset: arrays"
         )
     log.warning("%s/%s has %d records, which is not the published batch; reading it as it is", where, name, records)

@@ -61,17 +61,17 @@ def load_idx(spec: DataSpec, source: str, also: Sequence[Path] = (), hint: str =
 
 
 def _find(spec: DataSpec, source: str, folders: Sequence[Path], name: str, hint: str) -> Path:
-    found = find_file([name, f"{name}.gz"], folders)
-    if found is None:
+    path = find_file([name, f"{name}.gz"], folders)
+    if path is None:
         published = _published(source)
         urls = [f"{mirror}{name}.gz" for mirror in published.mirrors]
         if not spec.download:
             how = f"set data.download: true, or get {urls[0]} and put it there{hint}"
             raise missing(spec.dataset, [f"{name}.gz"], folders, how)
         return fetch(spec.dataset, urls, folders[0], dict(published.resources)[f"{name}.gz"])
-    if found.parent == spec.root and found.suffix == ".gz":
-        _refuse_namesake(found, source)
-    return found
+    if path.parent == spec.root and path.suffix == ".gz":
+        _refuse_namesake(path, source)
+    return path
 
 
 def _published(source: str) -> Any:
@@ -90,7 +90,7 @@ def _refuse_namesake(path: Path, source: str) -> None:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An IDX file of unsigned bytes, plain or gzipped (told by its first bytes), as an array.
+    """An IDX file of unsigned bytes, plain or gzipped (its first bytes say which), as an array.
 
     Raises:
         DataError: It is truncated, longer than its header says, or not of this kind.

@@ -58,13 +58,13 @@ class Tables:
         Raises:
             DataError: A file has other columns than the first, or the same in another order.
         """
-        found: list[tuple[int, int, int]] = []
+        groups: list[tuple[int, int, int]] = []
         names = self.open(0).schema_arrow.names
         for file in range(len(self.files)):
             self.check_columns(file, names)
             about = self.open(file).metadata
-            found += [(file, group, about.row_group(group).num_rows) for group in range(about.num_row_groups)]
-        return np.array(found, dtype=np.int64).reshape(-1, 3)
+            groups += [(file, group, about.row_group(group).num_rows) for group in range(about.num_row_groups)]
+        return np.array(groups, dtype=np.int64).reshape(-1, 3)
 
     def check_columns(self, file: int, names: list[str]) -> None:
         """See that a file has these columns in this order, which are those of the first; DataError otherwise."""
@@ -89,9 +89,9 @@ def list_tables(path: str) -> Tables:
     uri = path if "://" in path else str(Path(path).expanduser().absolute())
     try:
         filesystem, root = pafs.FileSystem.from_uri(uri)
-        found = filesystem.get_file_info(root)
-        if found.type == pafs.FileType.File:
-            return Tables(uri, (root,), (_version(found),))
+        entry = filesystem.get_file_info(root)
+        if entry.type == pafs.FileType.File:
+            return Tables(uri, (root,), (_version(entry),))
         entries = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"data.path: {shown(path)} cannot be opened ({first_line(error)})") from None
@@ -119,8 +119,8 @@ def _version(entry: pafs.FileInfo) -> tuple[int, int]:
 @lru_cache(maxsize=OPEN_FILES)
 def _open(uri: str, path: str, version: tuple[int, int]) -> parquet.ParquetFile:
     filesystem, _ = pafs.FileSystem.from_uri(uri)
-    found = filesystem.get_file_info(path)
-    if found.type != pafs.FileType.NotFound and _version(found) != version:
+    entry = filesystem.get_file_info(path)
+    if entry.type != pafs.FileType.NotFound and _version(entry) != version:
         raise DataError(f"{path} has changed since the audit began; start again")
     return parquet.ParquetFile(filesystem.open_input_file(path))
 
@@ -172,7 +172,7 @@ def table_arrays(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def table_features(table: pa.Table, names: list[str], where: str) -> np.ndarray:
-    """The records of a table: its list column x, or its feature columns side by side."""
+    """The records of a table: its list column x, or its feature columns next to each other."""
     if "x" in names and pa.types.is_nested(table["x"].type):
         return _stack_lists(table["x"], f"{where}: column x")
     return np.stack([numbers(table[name], f"{where}: column {name}") for name in names], axis=1)

@@ -84,12 +84,12 @@ class ParquetRecords:
             start, stop, step = index.indices(len(self))
             return self.read(start, stop)[::step] if step > 0 else self[np.arange(start, stop, step)]
         ascending, place = np.unique(np.asarray(index), return_inverse=True)
-        found: np.ndarray = self.subset(ascending)._read_scattered()[place]
-        return found
+        records: np.ndarray = self.subset(ascending).read_all()[place]
+        return records
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """The records from position `start` up to `stop`; only their stretch of the files is decoded."""
-        return self.subset(np.arange(start, max(start, stop)))._read_scattered()
+        return self.subset(np.arange(start, max(start, stop))).read_all()
 
     def chunks(self, align: int = 1) -> list[Range]:
         """Ranges of positions that together cover all records and are each read at once.
@@ -114,13 +114,14 @@ class ParquetRecords:
         """Position in the dataset of the first row of every row group, and the number of all rows."""
         return np.concatenate([[0], np.cumsum(self.tables.groups[:, 2])]).astype(np.int64)
 
-    def _read_scattered(self) -> np.ndarray:
-        found = np.empty(self.shape, dtype=self.dtype)
+    def read_all(self) -> np.ndarray:
+        """All of these records; only the row groups that hold any are decoded."""
+        records = np.empty(self.shape, dtype=self.dtype)
         edges = np.searchsorted(self.rows, self._starts)
         for group in np.flatnonzero(np.diff(edges)):
             mine = slice(edges[group], edges[group + 1])
-            found[mine] = self._read_from_group(int(group), self.rows[mine] - self._starts[group])
-        return found
+            records[mine] = self._read_from_group(int(group), self.rows[mine] - self._starts[group])
+        return records
 
     def _read_from_group(self, group: int, wanted: Int64[np.ndarray, " wanted"]) -> np.ndarray:
         """Some rows of one row group, decoded by batches up to the last one."""

@@ -29,9 +29,9 @@ from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.signals import Signals
 from raymeter.schema.split import Split
-from raymeter.signals.frame import Frame, Keys, column_keys, load_stored, matrices_of, scatter
+from raymeter.signals.frame import ColumnKeys, Frame, column_keys, load_stored, matrices_of, scatter
 from raymeter.signals.plan import SignalPlan
-from raymeter.signals.records import Records
+from raymeter.signals.records import RecordSet
 from raymeter.signals.stored import save_index
 from raymeter.storage.columns import save_column
 from raymeter.storage.run_store import RunStore
@@ -42,7 +42,7 @@ LOSSES = 10  # of one actor, or in one block: by nodes that go; what always dies
 def collect_signals(
     plan: SignalPlan,
     split: Split,
-    parts: tuple[Records, Records],
+    parts: tuple[RecordSet, RecordSet],
     models: Sequence[ModelRecord],
     store: RunStore,
     reporter: Reporter,
@@ -77,8 +77,8 @@ def collect_signals(
 
 def _store(
     frame: Frame,
-    keys: Keys,
-    parts: tuple[Records, Records],
+    keys: ColumnKeys,
+    parts: tuple[RecordSet, RecordSet],
     models: Mapping[int, ModelRecord],
     plan: SignalPlan,
     store: RunStore,
@@ -92,7 +92,7 @@ def _store(
                 save_column(store, keys[content, records.part, model.index], column, about)
 
 
-def _blocks(records: Records, offset: int, block: int) -> list[pa.Table]:
+def _blocks(records: RecordSet, offset: int, block: int) -> list[pa.Table]:
     """Arrow tables of fixed ranges of records; `row` is the position in the concatenation of all parts."""
     assert isinstance(records.x, np.ndarray)
     tables = []
@@ -122,7 +122,7 @@ def _work(plan: SignalPlan, models: Sequence[ModelRecord], store: RunStore) -> S
 def _compute(
     frame: Frame,
     missing: list[int],
-    parts: tuple[Records, Records],
+    parts: tuple[RecordSet, RecordSet],
     work: SignalWork,
     plan: SignalPlan,
     reporter: Reporter,
@@ -162,7 +162,7 @@ def _compute(
         )
 
 
-def _source(parts: tuple[Records, Records], block: int, readers: int) -> tuple[ray.data.Dataset, int]:
+def _source(parts: tuple[RecordSet, RecordSet], block: int, readers: int) -> tuple[ray.data.Dataset, int]:
     """Blocks of all parts as Ray Data streams them, and how many there are."""
     arrays = [records.x for records in parts]
     if all(isinstance(x, np.ndarray) for x in arrays):

@@ -67,7 +67,7 @@ class SignalActor:
         work = self.work
         for start in range(0, len(batch["y"]), work.block):
             block = {name: values[start : start + work.block] for name, values in batch.items()}
-            found = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
-            rows = np.moveaxis(found.values, 0, 1)  # [records, kinds, models, queries]
-            logits = {} if found.logits is None else {"logits": found.logits}
+            signals = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
+            rows = np.moveaxis(signals.values, 0, 1)  # [records, kinds, models, queries]
+            logits = {} if signals.logits is None else {"logits": signals.logits}
             yield {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}

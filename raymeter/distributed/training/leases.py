@@ -94,7 +94,7 @@ class Leases:
     def died(self, slot: str, reason: str) -> None:
         """Workers of a slot have ended with an error.
 
-        It is told where they had not got as far as a lease: raymeter or torch is missing on their node, or the pool
+        It is reported where they had not got as far as a lease: raymeter or torch is missing on their node, or the pool
         does not fit on their GPU.
         """
         if slot in self.starting and not self._stuck():
@@ -264,5 +264,6 @@ class Leases:
         for lease in self.held.values():
             if lease.model not in self.done:
                 slots.setdefault(lease.model, []).append(lease)
-        late = [found[0] for found in slots.values() if len(found) == 1 and self.clock() - found[0].started > limit]
+        alone = [leases[0] for leases in slots.values() if len(leases) == 1]
+        late = [lease for lease in alone if self.clock() - lease.started > limit]
         return [lease.model for lease in sorted(late, key=lambda lease: lease.started)]

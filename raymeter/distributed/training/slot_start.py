@@ -15,13 +15,14 @@ def train_slot(config: dict[str, Any]) -> None:
     """What a slot's worker runs; loads torch there, and not in the processes that only pass this on.
 
     Args:
-        config: `work`, a TrainingWork, and `slot`, the slot's name; Ray Train takes a dictionary only.
+        config: `work`, a TrainingWork, `queue`, the actor that leases models, and `slot`, the slot's name; Ray Train
+            takes a dictionary only.
     """
     work: TrainingWork = config["work"]
-    slot: str = config["slot"]
+    queue, slot = config["queue"], config["slot"]
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
-    wanted = rank == 0 and ray.get(work.queue.start.remote(slot))
+    wanted = rank == 0 and ray.get(queue.start.remote(slot))
     if workers > 1:
         wanted = ray.train.collective.broadcast_from_rank_zero(wanted)
     if not wanted:
@@ -29,7 +30,7 @@ def train_slot(config: dict[str, Any]) -> None:
     from raymeter.distributed.training.worker import TrainingSlot
     from raymeter.training.trainer import Share
 
-    TrainingSlot(work, slot, Share(rank, workers)).train_leased_models()
+    TrainingSlot(work, queue, slot, Share(rank, workers)).train_leased_models()
 
 
 def lost_nodes() -> list[str]:

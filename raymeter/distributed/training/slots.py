@@ -26,6 +26,7 @@ class Slots:
 
     Args:
         work: What each of them gets.
+        queue: Handle of the actor that leases models, see `Leases`.
         resources: Ray resources of one worker.
         workers: How many train one model together.
         scratch: A directory of this node's, where a run's controller, which is on this node too, keeps its files.
@@ -33,11 +34,17 @@ class Slots:
     """
 
     def __init__(
-        self, work: TrainingWork, resources: Mapping[str, float], workers: int, scratch: str, max_failures: int
+        self,
+        work: TrainingWork,
+        queue: Any,
+        resources: Mapping[str, float],
+        workers: int,
+        scratch: str,
+        max_failures: int,
     ) -> None:
-        self.work, self.resources, self.workers = work, dict(resources), workers
+        self.work, self.queue, self.resources, self.workers = work, queue, dict(resources), workers
         self.scratch, self.max_failures = scratch, max_failures
-        self.name, self.queue, self.trainer = uuid.uuid4().hex[:8], work.queue, trainer_with_fewer_processes()
+        self.name, self.trainer = uuid.uuid4().hex[:8], trainer_with_fewer_processes()
         self.pool = ThreadPoolExecutor(MOST_SLOTS)
         self.runs: dict[str, Future[None]] = {}
         self.begun: dict[str, float] = {}
@@ -91,7 +98,7 @@ class Slots:
         try:
             self.trainer(
                 train_slot,
-                train_loop_config={"work": self.work, "slot": slot},
+                train_loop_config={"work": self.work, "queue": self.queue, "slot": slot},
                 scaling_config=scaling,
                 run_config=RunConfig(  # type: ignore[arg-type]
                     name=f"slot-{slot}",

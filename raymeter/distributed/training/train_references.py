@@ -12,8 +12,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import ray.exceptions
@@ -44,7 +44,7 @@ IDLE_SECONDS = 10.0  # after which slots that found no work, or no node, are cal
 AT_ONCE = max(4, os.cpu_count() or 1)  # slots whose processes are being started on this node at a time
 LAG_SECONDS = 60.0  # that a cloud store may take to show what was written
 HISTORY = "models/history.json"
-Found: TypeAlias = dict[int, tuple[ModelRecord | None, str]]  # record, or why there is none
+Outcomes: TypeAlias = dict[int, tuple[ModelRecord | None, str]]  # record, or why there is none
 
 
 def train_references(
@@ -52,75 +52,72 @@ def train_references(
 ) -> list[ModelRecord]:
     """Train every model that is not in the store yet; returns the records of all that there are, in model order.
 
-    A model that failed by itself `train.max_attempts` times is left out, which is told.
+    A model that failed by itself `train.max_attempts` times is left out, which is reported.
 
     Raises:
         RunError: No model could be trained, or workers could not start; says why and where the traceback is.
     """
     begin()
-    recipe = train.recipe()
+    recipe, models = train.recipe(), ModelStore(store)
 
-    def find(models: Iterable[int]) -> Found:
-        stored = ModelStore(store)
-        return {index: stored.load(index, recipe.hash, model_seed(split.seed, index)) for index in models}
+    def look_up(indices: Iterable[int]) -> Outcomes:
+        return {index: models.load(index, recipe.hash, model_seed(split.seed, index)) for index in indices}
 
-    found = find(map(int, split.models))
-    for _, reason in found.values():
+    outcomes = look_up(map(int, split.models))
+    for _, reason in outcomes.values():
         if reason:
             reporter.note(f"training again {reason}")
-    todo = [index for index, (record, _) in found.items() if record is None]
-    if len(todo) < len(found):
-        reporter.note(f"{len(found) - len(todo)} of {len(found)} models are done already and are reused")
+    todo = [index for index, (record, _) in outcomes.items() if record is None]
+    if len(todo) < len(outcomes):
+        reporter.note(f"{len(outcomes) - len(todo)} of {len(outcomes)} models are done already and are reused")
     if todo:
-        failed, trouble, done = _train_missing(todo, dataset, split, train, cluster, store, reporter)
-        found |= _found_in_time(find, todo, done, store)
-        lost = [index for index, (record, _) in found.items() if record is None]
-        unexplained = [index for index in lost if index not in failed]
-        if unexplained or len(lost) == len(found):
-            which = ", ".join(map(str, unexplained or lost))
-            why = (
-                trouble or next(iter(failed.values()), "") or f"it is missing from {store.name}/models; its slot ended"
-            )
-            raise RunError(
-                f"model {which} could not be trained: {why}. Finished models are kept in {store.name}/models; "
-                "mend the cause and start the same command again."
-            )
+        trained = train_missing(todo, work_of(dataset, split, train, store), train, cluster, store, reporter)
+        outcomes |= _once_they_show(look_up, todo, trained.done, store)
+        lost = [index for index, (record, _) in outcomes.items() if record is None]
+        _check_lost(lost, trained, len(outcomes), store)
         if lost:
             which = ", ".join(map(str, lost))
-            reporter.note(f"going on without model {which}, which could not be trained: {failed[lost[0]]}")
-    records = [record for record, _ in found.values() if record is not None]
+            reporter.note(f"going on without model {which}, which could not be trained: {trained.failed[lost[0]]}")
+    records = [record for record, _ in outcomes.values() if record is not None]
     _write_privacy_meter_files(records, split, train, store)
     return records
 
 
-def _train_missing(
-    todo: list[int],
-    dataset: Dataset,
-    split: Split,
-    train: TrainSection,
-    cluster: ClusterSection,
-    store: RunStore,
-    reporter: Reporter,
-) -> tuple[dict[int, str], str, set[int]]:
-    """Train these models; returns those that failed by themselves with the reasons, what kept slots from work, and
-    those that are done.
+@dataclass(frozen=True)
+class Trained:
+    """What became of the models that were to be trained.
+
+    Args:
+        done: Those that are stored.
+        failed: Those that failed by themselves, with the reasons.
+        trouble: What kept slots from work, if anything did.
     """
-    resources = model_resources(train.resources_per_model)
-    if not fits_now(resources):
-        wanted = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
-        if is_embedded(cluster):
-            raise ConfigError(
-                f"train.resources_per_model: no model fits on this machine, which lacks {{{wanted}}}; "
-                "ask for less, or set cluster.address"
-            )
-        reporter.note(f"no node has {{{wanted}}} at present; waiting for the cluster to grow")
-    # On the driver's node, which stays; a restarted queue learns from the slots what they are at.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-    actor: Any = ray.remote(**options)(Leases)
-    queue = actor.remote(todo, train.max_attempts)
-    work = TrainingWork(
-        queue=queue,
+
+    done: set[int]
+    failed: dict[int, str]
+    trouble: str
+
+
+def _check_lost(lost: list[int], trained: Trained, models: int, store: RunStore) -> None:
+    """Refuse to go on where no model is left, or where one is missing that did not fail by itself."""
+    unexplained = [index for index in lost if index not in trained.failed]
+    if not unexplained and len(lost) < models:
+        return
+    which = ", ".join(map(str, unexplained or lost))
+    why = (
+        trained.trouble
+        or next(iter(trained.failed.values()), "")
+        or f"it is missing from {store.name}/models; its slot ended"
+    )
+    raise RunError(
+        f"model {which} could not be trained: {why}. Finished models are kept in {store.name}/models; "
+        "mend the cause and start the same command again."
+    )
+
+
+def work_of(dataset: Dataset, split: Split, train: TrainSection, store: RunStore) -> TrainingWork:
+    """What slots train with; puts the pool and the design into Ray's object store."""
+    return TrainingWork(
         x=ray.put(dataset.x),
         y=ray.put(dataset.y),
         member=ray.put(split.member),
@@ -129,12 +126,30 @@ def _train_missing(
         seed=split.seed,
         store=store.uri,
         checkpoint_interval=train.checkpoint_interval,
-        threads=max(1, int(resources.get("CPU", 1))),
+        threads=max(1, int(model_resources(train.resources_per_model).get("CPU", 1))),
     )
+
+
+def train_missing(
+    todo: list[int],
+    work: TrainingWork,
+    train: TrainSection,
+    cluster: ClusterSection,
+    store: RunStore,
+    reporter: Reporter,
+) -> Trained:
+    """Train these models, in as many slots as there is room for.
+
+    Raises:
+        ConfigError: No model fits on this machine, and it will not grow.
+    """
+    resources = model_resources(train.resources_per_model)
+    _check_room(resources, cluster, reporter)
+    queue = _start_queue(todo, train.max_attempts)
     scratch = tempfile.mkdtemp(prefix="raymeter_train_")
     # Attempts are counted by the queue; this only bounds workers that never get as far as asking it.
     max_failures = train.max_attempts * (len(todo) + 1)
-    slots = Slots(work, resources, train.workers_per_model, scratch, max_failures)
+    slots = Slots(work, queue, resources, train.workers_per_model, scratch, max_failures)
     view = _View(queue, todo, train.epochs, reporter)
     try:
         _follow(slots, view, len(todo), cluster)
@@ -148,17 +163,40 @@ def _train_missing(
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
     ray.kill(queue)
-    return snapshot.failed, trouble, snapshot.done
+    return Trained(snapshot.done, snapshot.failed, trouble)
 
 
-def _found_in_time(find: Callable[[Iterable[int]], Found], todo: list[int], done: set[int], store: RunStore) -> Found:
+def _check_room(resources: Mapping[str, float], cluster: ClusterSection, reporter: Reporter) -> None:
+    """See that a model fits on some node, or can wait for one that is to come."""
+    if fits_now(resources):
+        return
+    wanted = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
+    if is_embedded(cluster):
+        raise ConfigError(
+            f"train.resources_per_model: no model fits on this machine, which lacks {{{wanted}}}; "
+            "ask for less, or set cluster.address"
+        )
+    reporter.note(f"no node has {{{wanted}}} at present; waiting for the cluster to grow")
+
+
+def _start_queue(todo: list[int], max_attempts: int) -> Any:
+    """The actor that leases models, on the driver's node, which stays; restarted, it learns from slots what they do."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    actor: Any = ray.remote(**options)(Leases)
+    return actor.remote(todo, max_attempts)
+
+
+def _once_they_show(
+    look_up: Callable[[Iterable[int]], Outcomes], todo: list[int], done: set[int], store: RunStore
+) -> Outcomes:
     """What became of the models, once the store shows all that slots have stored; a cloud store may lag behind."""
     end = time.monotonic() + (0 if store.is_local else LAG_SECONDS)
-    found = find(todo)
-    while (late := [index for index in done if found[index][0] is None]) and time.monotonic() < end:
+    outcomes = look_up(todo)
+    while (late := [index for index in done if outcomes[index][0] is None]) and time.monotonic() < end:
         time.sleep(1.0)
-        found |= find(late)
-    return found
+        outcomes |= look_up(late)
+    return outcomes
 
 
 def attempts(store: RunStore) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ class TrainingWork:
     """What every slot of one audit needs, whichever models it will lease.
 
     Args:
-        queue: Handle of the actor that leases models, see `Leases`.
         x: Reference to the pool, an array [pool, ...] or `LazyRecords`.
         y: Reference to its labels, int64 [pool].
         member: Reference to the mask [pool, models]: which records train which model.
@@ -24,7 +23,6 @@ class TrainingWork:
         threads: Of torch, in each worker.
     """
 
-    queue: Any
     x: Any
     y: Any
     member: Any

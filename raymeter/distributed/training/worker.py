@@ -40,9 +40,9 @@ class TrainingSlot:
     Where several workers train one model together, the first of them speaks with the queue and the store.
     """
 
-    def __init__(self, work: TrainingWork, name: str, share: Share) -> None:
+    def __init__(self, work: TrainingWork, queue: Any, name: str, share: Share) -> None:
         torch.set_num_threads(work.threads)  # the bits must not depend on how many slots there are
-        self.work, self.queue, self.name, self.share = work, work.queue, name, share
+        self.work, self.queue, self.name, self.share = work, queue, name, share
         self.store, self.recipe = RunStore(work.store), Recipe(**work.recipe)
         self.models = ModelStore(self.store)
         x, y, self.member = ray.get([work.x, work.y, work.member])
@@ -55,26 +55,27 @@ class TrainingSlot:
             self.data = StreamedData.of(x, y, work.num_classes, device_of_worker(), stream)
 
     def train_leased_models(self) -> None:
-        """Train one leased model after the other; what a model raises is told to the queue."""
+        """Train one leased model after the other; what a model raises is reported to the queue."""
         while (lease := self._together(lambda: ray.get(self.queue.acquire.remote(self.name)))) is not None:
             index, attempt = lease
             try:
                 self._train(index, attempt)
             except Exception as error:
                 if self.share.rank == 0:
-                    self._tell(index, error)
+                    self._report_failure(index, error)
                 if self.share.workers > 1:
                     raise  # the others may be waiting for this one: Ray Train restarts them all
 
     def _together(self, ask: Callable[[], Any]) -> Any:
-        """What the first worker is told, known to all."""
+        """What the first worker hears, known to all."""
         if self.share.workers == 1:
             return ask()
         from ray.train.collective import broadcast_from_rank_zero
 
         return broadcast_from_rank_zero(ask() if self.share.rank == 0 else None)
 
-    def _tell(self, index: int, error: Exception) -> None:
+    def _report_failure(self, index: int, error: Exception) -> None:
+        """Store the traceback, and report its first line to the queue."""
         path = f"models/model_{index}.error.txt"
         reason = f"{type(error).__name__}: {first_line(error, '')}"
         try:
@@ -185,9 +186,9 @@ class Watch:
             return True
         if self.slot.share.rank == 0 and time.monotonic() - self.asked >= WATCH_SECONDS:
             self._ask()
-        told = torch.tensor(self.order == "go on", device=self.trainer.device).to(torch.int32)
-        torch.distributed.broadcast(told, src=0)
-        return bool(told)
+        go_on = torch.tensor(self.order == "go on", device=self.trainer.device).to(torch.int32)
+        torch.distributed.broadcast(go_on, src=0)
+        return bool(go_on)
 
     def _ask(self) -> None:
         slot = self.slot

@@ -11,29 +11,33 @@ import gc
 import importlib.util
 import json
 import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from raymeter.distributed.ray_internals.on_demand import set_callbacks
-from raymeter.errors import ConfigError, RunError, SignalError, StoreError
+from raymeter.distributed.trial_rows import (
+    WORST,
+    SweepWork,
+    best_metric,
+    block_path,
+    computed_rows,
+    records_of,
+    stored_rows,
+)
+from raymeter.errors import ConfigError, RunError, StoreError
 from raymeter.schema.reporter import Reporter, Silent
 from raymeter.schema.signals import Signals
 from raymeter.storage.addresses import is_remote
 from raymeter.storage.buckets import open_place
 from raymeter.storage.run_store import RunStore
-from raymeter.sweep.evaluate import RESULTS, evaluate
 from raymeter.sweep.limits import rungs
-from raymeter.sweep.metric import Metric
-from raymeter.sweep.space import Range, Setting, Subspace
+from raymeter.sweep.space import Range, Subspace
 
-WORST = 0.0  # what a searcher is told of a setting that failed
 FAILURES = 3  # of a trial, such as a worker that was killed, before the sweep ends
 KEPT = 3  # ASHA gives all but one in so many up at each rung
 # Read by Tune when it runs, also on a Ray that was there before. Its own handler would end a sweep that is interrupted
@@ -41,41 +45,7 @@ KEPT = 3  # ASHA gives all but one in so many up at each rung
 ENVIRONMENT = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
 
 
-@dataclass(frozen=True)
-class Work:
-    """What every trial of a sweep needs to know beside the signals.
-
-    Args:
-        store: Location of the run directory.
-        path: Of the sweep in it.
-        selection: Positions of the targets that settings are ranked on.
-        blocks: Settings of each trial; None where a searcher proposes them one by one.
-        spaces: What a searcher proposes from.
-        samples: How many it may propose.
-        asha: Whether poor settings are given up after few records.
-    """
-
-    store: str
-    path: str
-    metric: str
-    selection: np.ndarray
-    seed: int
-    blocks: Sequence[Sequence[Setting]] | None
-    spaces: Sequence[Subspace]
-    samples: int
-    asha: bool
-
-    @property
-    def trials(self) -> int:
-        return self.samples if self.blocks is None else len(self.blocks)
-
-    @property
-    def has_memory(self) -> bool:
-        """Whether what is tried next depends on what came before."""
-        return self.blocks is None or self.asha
-
-
-def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any]]:
+def run_trials(work: SweepWork, signals: Signals, console: Reporter) -> list[dict[str, Any]]:
     """One row per setting, computed where there is none yet.
 
     Args:
@@ -97,24 +67,24 @@ def tried(work: Work, signals: Signals, console: Reporter) -> list[dict[str, Any
         names: Sequence[int | str] = _in_order(trials)
     else:
         names = range(work.trials)
-        there = {name: rows for name in names if (rows := _rows(store, work, name)) is not None}
+        there = {name: rows for name in names if (rows := stored_rows(store, work, name)) is not None}
         if len(there) < work.trials:
-            best = max((_best(rows) for rows in there.values()), default=WORST)
+            best = max((best_metric(rows) for rows in there.values()), default=WORST)
             _tune(work, [name for name in names if name not in there], signals, console, best)
-    found = [(name, _rows(store, work, name)) for name in names]
-    lost = next((name for name, rows in found if rows is None), None)
+    blocks = [(name, stored_rows(store, work, name)) for name in names]
+    lost = next((name for name, rows in blocks if rows is None), None)
     if lost is not None:
         raise _damaged(store, work, f"blocks/{lost}.json")
-    return [row for _, rows in found if rows is not None for row in rows]
+    return [row for _, rows in blocks if rows is not None for row in rows]
 
 
-def _damaged(store: RunStore, work: Work, file: str) -> StoreError:
+def _damaged(store: RunStore, work: SweepWork, file: str) -> StoreError:
     where = f"{store.name}/{work.path}"
     return StoreError(f"{where}/{file} is missing or damaged; delete {where} and start the sweep again")
 
 
 def _tune(
-    work: Work, missing: Sequence[int | str] | None, signals: Signals, console: Reporter, best: float = WORST
+    work: SweepWork, missing: Sequence[int | str] | None, signals: Signals, console: Reporter, best: float = WORST
 ) -> list[str]:
     """Run what is left with Ray Tune; returns the names of all trials. `best` is the best so far."""
     for name, value in ENVIRONMENT.items():
@@ -123,7 +93,7 @@ def _tune(
     filesystem, root = open_place(work.store) if is_remote(work.store) else (None, work.store)
     storage = f"{root}/{work.path}"
     done = 0 if missing is None else work.trials - len(missing)
-    progress = _Progress(console, work.trials, _records(signals), done, best)
+    progress = _Progress(console, work.trials, records_of(signals), done, best)
     if work.has_memory and tune.Tuner.can_restore(f"{storage}/tune", filesystem):
         tuner = _restored(work, f"{storage}/tune", filesystem, trainable, progress)
     else:
@@ -170,7 +140,7 @@ def _run(tuner: tune.Tuner) -> tune.ResultGrid:
     raise KeyboardInterrupt
 
 
-def _restored(work: Work, snapshot: str, filesystem: Any, trainable: Any, progress: tune.Callback) -> tune.Tuner:
+def _restored(work: SweepWork, snapshot: str, filesystem: Any, trainable: Any, progress: tune.Callback) -> tune.Tuner:
     """A tuner from its snapshot, which Tune unpickles: only ever from the sweep's own directory."""
     try:
         tuner = tune.Tuner.restore(
@@ -189,77 +159,17 @@ def _restored(work: Work, snapshot: str, filesystem: Any, trainable: Any, progre
     return tuner
 
 
-def _trial(config: dict[str, Any], signals: Signals, work: Work) -> None:
+def _trial(config: dict[str, Any], signals: Signals, work: SweepWork) -> None:
     """Evaluate a block of settings, write its rows, report the best."""
     store = RunStore(work.store)
     name: int | str = tune.get_context().get_trial_id() if work.blocks is None else config["block"]
-    records = _records(signals)
+    records = records_of(signals)
     for step, size in enumerate(rungs(records) if work.asha else [records]):
-        rows = _rows(store, work, name)
+        rows = stored_rows(store, work, name)
         if rows is None or any(row["records"] < size for row in rows):
-            rows = _computed(work, config, signals, size)
-            store.write(_block(work, name), json.dumps(rows).encode())
-        tune.report({"metric": _best(rows), "settings": len(rows), "records": size, "rung": KEPT**step})
-
-
-def _computed(work: Work, config: Mapping[str, Any], signals: Signals, records: int) -> list[dict[str, Any]]:
-    """The rows of a trial: of its block, or of the setting that was proposed to it."""
-    if work.blocks is not None:
-        return [_row(setting, signals, work, records) for setting in work.blocks[config["block"]]]
-    space = work.spaces[int(config["entry"])]
-    values = {key: config[f"{config['entry']}:{key}"] for key in space.choices}
-    try:
-        return [_row(space.setting(values), signals, work, records)]
-    except ConfigError as error:  # a combination that the attack refuses
-        failed = {"metric": None, "sd": None, "records": records, "error": str(error), "seconds": 0.0}
-        return [{"attack": space.attack, **values, **failed}]
-
-
-def _row(setting: Setting, signals: Signals, work: Work, records: int) -> dict[str, Any]:
-    """What came of one setting; an error is recorded and ends nothing."""
-    start = time.perf_counter()
-    limits = replace(setting.limits, records=records)
-    row: dict[str, Any] = {**setting.values, "metric": None, "sd": None, "records": records, "error": None}
-    try:
-        found = evaluate(setting.attack, signals, work.selection, limits, Metric(work.metric), work.seed)
-        row |= {"metric": float(found.mean()), "sd": float(found.std(ddof=1)) if len(found) > 1 else 0.0}
-    except SignalError as error:
-        row["error"] = str(error)
-    return {**row, "seconds": time.perf_counter() - start}
-
-
-def _records(signals: Signals) -> int:
-    return len(signals.audit["log_prob"].values)
-
-
-def _best(rows: Sequence[Mapping[str, Any]]) -> float:
-    return max((row["metric"] for row in rows if row["metric"] is not None), default=WORST)
-
-
-def _block(work: Work, name: int | str) -> str:
-    return f"{work.path}/blocks/{name}.json"
-
-
-def _rows(store: RunStore, work: Work, name: int | str) -> list[dict[str, Any]] | None:
-    """The stored rows of a block; None where there are none, or where they are not what the block would write."""
-    data = store.read(_block(work, name))
-    try:
-        rows = json.loads(data or b"")
-    except ValueError:
-        return None
-    if not isinstance(rows, list) or not rows or not all(_is_row(row) for row in rows):
-        return None
-    if work.blocks is not None:
-        mine = [dict(setting.values) for setting in work.blocks[int(name)]]
-        if [{key: value for key, value in row.items() if key not in RESULTS} for row in rows] != mine:
-            return None
-    return rows
-
-
-def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or not {"attack", *RESULTS} <= set(row) or type(row["records"]) is not int:
-        return False
-    return isinstance(row["error"], str) if row["metric"] is None else isinstance(row["metric"], float)
+            rows = computed_rows(work, config, signals, size)
+            store.write(block_path(work, name), json.dumps(rows).encode())
+        tune.report({"metric": best_metric(rows), "settings": len(rows), "records": size, "rung": KEPT**step})
 
 
 def _in_order(names: Sequence[str]) -> list[str]:
@@ -267,7 +177,7 @@ def _in_order(names: Sequence[str]) -> list[str]:
 
 
 class _Progress(tune.Callback):
-    """Tells how many trials are done, and the best setting's metric so far."""
+    """Shows how many trials are done, and the best setting's metric so far."""
 
     def __init__(self, console: Reporter, trials: int, records: int, done: int, best: float) -> None:
         self.console, self.trials, self.records, self.done, self.best = console, trials, records, done, best
@@ -308,7 +218,7 @@ class _Proposal:
                 trial.suggest_categorical(name, list(choices))
 
 
-def _optuna(work: Work) -> Searcher:
+def _optuna(work: SweepWork) -> Searcher:
     """Optuna through Ray Tune; as many proposals at once as there are CPUs."""
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError('sweep.searcher: optuna is not installed; pip install "raymeter[sweep]"')

@@ -15,7 +15,8 @@ import numpy as np
 from raymeter.attacks import ATTACKS
 from raymeter.config.attack_list import attack_settings
 from raymeter.distributed.session import connected
-from raymeter.distributed.trials import Work, tried
+from raymeter.distributed.trial_rows import SweepWork
+from raymeter.distributed.trials import run_trials
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.pipeline.console import StageConsole
 from raymeter.schema.scores import Scores
@@ -51,7 +52,7 @@ def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> Sw
         if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
             console.note(f"sweep.asha: {records} records are too few for a second rung; no setting is stopped early")
     with console.stage("Sweep"):
-        rows = _different(tried(_work(config, settings, store, selection, seed), ranking, console))
+        rows = _different(run_trials(_work(config, settings, store, selection, seed), ranking, console))
     with console.stage("Report"):
         result = _report(config, rows, there, stored, ranking, (selection, report), seed, store)
         for writer in SWEEP_WRITERS:
@@ -70,13 +71,13 @@ def _records(signals: Signals) -> int:
 
 def _work(
     config: SweepConfig, settings: list[Setting] | None, store: RunStore, selection: np.ndarray, seed: int
-) -> Work:
+) -> SweepWork:
     """Settings in groups that make a trial each; none where a searcher proposes them one by one."""
     section, blocks = config.sweep, None
     if settings is not None:
         size = 1 if section.asha else section.block
         blocks = [settings[start : start + size] for start in range(0, len(settings), size)]
-    return Work(
+    return SweepWork(
         store=store.uri,
         path=_path(config),
         metric=section.metric,

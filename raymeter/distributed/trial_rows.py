@@ -46,6 +46,7 @@ class SweepWork:
 
     @property
     def trials(self) -> int:
+        """How many trials there are: one for each block, or for each proposal."""
         return self.samples if self.blocks is None else len(self.blocks)
 
     @property

@@ -52,6 +52,7 @@ class RunStore:
 
     @property
     def is_local(self) -> bool:
+        """Whether the directory is on this machine."""
         return not is_remote(self.uri)
 
     @property
@@ -121,6 +122,7 @@ class RunStore:
         delete_object(inside(self.uri, path))
 
     def write_json(self, path: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON object, its keys in order."""
         self.write(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
     def read_json(self, path: str) -> dict[str, Any] | None:

@@ -72,6 +72,11 @@ def as_features(x: np.ndarray, where: str) -> np.ndarray:
 
 
 def count_classes(y: np.ndarray, where: str) -> int:
+    """The number of classes of labels 0, 1, 2, ...: the largest + 1.
+
+    Raises:
+        DataError: Labels are not whole numbers from 0, more than there are records, or all 0.
+    """
     if y.dtype.kind not in "iub":
         raise DataError(
             f"{where}: y must be whole numbers 0, 1, 2, ..., got {y.dtype}; number your classes, for instance with "

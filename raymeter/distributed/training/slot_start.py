@@ -49,14 +49,17 @@ class Introduce(RunCallback):
         self.slot, self.queue = slot, queue
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
+        """Name the reservation that is to come, and introduce this controller."""
         name_reservations(reservation(self.slot))
         ray.get(self.queue.introduce.remote(self.slot, ray.get_runtime_context().current_actor))
 
     def after_worker_group_start(self, worker_group: Any) -> None:
+        """Say where the workers are."""
         nodes = [worker.metadata.node_id for worker in worker_group.get_workers()]
         ray.get(self.queue.place.remote(self.slot, nodes, lost_nodes()))
 
     def after_worker_group_poll_status(self, worker_group_status: Any) -> None:
+        """Report the workers that have ended with an error."""
         for error in worker_group_status.errors.values():
             reason = f"{type(error).__name__}: {first_line(error, '')}"
             ray.get(self.queue.died.remote(self.slot, reason))

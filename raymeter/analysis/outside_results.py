@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -15,6 +14,7 @@ from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_
 from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
 from raymeter.attacks.common.stand_ins import stand_in_thresholds
 from raymeter.errors import SignalError
+from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
@@ -122,16 +122,12 @@ def direction(matrix: SignalMatrix) -> tuple[str, ...]:
             return (f"warning: model {column} was trained on all of the records, or on none: it cannot be a target",)
         found.append(auc_interval(matrix.values[:, column].mean(axis=1, dtype=np.float64), member))
     mean = mean_over_targets(found, clusters)
-    text = f"by its signal alone a member is told from a non-member with AUC {_interval(mean)}"
+    text = f"by its signal alone a member is told from a non-member with AUC {interval_text(mean)}"
     if mean.high < 0.5:
         return (f"warning: {text}, below chance: check that 1 means member and that signals rise with the fit",)
     if mean.low <= 0.5:
         return (f"{text}, which may be chance: if more was expected, check that rows and ids belong together",)
     return ()
-
-
-def _interval(mean: Any) -> str:
-    return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
 
 
 def _all(signals: Signals, attacks: Mapping[str, Attack]) -> list[Scores]:
@@ -184,7 +180,7 @@ def _reversed(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
         True: "if higher means member in this file, leave --lower-means-member out",
     }
     return tuple(
-        f"warning: the AUC of {one.name} is {_interval(one.auc)}, below one half: its scores may be turned round; "
+        f"warning: the AUC of {one.name} is {interval_text(one.auc)}, below one half: its scores may be turned round; "
         f"{remedies[bool(one.scores.settings.get('lower_means_member'))]}"
         for one in attacks
         if one.auc.high < 0.5

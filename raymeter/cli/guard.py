@@ -9,7 +9,7 @@ from raymeter.errors import RaymeterError, RunError
 
 
 def say_error(line: str) -> None:
-    """Tell why a command ends."""
+    """Print why a command ends."""
     print(line, file=sys.stderr)
 
 
@@ -19,7 +19,7 @@ def guarded(command: Callable[[], int], kept: str = "finished models", say: Call
     Args:
         command: What to run.
         kept: What an interrupted command has saved.
-        say: Tells why it ends early.
+        say: Prints why it ends early.
     """
     try:
         return command()

@@ -63,13 +63,13 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     with console.stage("Gather Auditing Dataset"):
         records = gather_records(dataset, split, config.data.in_memory_limit)
     with console.stage("Compute Membership Signals"):
-        asked, plan = list(models), signal_plan(config, dataset, split)
+        attacked, plan = list(models), signal_plan(config, dataset, split)
         if target is not None:
             record, columns = target.answer([(part.part, part.x, part.y) for part in records], console)
             keep_columns(plan, records, record, columns, store)
-            asked.append(record)
-        signals = collect_signals(plan, split, records, asked, store, console)
-        signals = add_predictions(regression(config, dataset), signals, records, asked, store, console)
+            attacked.append(record)
+        signals = collect_signals(plan, split, records, attacked, store, console)
+        signals = add_predictions(regression(config, dataset), signals, records, attacked, store, console)
     with console.stage("Perform Privacy Audit"):
         result = replace(
             analyse(config, dataset, split, signals),
@@ -127,7 +127,7 @@ def audit(config: Config, *, verbose: bool = False, console: StageConsole | None
     for line in (*config.notes(), *will_be_lost(config)):
         console.note(line)
     start = time.perf_counter()
-    with _told(console), connected(config.cluster, verbose):
+    with _log_as_notes(console), connected(config.cluster, verbose):
         console.timings["Start Ray"] = time.perf_counter() - start
         store = RunStore.at(config.run.log_dir)
         result = run(config, store, console)
@@ -137,7 +137,7 @@ def audit(config: Config, *, verbose: bool = False, console: StageConsole | None
 
 
 @contextmanager
-def _told(console: StageConsole) -> Iterator[None]:
+def _log_as_notes(console: StageConsole) -> Iterator[None]:
     """Show what the library's parts log (checksums of data files, say) as lines under the running stage."""
 
     class Notes(logging.Handler):

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: stages by name, a progress bar, one line per decision."""
+"""What is seen in the terminal: stages by name, a progress bar, one line per decision."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class JsonConsole(StageConsole):
 
     stream: TextIO = field(default_factory=lambda: sys.stdout)
     _stage: str = ""
-    _told: float = 0.0
+    _last_progress: float = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -77,8 +77,8 @@ class JsonConsole(StageConsole):
         self._stage = ""
 
     def progress(self, done: float, total: float, what: str) -> None:
-        if time.monotonic() - self._told >= JSON_PROGRESS_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_progress >= JSON_PROGRESS_SECONDS:
+            self._last_progress = time.monotonic()
             self._say("progress", done=round(done, 2), total=total, what=what)
 
     def note(self, line: str) -> None:
@@ -89,7 +89,7 @@ class JsonConsole(StageConsole):
             self._say("result", text=line)
 
     def error(self, line: str) -> None:
-        """Tell why the command ends."""
+        """Say why the command ends."""
         self._say("error", text=line)
 
     def _say(self, event: str, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an audit would do, told without doing any of it."""
+"""What an audit would do, without doing any of it."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +38,55 @@ from raymeter.sweep.target_halves import divide_targets, without_models_of
 VERSION = 2
 
 
+@dataclass(frozen=True)
+class DividedSignals:
+    """The stored signals of an audit, and how a sweep divides their targets.
+
+    Args:
+        stored: As the audit left them.
+        ranking: Without the report targets' models: what settings are ranked on.
+        selection: Positions of the targets that settings are ranked on.
+        report: Positions of the targets that the winner is reported on.
+        seed: Of the division and of every draw of records and references.
+    """
+
+    stored: StoredAudit
+    ranking: Signals
+    selection: np.ndarray
+    report: np.ndarray
+    seed: int
+
+    @property
+    def records(self) -> int:
+        """How many records were audited."""
+        return len(self.ranking.audit["log_prob"].values)
+
+    @property
+    def available(self) -> dict[str, int]:
+        """How much the settings may use of what can be limited."""
+        return {
+            "references": most_references(self.ranking, self.selection),
+            "queries": self.ranking.audit["log_prob"].values.shape[2],
+            "population": len(self.ranking.population["log_prob"].values),
+        }
+
+
 def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> SweepResult:
     """Signals -> settings, tried on the selection targets -> the winner, measured on the report targets."""
     with console.stage("Load Signals"):
-        stored = load_signals(store)
-        seed = seed_for(config.run.random_seed, "sweep")
-        selection, report = divide_targets(stored.signals, config.sweep.selection_share, seed)
-        ranking = without_models_of(stored.signals, selection, report)
+        divided = _divide(config, load_signals(store))
         settings = None if config.sweep.searcher == "optuna" else settings_of(config)
-        there = _there(ranking, selection)
-        _check_space(config, there)
-        _check_logits(settings, ranking)
-        _claim(store, config, stored)
-        if config.sweep.asha and len(rungs(records := _records(ranking))) == 1:
-            console.note(f"sweep.asha: {records} records are too few for a second rung; no setting is stopped early")
+        _check_space(config, divided.available)
+        _check_logits(settings, divided.ranking)
+        _claim(store, config, divided.stored)
+        if config.sweep.asha and len(rungs(divided.records)) == 1:
+            console.note(
+                f"sweep.asha: {divided.records} records are too few for a second rung; no setting is stopped early"
+            )
     with console.stage("Sweep"):
-        rows = _different(run_trials(_work(config, settings, store, selection, seed), ranking, console))
+        rows = _different(run_trials(_work(config, settings, store, divided), divided.ranking, console))
     with console.stage("Report"):
-        result = _report(config, rows, there, stored, ranking, (selection, report), seed, store)
+        result = _report(config, rows, divided, store)
         for writer in SWEEP_WRITERS:
             for name, data in writer(result):
                 store.write(f"{_path(config)}/{name}", data)
@@ -65,13 +97,13 @@ def _path(config: SweepConfig) -> str:
     return f"sweep/{config.sweep.name}"
 
 
-def _records(signals: Signals) -> int:
-    return len(signals.audit["log_prob"].values)
+def _divide(config: SweepConfig, stored: StoredAudit) -> DividedSignals:
+    seed = seed_for(config.run.random_seed, "sweep")
+    selection, report = divide_targets(stored.signals, config.sweep.selection_share, seed)
+    return DividedSignals(stored, without_models_of(stored.signals, selection, report), selection, report, seed)
 
 
-def _work(
-    config: SweepConfig, settings: list[Setting] | None, store: RunStore, selection: np.ndarray, seed: int
-) -> SweepWork:
+def _work(config: SweepConfig, settings: list[Setting] | None, store: RunStore, divided: DividedSignals) -> SweepWork:
     """Settings in groups that make a trial each; none where a searcher proposes them one by one."""
     section, blocks = config.sweep, None
     if settings is not None:
@@ -81,8 +113,8 @@ def _work(
         store=store.uri,
         path=_path(config),
         metric=section.metric,
-        selection=selection,
-        seed=seed,
+        selection=divided.selection,
+        seed=divided.seed,
         blocks=blocks,
         spaces=subspaces(section),
         samples=section.samples or 0,
@@ -92,28 +124,19 @@ def _work(
 
 def _different(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every setting once, with the most records that it saw: Optuna may propose the same again."""
-    found: dict[str, dict[str, Any]] = {}
+    row_of: dict[str, dict[str, Any]] = {}
     for row in rows:
         setting = repr({key: value for key, value in row.items() if key not in RESULTS})
-        if setting not in found or row["records"] > found[setting]["records"]:
-            found[setting] = row
-    return list(found.values())
+        if setting not in row_of or row["records"] > row_of[setting]["records"]:
+            row_of[setting] = row
+    return list(row_of.values())
 
 
-def _there(ranking: Signals, selection: np.ndarray) -> dict[str, int]:
-    """How much the settings may use of what can be limited."""
-    return {
-        "references": most_references(ranking, selection),
-        "queries": ranking.audit["log_prob"].values.shape[2],
-        "population": len(ranking.population["log_prob"].values),
-    }
-
-
-def _check_space(config: SweepConfig, there: Mapping[str, int]) -> None:
+def _check_space(config: SweepConfig, available: Mapping[str, int]) -> None:
     """Refuse a space that asks for more than is stored, before anything runs."""
     spaces = subspaces(config.sweep)
     needy = next((space.attack for space in spaces if ATTACKS[space.attack].needs_references), None)
-    if there["references"] == 0 and needy is not None:
+    if available["references"] == 0 and needy is not None:
         raise SignalError(
             f"no reference is left for {needy}: report targets may not judge the targets that settings are selected "
             "on; audit three complementary pairs or more, or change sweep.selection_share"
@@ -124,7 +147,7 @@ def _check_space(config: SweepConfig, there: Mapping[str, int]) -> None:
         "population": "raise audit.population_size in an audit of its own",
     }
     for space in spaces:
-        for key, limit in there.items():
+        for key, limit in available.items():
             choices = space.choices.get(key, ())
             if isinstance(choices, Range) or any(type(value) is not int or value < 1 for value in choices):
                 raise ConfigError(f"{space.path}.{key}: expected a list of whole numbers from 1 to {limit}")
@@ -150,34 +173,25 @@ def _check_logits(settings: list[Setting] | None, ranking: Signals) -> None:
 def _claim(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
     """Refuse to go on with another sweep of the same name."""
     plain = {"sweep": config.sweep.model_dump(mode="json"), "random_seed": config.run.random_seed}
-    mine = {"version": VERSION, **plain, "signals": stored.fingerprint}
+    record = {"version": VERSION, **plain, "signals": stored.fingerprint}
     path = f"{_path(config)}/sweep.json"
-    found = store.read_json(path)
-    if found is None:
-        store.write_json(path, mine)
-    elif found != json.loads(json.dumps(mine)):
+    before = store.read_json(path)
+    if before is None:
+        store.write_json(path, record)
+    elif before != json.loads(json.dumps(record)):
         raise StoreError(
             f"{store.name}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "
             "another sweep.name, or delete that directory"
         )
 
 
-def _report(
-    config: SweepConfig,
-    rows: list[dict[str, Any]],
-    there: Mapping[str, int],
-    stored: StoredAudit,
-    ranking: Signals,
-    sides: tuple[np.ndarray, np.ndarray],
-    seed: int,
-    store: RunStore,
-) -> SweepResult:
+def _report(config: SweepConfig, rows: list[dict[str, Any]], divided: DividedSignals, store: RunStore) -> SweepResult:
     """The best setting of the selection targets that the report targets can be attacked with, on both."""
-    metric, (selection, report) = Metric(config.sweep.metric), sides
-    winner, best, honest, passed_over = _winner(config, rows, stored.signals, report, seed)
+    metric, stored, available = Metric(config.sweep.metric), divided.stored, divided.available
+    winner, best, honest, passed_over = _winner(config, rows, divided)
 
     def scores(setting: Setting, signals: Signals, targets: np.ndarray) -> Scores:
-        return setting.attack(restrict(signals, targets, setting.limits, seed))
+        return setting.attack(restrict(signals, targets, setting.limits, divided.seed))
 
     def figures(mine: Scores, signals: Signals, targets: np.ndarray) -> tuple[SweepFigures, Scores | None]:
         matrix = stored.signals.audit["log_prob"]
@@ -189,13 +203,14 @@ def _report(
             return SweepFigures(*about, None, None, str(error)), None
         return SweepFigures(*about, metric.interval(plain, clusters), metric.gain(mine, plain, clusters)), plain
 
-    of_selection, _ = figures(scores(winner, ranking, selection), ranking, selection)
-    of_report, default_scores = figures(honest, stored.signals, report)
+    selected = scores(winner, divided.ranking, divided.selection)
+    of_selection, _ = figures(selected, divided.ranking, divided.selection)
+    of_report, default_scores = figures(honest, stored.signals, divided.report)
     keys = list(dict.fromkeys(key for row in rows for key in row if key not in RESULTS))
     return SweepResult(
         name=config.sweep.name,
         metric=metric.name,
-        rows=tuple(filled(row, keys, there) for row in rows),
+        rows=tuple(filled(row, keys, available) for row in rows),
         best=dict(best),
         best_attack=attack_settings(winner.attack),
         passed_over=tuple(passed_over),
@@ -209,16 +224,16 @@ def _report(
 
 
 def _winner(
-    config: SweepConfig, rows: list[dict[str, Any]], signals: Signals, report: np.ndarray, seed: int
+    config: SweepConfig, rows: list[dict[str, Any]], divided: DividedSignals
 ) -> tuple[Setting, Mapping[str, Any], Scores, list[str]]:
     """Down the ranking to the first setting that works on the report targets; why those above did not."""
-    records, passed_over = _records(signals), []
-    whole = [row for row in rows if row["metric"] is not None and row["records"] == records]
+    signals, passed_over = divided.stored.signals, []
+    whole = [row for row in rows if row["metric"] is not None and row["records"] == divided.records]
     for best in sorted(whole, key=lambda row: -row["metric"]):
         space = next(space for space in subspaces(config.sweep) if _fits(space, best))
         setting = space.setting({key: best[key] for key in space.choices})
         try:
-            scores = setting.attack(restrict(signals, report, setting.limits, seed))
+            scores = setting.attack(restrict(signals, divided.report, setting.limits, divided.seed))
         except SignalError as error:
             passed_over.append(f"{dict(setting.values)}: {error}")
             continue
@@ -231,8 +246,8 @@ def _fits(space: Subspace, row: Mapping[str, Any]) -> bool:
     """Whether a row is a point of a part of the space: the same attack, and each value among its choices."""
     if space.attack != row["attack"]:
         return False
-    mine = {key for key in row if key not in ("attack", *RESULTS)}
-    return mine == set(space.choices) and all(
+    varied = {key for key in row if key not in ("attack", *RESULTS)}
+    return varied == set(space.choices) and all(
         choices.low <= row[key] <= choices.high if isinstance(choices, Range) else row[key] in choices
         for key, choices in space.choices.items()
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from raymeter.analysis.comparison import Movement, RunComparison
+from raymeter.schema.interval_text import interval_text
 
 
 def comparison_lines(comparison: RunComparison) -> Iterator[str]:
@@ -15,10 +16,11 @@ def comparison_lines(comparison: RunComparison) -> Iterator[str]:
     width = max(len(label) for label in comparison.attacks)
     yield f"\n{'AUC':<{width}}  {'A':>7}  {'B':>7}  B minus A [95 % interval], p"
     for label, attack in comparison.attacks.items():
+        difference = interval_text(attack.auc, 4, signed=True)
         how = "" if attack.paired else "  (other members or records: not paired)"
         yield (
-            f"{label:<{width}}  {attack.a.estimate:7.4f}  {attack.b.estimate:7.4f}  {attack.auc.estimate:+.4f} "
-            f"[{attack.auc.low:+.4f}, {attack.auc.high:+.4f}], p = {attack.auc.p_value:.2g}{how}"
+            f"{label:<{width}}  {attack.a.estimate:7.4f}  {attack.b.estimate:7.4f}  {difference}, "
+            f"p = {attack.auc.p_value:.2g}{how}"
         )
     if comparison.settings:
         yield f"other settings under the same name: {'; '.join(comparison.settings)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AttackResult, Interval, MeanInterval
 from raymeter.stats import roc_curve
 from raymeter.stats.roc import EXACT_FPRS, FURTHER_FPRS, spread_rates, thin
@@ -101,4 +102,4 @@ def step_tpr(
 
 def auc_label(name: str, auc: Interval | MeanInterval) -> str:
     """What a legend headed AUC says about a curve."""
-    return f"{name}  {auc.estimate:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
+    return f"{name}  {interval_text(auc)}"

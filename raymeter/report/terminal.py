@@ -6,7 +6,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from raymeter.report.verdict import _percent
+from raymeter.report.verdict import percent
 from raymeter.schema.results import AttackResult, AuditResult, MeanInterval
 
 NOT_RESOLVABLE = "not resolvable"
@@ -26,7 +26,7 @@ def console_table(result: AuditResult) -> Table:
     table.add_column("attack", overflow="fold", min_width=6)
     table.add_column("AUC", justify="right", overflow="fold")
     for fpr in first.tpr_at_fpr:
-        table.add_column(f"TPR in % at\n{_percent(fpr)} FPR", justify="right", overflow="fold")
+        table.add_column(f"TPR in % at\n{percent(fpr)} FPR", justify="right", overflow="fold")
     for attack in result.attacks:
         rates = (rate_cell(attack, fpr) for fpr in attack.tpr_at_fpr)
         table.add_row(escape(attack.name), escape(_cell(attack.auc, 1, 3)), *map(escape, rates))

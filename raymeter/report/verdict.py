@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raymeter.schema.results import AttackResult, AuditResult, BlindResult, MeanInterval, PowerPoint
+from raymeter.schema.interval_text import interval_text
+from raymeter.schema.results import AttackResult, AuditResult, BlindResult, PowerPoint
 
 
 def verdict(result: AuditResult) -> str:
@@ -18,13 +19,13 @@ def verdict(result: AuditResult) -> str:
     attacks, (attack, fpr) = result.attacks, _spokesman(result)
     of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
     if _better(result):
-        auc = _text(attack.auc, 1, 3)
+        auc = interval_text(attack.auc)
         text = f"{attack.name} distinguishes members from non-members with AUC {auc} (chance: 0.5){of_all}"
         if fpr is None:
             return f"{text}; there are too few non-members to measure how it does at low false-positive rates."
         return f"{text}; {_at_rate(fpr)} it finds {_found(attack, fpr)}."
     best = max(attacks, key=lambda attack: attack.auc.estimate)
-    overall = f"{best.name} with AUC {_text(best.auc, 1, 3)}{of_all}"
+    overall = f"{best.name} with AUC {interval_text(best.auc)}{of_all}"
     if fpr is not None:
         return (
             f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
@@ -121,8 +122,8 @@ def blind_warning(result: BlindResult) -> str:
     """What the best answer of the blind baseline was, and what that means."""
     worst = max((answer for answer in result.answers if answer.auc.low > 0.5), key=lambda answer: answer.auc.estimate)
     return (
-        f"a {worst.classifier} that sees no model distinguishes {worst.question} with AUC {worst.auc.estimate:.3f} "
-        f"[{worst.auc.low:.3f}, {worst.auc.high:.3f}]; the records themselves differ, and part of what the "
+        f"a {worst.classifier} that sees no model distinguishes {worst.question} with AUC {interval_text(worst.auc)}; "
+        "the records themselves differ, and part of what the "
         "attacks find may be that difference"
     )
 
@@ -136,19 +137,14 @@ def _at_rate(fpr: str) -> str:
     one_in = 1 / float(fpr)
     if abs(one_in - round(one_in)) < 1e-6:
         return f"at 1 false alarm in {round(one_in)} non-members"
-    return f"at a false-positive rate of {_percent(fpr)}"
+    return f"at a false-positive rate of {percent(fpr)}"
 
 
 def _found(attack: AttackResult, fpr: str) -> str:
     rate = attack.tpr_at_fpr[fpr]
     doubt = ", which is not ruled out" if rate.low <= float(fpr) else ""
-    return f"{_text(rate, 100, 2)} % of the members (chance: {_percent(fpr)}{doubt})"
+    return f"{interval_text(rate, 2, factor=100)} % of the members (chance: {percent(fpr)}{doubt})"
 
 
-def _text(value: MeanInterval, scale: int, digits: int) -> str:
-    estimate, low, high = (f"{scale * x:.{digits}f}" for x in (value.estimate, value.low, value.high))
-    return f"{estimate} [{low}, {high}]"
-
-
-def _percent(fpr: str) -> str:
+def percent(fpr: str) -> str:
     return f"{100 * float(fpr):.4g} %"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from raymeter.schema.interval_text import interval_text
+
 CELL = 'style="text-align: left"'
 
 
@@ -37,14 +39,9 @@ def _rows(attacks: Any) -> list[list[str]]:
     rates = list(attacks[0].tpr_at_fpr)
     rows = [["attack", "AUC", *(f"TPR in % at {100 * float(rate):.4g} % FPR" for rate in rates)]]
     for attack in attacks:
-        found = (
-            _interval(attack.tpr_at_fpr[rate], 100, 2) if attack.resolvable[rate] else "not resolvable"
+        rate_cells = (
+            interval_text(attack.tpr_at_fpr[rate], 2, factor=100) if attack.resolvable[rate] else "not resolvable"
             for rate in rates
         )
-        rows.append([attack.name, _interval(attack.auc, 1, 3), *found])
+        rows.append([attack.name, interval_text(attack.auc), *rate_cells])
     return rows
-
-
-def _interval(mean: Any, factor: int, digits: int) -> str:
-    estimate, low, high = (f"{factor * value:.{digits}f}" for value in (mean.estimate, mean.low, mean.high))
-    return f"{estimate} [{low}, {high}]"

@@ -11,7 +11,7 @@ import yaml
 from pyarrow import parquet
 
 from raymeter.report.data_files import File, plain
-from raymeter.schema.results import Difference, MeanInterval
+from raymeter.schema.interval_text import interval_text
 from raymeter.sweep.evaluate import RESULTS
 from raymeter.sweep.limits import LIMITS
 from raymeter.sweep.pictures import count, keys, show, write_best_roc, write_heat_maps, write_metric_picture
@@ -29,18 +29,19 @@ def sweep_lines(result: SweepResult) -> list[str]:
         + (f", {failed} of them failed (see error in results.parquet)" if failed else ""),
         *([f"{len(result.passed_over)} that ranked above failed on the report targets"] if result.passed_over else []),
         f"Best: {settings}",
-        f"{result.metric} on {count(len(report.targets))} that it was not chosen on: {_figure(report.winner)}",
-        f"{result.metric} where it was chosen, which is optimistic: {_figure(selection.winner)} "
+        f"{result.metric} on {count(len(report.targets))} that it was not chosen on: {interval_text(report.winner, 4)}",
+        f"{result.metric} where it was chosen, which is optimistic: {interval_text(selection.winner, 4)} "
         f"(difference {selection.winner.estimate - report.winner.estimate:+.4f})",
     ]
     if not result.resolvable:
         lines.append(f"{result.metric} is not resolvable: the rate allows less than one false positive")
     if report.default is None or report.gain is None:
         return [*lines, f"{defaults}: {report.error}"]
-    lines.append(f"{defaults}: {_figure(report.default)}; gained {_gain(report.gain)}")
+    lines.append(f"{defaults}: {interval_text(report.default, 4)}; gained {interval_text(report.gain, 4, signed=True)}")
     if selection.gain is not None and result.optimism is not None:
         lines.append(
-            f"Gained where it was chosen: {_gain(selection.gain)}; choosing flattered it by {result.optimism:+.4f}"
+            f"Gained where it was chosen: {interval_text(selection.gain, 4, signed=True)}; "
+            f"choosing flattered it by {result.optimism:+.4f}"
         )
     return lines
 
@@ -76,7 +77,7 @@ def write_best(result: SweepResult) -> Iterator[File]:
     limits = _limits(result)
     head = (
         f"# Winner of the sweep {result.name!r} by {result.metric}: "
-        f"{_figure(result.report.winner)} on targets that it was not chosen on.\n"
+        f"{interval_text(result.report.winner, 4)} on targets that it was not chosen on.\n"
         "# An audit with it reports on all targets, also those that it was chosen on"
         + (f", and without the winner's limits ({limits}).\n" if limits else ".\n")
     )
@@ -119,11 +120,3 @@ SWEEP_WRITERS: tuple[Callable[[SweepResult], Iterator[File]], ...] = (
 
 def _limits(result: SweepResult) -> str:
     return ", ".join(f"{key} {result.best[key]}" for key in LIMITS if key in result.best)
-
-
-def _gain(gain: Difference) -> str:
-    return f"{gain.estimate:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
-
-
-def _figure(mean: MeanInterval) -> str:
-    return f"{mean.estimate:.4f} [{mean.low:.4f}, {mean.high:.4f}]"

@@ -13,6 +13,7 @@ from raymeter.analysis.differences.recognise import SAME_ORDER, Match, recognise
 from raymeter.analysis.differences.walk import Side, Step, common_models, common_rows, walk
 from raymeter.attacks import Attack, Lira
 from raymeter.errors import SignalError
+from raymeter.schema.interval_text import interval_text
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import SignalMatrix, default_reference, opposite_models
 from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
@@ -271,7 +272,6 @@ def _paired(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> list[tuple[str,
 
 
 def _auc_text(scores: Scores) -> str:
-    found = [auc_interval(values, member) for values, member in zip(scores.values.T, scores.member.T, strict=True)]
-    clusters = dependent_targets(default_reference(scores.member), np.arange(len(found)))
-    mean = mean_over_targets(found, clusters)
-    return f"{mean.estimate:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+    intervals = [auc_interval(values, member) for values, member in zip(scores.values.T, scores.member.T, strict=True)]
+    clusters = dependent_targets(default_reference(scores.member), np.arange(len(intervals)))
+    return interval_text(mean_over_targets(intervals, clusters))

@@ -210,7 +210,7 @@ def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:
     change = after - before
     order = np.argsort(change, kind="stable")
 
-    def told(positions: Sequence[int]) -> tuple[tuple[int, float, float], ...]:
+    def told(positions: Sequence[np.intp]) -> tuple[tuple[int, float, float], ...]:
         return tuple((int(ids[p]), float(before[p]), float(after[p])) for p in positions)
 
     named = None

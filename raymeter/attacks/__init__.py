@@ -64,7 +64,12 @@ ATTACKS: dict[str, type[Attack]] = {
 
 
 def regressors_of(attacks: list[Attack]) -> list[Qmia]:
-    """The different regressors that attacks ask for, also from within a stack."""
+    """The different regressors that attacks ask for, also from within a stack.
+
+    Examples:
+        >>> [regressor.epochs for regressor in regressors_of([Loss(), Qmia(epochs=5), Stack((Loss(), Qmia(epochs=5)))])]
+        [5]
+    """
     by_recipe: dict[str, Qmia] = {}
     for attack in attacks:
         parts = attack.of if isinstance(attack, Stack) else (attack,)

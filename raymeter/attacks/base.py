@@ -62,6 +62,13 @@ def base_scores(signals: SignalMatrix, *, mode: Mode = Base.mode) -> Scores:
 
     References:
         Lassila et al., NeurIPS 2025, arXiv:2505.24089 (exponent 0.33: LeakPro's implementation).
+
+    Examples:
+        >>> member = np.array([[True, False, True, False], [False, True, True, False]])
+        >>> probability = np.array([[0.8, 0.4, 0.6, 0.2], [0.2, 0.8, 0.6, 0.4]], np.float32)
+        >>> signals = SignalMatrix("log_prob", np.log(probability)[:, :, None], member)
+        >>> np.exp(base_scores(signals).values).round(2).tolist()  # 0.8 / 0.4: models 2 and 3 give 0.6 IN and 0.2 OUT
+        [[2.0, 1.0, 1.0, 0.33], [0.4, 1.6, 1.2, 0.8]]
     """
     require_choice("mode", mode, Mode)
     require_kind(signals, "log_prob", "BASE")

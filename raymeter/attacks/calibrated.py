@@ -54,6 +54,12 @@ def calibrated_scores(signals: SignalMatrix, *, form: Form = Calibrated.form) ->
         Watson, Guo, Cormode, Sablayrolles. On the Importance of Difficulty Calibration in Membership
         Inference Attacks. ICLR 2022, arXiv:2111.08440. Sablayrolles et al., White-box vs Black-box: Bayes
         Optimal Strategies for Membership Inference, ICML 2019, arXiv:1908.11229.
+
+    Examples:
+        >>> member = np.array([[True, False, True, False], [False, True, True, False]])
+        >>> gaps = np.array([[3, 1, 2, 0], [0, 4, 3, 1]], np.float32)  # models 0 and 1 are judged by 2 and 3
+        >>> calibrated_scores(SignalMatrix("logit_gap", gaps[:, :, None], member)).values.tolist()
+        [[3.0, 1.0, 1.0, -1.0], [-1.0, 3.0, 3.0, 1.0]]
     """
     Calibrated(form)
     require_kind(signals, "logit_gap", "calibrated")

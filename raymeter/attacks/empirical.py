@@ -45,6 +45,12 @@ def empirical_scores(signals: SignalMatrix) -> Scores:
     References:
         Ye et al., Enhanced Membership Inference Attacks against Machine Learning Models, CCS 2022,
         arXiv:2111.09679, attack R (their code interpolates between losses of 0 and 1000; here steps stay).
+
+    Examples:
+        >>> member = np.array([[True, False, True, False], [False, True, True, False]])
+        >>> gaps = np.array([[3, 1, 2, 0], [0, 4, 3, 1]], np.float32)  # one OUT reference for every record and target
+        >>> empirical_scores(SignalMatrix("logit_gap", gaps[:, :, None], member)).values.tolist()
+        [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0]]
     """
     if signals.kind not in ("log_prob", "logit_gap"):
         raise SignalError(f"Attack-R needs signals of kind log_prob or logit_gap, got {signals.kind}")

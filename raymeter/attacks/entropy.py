@@ -57,6 +57,12 @@ def entropy_scores(signals: SignalMatrix) -> Scores:
     References:
         Shokri et al., S&P 2017 (entropy). Song and Mittal, USENIX Security 2021, arXiv:2003.10595, eq. 9
         (modified entropy); the thresholds per class of that paper are not used: scores are compared as they are.
+
+    Examples:
+        >>> values = np.array([[[-0.25], [-0.75]], [[-0.5], [-0.125]]], np.float32)  # the surer, the closer to 0
+        >>> signals = SignalMatrix("neg_entropy", values, np.array([[True, False], [False, True]]))
+        >>> entropy_scores(signals).values.tolist()
+        [[-0.25, -0.75], [-0.5, -0.125]]
     """
     if signals.kind not in ("neg_entropy", "neg_modified_entropy"):
         raise SignalError(f"entropy needs signals of kind neg_entropy or neg_modified_entropy, got {signals.kind}")

@@ -86,6 +86,14 @@ def lira_scores(signals: SignalMatrix, *, mode: Mode = Lira.mode, variance: Vari
         S&P 2022, arXiv:2112.03570, algorithm 1 and section VI. Normal-inverse-gamma: Brannvall,
         arXiv:2603.11799; conjugate update as in Murphy (2007), with this project's prior values. Wallace's
         normal deviate: Annals of Mathematical Statistics 30 (1959).
+
+    Examples:
+        >>> gaps = np.array([[5, 1, 3], [2, 1, 3]], np.float32)  # one target, two references without either record
+        >>> member = np.array([[True, False, False], [False, False, False]])
+        >>> judges, targets = np.array([[False, True, True]]), np.array([0])
+        >>> signals = SignalMatrix("logit_gap", gaps[:, :, None], member, judges, targets=targets)
+        >>> lira_scores(signals, mode="offline", variance="per_sample").values.round(2).tolist()  # mean 2, sd 1
+        [[3.0], [0.0]]
     """
     Lira(mode, variance)
     _check(signals, mode, variance)

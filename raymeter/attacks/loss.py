@@ -52,6 +52,12 @@ def loss_scores(signals: SignalMatrix, *, form: Form = Loss.form) -> Scores:
 
     References:
         Yeom, Giacomelli, Fredrikson, Jha. Privacy Risk in Machine Learning. CSF 2018, arXiv:1709.01604.
+
+    Examples:
+        >>> log_prob = np.log(np.array([[[0.9], [0.4]], [[0.3], [0.8]]], np.float32))  # two records under two models
+        >>> signals = SignalMatrix("log_prob", log_prob, np.array([[True, False], [False, True]]))
+        >>> loss_scores(signals, form="confidence").values.round(2).tolist()
+        [[0.9, 0.4], [0.3, 0.8]]
     """
     Loss(form)
     require_kind(signals, "log_prob", "LOSS")

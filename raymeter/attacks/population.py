@@ -44,6 +44,14 @@ def population_scores(signals: SignalMatrix, population: SignalMatrix) -> Scores
     References:
         Ye et al., Enhanced Membership Inference Attacks against Machine Learning Models, CCS 2022,
         arXiv:2111.09679, attack P.
+
+    Examples:
+        >>> member = np.array([[True, False], [False, True]])
+        >>> signals = SignalMatrix("log_prob", np.log(np.array([[[0.9], [0.4]], [[0.3], [0.8]]], np.float32)), member)
+        >>> outside = np.log(np.array([[[0.2], [0.2]], [[0.5], [0.5]], [[0.7], [0.7]]], np.float32))
+        >>> population = SignalMatrix("log_prob", outside, np.zeros((3, 2), bool))
+        >>> population_scores(signals, population).values.tolist()  # 0, 2, 2 and 0 of 3 are as likely
+        [[0.75, 0.25], [0.25, 0.75]]
     """
     require_kind(signals, "log_prob", "Attack-P")
     require_population(signals, population, "Attack-P")

@@ -84,6 +84,13 @@ def qmia_scores(signals: SignalMatrix, predicted: QuantilePrediction) -> Scores:
     References:
         Bertran et al., Scalable Membership Inference Attacks via Quantile Regression, NeurIPS 2023,
         arXiv:2307.03694.
+
+    Examples:
+        >>> gaps, member = np.array([[[3.0]], [[0.0]]], np.float32), np.array([[True], [False]])
+        >>> expected = np.array([[[[1.0, 0.0]]], [[[1.0, 0.0]]]], np.float32)  # mean 1, log sd 0 for either record
+        >>> predicted = QuantilePrediction("gaussian", expected)
+        >>> qmia_scores(SignalMatrix("logit_gap", gaps, member), predicted).values.tolist()
+        [[2.0], [-1.0]]
     """
     require_kind(signals, "logit_gap", "QMIA")
     own = signals.values[:, signals.targets].astype(np.float64)

@@ -133,6 +133,16 @@ def rmia_scores(
     References:
         Zarifzadeh, Liu, Shokri. Low-Cost High-Power Membership Inference Attacks. ICML 2024,
         arXiv:2312.03262, eq. 4-9. Tao, Shokri. InfoRMIA, arXiv:2510.05582 (log_ratio).
+
+    Examples:
+        >>> probability = np.array([[0.8, 0.4, 0.4], [0.2, 0.4, 0.4]], np.float32)  # one target and its two references
+        >>> outside = np.array([[0.5, 0.5, 0.5], [0.6, 0.2, 0.2]], np.float32)
+        >>> judges, targets = np.array([[False, True, True]]), np.array([0])
+        >>> member = np.array([[True, False, False], [False, False, False]])
+        >>> signals = SignalMatrix("log_prob", np.log(probability)[:, :, None], member, judges, targets=targets)
+        >>> population = SignalMatrix("log_prob", np.log(outside)[:, :, None], np.zeros((2, 3), bool))
+        >>> rmia_scores(signals, population, offline_a=1.0, form="count").values.tolist()  # ratios 2, 0.5 against 1, 3
+        [[0.5], [0.0]]
     """
     attack = Rmia(mode, offline_a, gamma, form)
     _check(signals, population, mode)
@@ -153,6 +163,16 @@ def rmia_grid(
 
     Raises:
         SignalError, ValueError: As `rmia_scores`.
+
+    Examples:
+        >>> probability = np.array([[0.8, 0.4, 0.4], [0.2, 0.4, 0.4]], np.float32)  # one target and its two references
+        >>> outside = np.array([[0.5, 0.5, 0.5], [0.6, 0.2, 0.2]], np.float32)
+        >>> judges, targets = np.array([[False, True, True]]), np.array([0])
+        >>> member = np.array([[True, False, False], [False, False, False]])
+        >>> signals = SignalMatrix("log_prob", np.log(probability)[:, :, None], member, judges, targets=targets)
+        >>> population = SignalMatrix("log_prob", np.log(outside)[:, :, None], np.zeros((2, 3), bool))
+        >>> rmia_grid(signals, population, [1.0, 0.0], form="count").tolist()  # with a = 0 1.14, 0.29 against 0.67, 1
+        [[[0.5], [0.0]], [[1.0], [0.0]]]
     """
     for a in offline_a:
         Rmia("offline", a, gamma, form)

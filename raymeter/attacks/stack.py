@@ -62,6 +62,18 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
 
     References:
         Wolpert, Stacked Generalization, Neural Networks 5 (1992).
+
+    Examples:
+        >>> from raymeter.schema.signals import SignalMatrix
+        >>> rng = np.random.default_rng(0)
+        >>> half = rng.random((40, 4)) < 0.5
+        >>> member = np.concatenate([half, ~half], axis=1)  # 40 records, 8 models in complementary pairs
+        >>> values = (member + rng.normal(size=member.shape) - 9).astype(np.float32)[:, :, None]
+        >>> signals = Signals({"log_prob": SignalMatrix("log_prob", values, member)}, {})
+        >>> scores = stack_scores(signals, [Loss(), Loss()])  # of two equal attacks neither counts more
+        >>> first, second = scores.settings["weights"][0]
+        >>> scores.values.shape, first > 0, abs(first - second) < 1e-6
+        ((40, 8), True, True)
     """
     own = [attack(signals) for attack in attacks]
     matrix = signals.design

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -54,6 +54,7 @@ class DataSpec:
         return Path(self.data_dir).expanduser()
 
 
+@runtime_checkable
 class LazyRecords(Protocol):
     """Records that stay in files: they have the shape of an array, and indexing reads them."""
 

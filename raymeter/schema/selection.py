@@ -11,18 +11,18 @@ from jaxtyping import Bool, Int64
 
 from raymeter.schema.signals import QuantilePrediction, SignalMatrix, Signals
 
-Rows: TypeAlias = slice | Int64[np.ndarray, " chosen"]
+Rows: TypeAlias = slice | Int64[np.ndarray, " rows"]
 
 
 def select(
     signals: Signals,
     *,
     records: Rows | None = None,
-    targets: Int64[np.ndarray, " chosen"] | None = None,
+    targets: Int64[np.ndarray, " some_targets"] | None = None,
     references: Bool[np.ndarray, "targets models"] | None = None,
-    models: Int64[np.ndarray, " chosen"] | None = None,
+    models: Int64[np.ndarray, " some_models"] | None = None,
     views: int | None = None,
-    population: Int64[np.ndarray, " chosen"] | None = None,
+    population: Int64[np.ndarray, " some_population"] | None = None,
 ) -> Signals:
     """The part of the signals that is named, in every kind, in logits and predictions; what is not named stays whole.
 
@@ -60,9 +60,9 @@ def select_matrix(
     matrix: SignalMatrix,
     *,
     records: Rows | None = None,
-    targets: Int64[np.ndarray, " chosen"] | None = None,
+    targets: Int64[np.ndarray, " some_targets"] | None = None,
     references: Bool[np.ndarray, "targets models"] | None = None,
-    models: Int64[np.ndarray, " chosen"] | None = None,
+    models: Int64[np.ndarray, " some_models"] | None = None,
     views: int | None = None,
 ) -> SignalMatrix:
     """The same of one kind of signals, see `select`.
@@ -119,7 +119,7 @@ def _some_rows(array: np.ndarray, rows: Rows | None) -> np.ndarray:
 
 
 def _some_logits(
-    logits: np.ndarray | None, rows: Rows | None, models: Int64[np.ndarray, " chosen"] | None, views: int | None
+    logits: np.ndarray | None, rows: Rows | None, models: Int64[np.ndarray, " some_models"] | None, views: int | None
 ) -> np.ndarray | None:
     if logits is None:
         return None
@@ -131,7 +131,7 @@ def _some_logits(
 def _some_predictions(
     predicted: QuantilePrediction,
     rows: Rows | None,
-    models: Int64[np.ndarray, " chosen"] | None,
+    models: Int64[np.ndarray, " some_models"] | None,
     views: int | None,
 ) -> QuantilePrediction:
     """Predictions of all models that are left, attacked or not: they may be attacked in a target's place."""
@@ -143,7 +143,7 @@ def _some_predictions(
 
 
 def _places(
-    columns: Int64[np.ndarray, " columns"], models: Int64[np.ndarray, " chosen"]
+    columns: Int64[np.ndarray, " columns"], models: Int64[np.ndarray, " some_models"]
 ) -> tuple[Int64[np.ndarray, " kept"], Int64[np.ndarray, " kept"]]:
     """Which of some model columns are among those chosen, and where they are among them."""
     place = {int(column): i for i, column in enumerate(models)}

@@ -11,7 +11,12 @@ from raymeter.stats.roc import divide
 
 
 def auc(scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]) -> float:
-    """Probability that a random member scores above a random non-member; ties count one half."""
+    """Probability that a random member scores above a random non-member; ties count one half.
+
+    Examples:
+        >>> auc(np.array([3.0, 1.0, 1.0, 0.0]), np.array([True, True, False, False]))  # 3 1/2 of 4 pairs
+        0.875
+    """
     members, non_members = divide(scores, member)
     n1, n0 = len(members), len(non_members)
     ranks = stats.rankdata(np.concatenate([members, non_members]))
@@ -53,6 +58,10 @@ def auc_and_variance(
 
     References:
         DeLong, DeLong, Clarke-Pearson, Biometrics 44 (1988); Sun and Xu, IEEE SPL 21 (2014), algorithm 2.
+
+    Examples:
+        >>> auc_and_variance(np.array([3.0, 1.0, 1.0, 0.0]), np.array([True, True, False, False]))
+        (0.875, 0.03125)
     """
     above_non_members, below_members = placements(scores, member)
     n1, n0 = len(above_non_members), len(below_members)
@@ -73,6 +82,11 @@ def auc_interval(
 
     Raises:
         SignalError: A score is NaN, or there are no members or no non-members.
+
+    Examples:
+        >>> perfect = auc_interval(np.array([4.0, 3.0, 2.0, 1.0]), np.array([True, True, False, False]))
+        >>> perfect.estimate, round(perfect.low, 3), perfect.high  # 0.025 ** (1 / 2)
+        (1.0, 0.158, 1.0)
     """
     area, variance = auc_and_variance(scores, member)
     alpha = 1 - confidence

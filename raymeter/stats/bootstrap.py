@@ -46,6 +46,11 @@ def bootstrap_tpr(
     References:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Order statistics of
         uniform variables: David and Nagaraja, Order Statistics (2003).
+
+    Examples:
+        >>> scores, member = np.array([3.0, 2.0, 1.0, 0.0]), np.array([True, True, False, False])
+        >>> bootstrap_tpr(scores, member, fpr=0.0)  # in every resample all members are above all non-members
+        Interval(estimate=1.0, low=1.0, high=1.0)
     """
     check_rate("fpr", fpr)
     check_confidence(confidence)
@@ -87,6 +92,11 @@ def cluster_bootstrap_mean(
 
     References:
         Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
+
+    Examples:
+        >>> found = cluster_bootstrap_mean(np.array([0.0, 1.0, 8.0]), np.array([7, 7, 3]), confidence=0.9)
+        >>> found.estimate, found.low, found.high  # the means of {0, 1} twice, of both clusters, of {8} twice
+        (3.0, 0.5, 8.0)
     """
     check_confidence(confidence)
     _check_draws(draws)

@@ -54,6 +54,13 @@ def group_metrics(
     References:
         Kulynych et al., Disparate Vulnerability to Membership Inference Attacks, PoPETs 2022,
         arXiv:1906.00389. Holm, Scandinavian Journal of Statistics 6 (1979).
+
+    Examples:
+        >>> values, member = np.array([[3.0], [1.0], [0.5], [0.0]]), np.array([[True], [False], [True], [False]])
+        >>> scores = Scores("loss", values, member, np.arange(4), np.arange(1))
+        >>> table = group_metrics(scores, np.array(["a", "a", "b", "b"]), np.array([0]), seed=0, fpr=0.0)
+        >>> [(group.group, group.tpr_common.estimate) for group in table.groups], table.largest_gap  # above 1
+        ([('a', 1.0), ('b', 0.0)], 1.0)
     """
     if groups.shape != (len(scores.values),):
         raise SignalError(f"groups must have one label per record, {len(scores.values)}, got shape {groups.shape}")
@@ -74,7 +81,12 @@ def group_metrics(
 
 
 def holm(p: Sequence[float] | Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
-    """Holm's adjusted p-values: named below alpha, the chance of any false name is at most alpha. NaN stays."""
+    """Holm's adjusted p-values: named below alpha, the chance of any false name is at most alpha. NaN stays.
+
+    Examples:
+        >>> holm([0.01, 0.04, 0.03]).tolist()  # 3 * 0.01, then 2 * 0.03, which 1 * 0.04 may not be below
+        [0.03, 0.06, 0.06]
+    """
     values = np.asarray(p, dtype=np.float64)
     known = np.flatnonzero(~np.isnan(values))
     order = known[np.argsort(values[known])]

@@ -28,6 +28,14 @@ def compare_attacks(
     paired DeLong's, averaged over its targets, and so they are where all clusters differ equally and there is no
     spread to judge by. The p-value is then twice the mean of the targets' own, which holds however dependent
     they are (Vovk and Wang, Biometrika 107, 2020).
+
+    Examples:
+        >>> member = np.array([[True], [True], [False], [False]])
+        >>> good = Scores("lira", np.array([[2.0], [1.0], [0.0], [0.0]]), member, np.arange(4), np.arange(1))
+        >>> blind = Scores("loss", np.zeros((4, 1)), member, np.arange(4), np.arange(1))
+        >>> pairs = compare_attacks([good, blind], np.array([0]))
+        >>> [(pair.first, pair.second, pair.auc.estimate) for pair in pairs]
+        [('lira', 'loss', 0.5)]
     """
     areas = []
     for each in scores:
@@ -54,7 +62,13 @@ def _mean_difference(first: Scores, second: Scores, confidence: float) -> Differ
 def t_difference(
     differences: Float[np.ndarray, " targets"], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
 ) -> Difference | None:
-    """Mean of paired differences with Student's t over clusters; None with one cluster, or where nothing varies."""
+    """Mean of paired differences with Student's t over clusters; None with one cluster, or where nothing varies.
+
+    Examples:
+        >>> found = t_difference(np.array([0.1, 0.3]), np.array([0, 1]))  # standard error 0.1, so t = 2 with one degree
+        >>> round(found.estimate, 3), round(found.p_value, 3)
+        (0.2, 0.295)
+    """
     groups = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
     if len(groups) < 2 or np.ptp(groups) < ROUNDING:
         return None
@@ -96,6 +110,12 @@ def auc_difference(
 
     References:
         DeLong, DeLong, Clarke-Pearson, Biometrics 44 (1988).
+
+    Examples:
+        >>> member = np.array([True, True, False, False])
+        >>> found = auc_difference(np.array([2.0, 1.0, 0.0, 0.0]), np.zeros(4), member)  # perfect against constant
+        >>> found.estimate, found.p_value
+        (0.5, 0.5)
     """
     check_confidence(confidence)
     if np.shape(first) != np.shape(second):

@@ -30,6 +30,12 @@ def pooled_roc(
     References:
         Carlini et al., S&P 2022, arXiv:2112.03570 (pooled curves). Jälkö et al., arXiv:2605.25819
         (why they are not calibrated).
+
+    Examples:
+        >>> values, member = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[True, True], [False, False]])
+        >>> scores = Scores("loss", values, member, np.arange(2), np.arange(2))  # each target alone has an AUC of 1
+        >>> [axis.tolist() for axis in pooled_roc(scores)]
+        [[0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0], [inf, 2.0, 1.0, 0.0]]
     """
     return roc_curve(scores.values.T.ravel(), scores.member.T.ravel())
 
@@ -39,6 +45,12 @@ def pooled_auc(scores: Scores) -> float:
 
     Raises:
         SignalError: A score is NaN, or there are no members or no non-members.
+
+    Examples:
+        >>> values, member = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[True, True], [False, False]])
+        >>> scores = Scores("loss", values, member, np.arange(2), np.arange(2))  # each target alone has an AUC of 1
+        >>> pooled_auc(scores)  # 3 1/2 of 4 pairs
+        0.875
     """
     if scores.values.size <= MOST_RANKED:
         return auc(scores.values.T.ravel(), scores.member.T.ravel())

@@ -25,6 +25,10 @@ def benjamini_hochberg(p: Float[np.ndarray, " examples"], fdr: float = 0.05) -> 
 
     References:
         Benjamini and Hochberg, JRSS B 57 (1995).
+
+    Examples:
+        >>> benjamini_hochberg(np.array([0.01, 0.02, 0.9])).tolist()  # 3 * 0.02 / 2 is below 0.05
+        [True, True, False]
     """
     if not 0 < fdr < 1:
         raise SignalError(f"fdr must be in (0, 1), got {fdr}")
@@ -41,6 +45,14 @@ def caught_counts(
     """In how many targets that trained on a record it exceeds their threshold at the rate, out of how many.
 
     The last value says whether every target can resolve the rate (fpr * non-members >= 1).
+
+    Examples:
+        >>> values = np.array([[3.0, 1.0], [0.5, 2.0], [1.0, 0.5], [0.0, 0.0]])
+        >>> member = np.array([[True, False], [True, True], [False, True], [False, False]])
+        >>> scores = Scores("loss", values, member, np.arange(4), np.arange(2))
+        >>> caught, trials, resolvable = caught_counts(scores, 0.0)  # both thresholds are 1
+        >>> caught.tolist(), trials.tolist(), resolvable
+        ([1, 1, 0, 0], [1, 2, 1, 0], True)
     """
     sides = list(enumerate(scores.member.T))
     thresholds = np.array([threshold_at_fpr(scores.values[~member, t], fpr) for t, member in sides])
@@ -56,6 +68,10 @@ def flip_rate(
 
     References:
         Hayes et al., NeurIPS 2025, arXiv:2505.18773.
+
+    Examples:
+        >>> flip_rate(np.array([1, 2, 0]), np.array([2, 2, 1])).tolist()
+        [1.0, 0.0, nan]
     """
     pairs = trials * (trials - 1)
     rate: np.ndarray = np.divide(
@@ -76,6 +92,11 @@ def coin_flip(
     References:
         Hayes et al., NeurIPS 2025, arXiv:2505.18773 (at 127 trials the region starts at k = 52, a flip
         rate of 0.4874).
+
+    Examples:
+        >>> flips, defined = coin_flip(np.array([3, 6, 1]), np.array([6, 6, 2]))  # 6 of 6 have p = 2 / 64
+        >>> flips.tolist(), defined.tolist()
+        ([True, False, False], [True, True, False])
     """
     fewer = np.minimum(caught, trials - caught)
     p = np.minimum(2 * stats.binom.cdf(fewer, np.maximum(trials, 1), 0.5), 1.0)
@@ -98,6 +119,14 @@ def rank_intervals(
 
     Raises:
         SignalError: No draws.
+
+    Examples:
+        >>> member = np.array([[True, False, True, False], [False, True, True, False]])
+        >>> values = np.where(member, [[3.0], [1.0]], 0.0)  # training on a record adds 3, or 1
+        >>> scores = Scores("loss", values, member, np.arange(2), np.arange(4))
+        >>> low, high = rank_intervals(scores, np.array([0, 0, 1, 1]), seed=0)
+        >>> low.tolist(), high.tolist()
+        ([1.0, 2.0], [1.0, 2.0])
     """
     if draws < 1:
         raise SignalError(f"draws must be at least 1, got {draws}")
@@ -140,6 +169,13 @@ def top_overlap(scores: Scores, clusters: Int64[np.ndarray, " targets"], most: i
 
     References:
         Report of the overlap across seeds: arXiv:2603.07567.
+
+    Examples:
+        >>> member = np.array([[True, False, True, False], [False, True, True, False]])
+        >>> values = np.where(member, [[3.0], [1.0]], 0.0)  # training on a record adds 3, or 1
+        >>> scores = Scores("loss", values, member, np.arange(2), np.arange(4))
+        >>> top_overlap(scores, np.array([0, 0, 1, 1]), most=1)
+        1.0
     """
     names, place = np.unique(clusters, return_inverse=True)
     if len(names) < 2 or len(scores.values) <= most:  # all records are the riskiest
@@ -186,6 +222,10 @@ def risk_rank(
     Records that are only IN or only OUT of the targets have no difference (all records, when one target
     is attacked). They come after those that have: first the ones only IN, then the ones only OUT, each
     by mean score. Ties keep the order of the records.
+
+    Examples:
+        >>> risk_rank(np.array([2.0, 3.0, np.nan]), np.array([1.5, 1.0, 0.0])).tolist()
+        [2, 1, 3]
     """
     only_in, only_out = np.isnan(mean_out), np.isnan(mean_in)
     if only_in.any() or only_out.any():

@@ -51,6 +51,15 @@ def summarise(
 
     Raises:
         SignalError: A target has no members or no non-members among the records, or a score is NaN.
+
+    Examples:
+        >>> member = np.array([[True, False, True, False], [False, True, True, False]])
+        >>> scores = Scores("loss", np.where(member, [[3.0], [1.0]], 0.0), member, np.arange(2), np.arange(4))
+        >>> first_pair = Scores("loss", scores.values[:, :2], member[:, :2], scores.ids, np.arange(2))
+        >>> reference = np.array([[False, False, True, True], [False, False, True, True]])
+        >>> results, table = summarise([first_pair], reference, labels=None)
+        >>> results[0].auc.estimate, results[0].auc.targets, table["loss_mean_in"].tolist(), table["loss_rank"].tolist()
+        (1.0, 2, [3.0, 1.0], [1, 2])
     """
     clusters = dependent_targets(reference, scores[0].targets)
     results = []
@@ -69,7 +78,13 @@ def summarise(
 def dependent_targets(
     reference: Bool[np.ndarray, "targets models"], targets: Int64[np.ndarray, " targets"]
 ) -> Int64[np.ndarray, " targets"]:
-    """Cluster number of each target: targets that may not judge one another share a cluster."""
+    """Cluster number of each target: targets that may not judge one another share a cluster.
+
+    Examples:
+        >>> reference = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]], bool)
+        >>> dependent_targets(reference, np.arange(4)).tolist()
+        [0, 0, 1, 1]
+    """
     linked = ~reference[:, targets]
     return connected_components(linked | linked.T, directed=False)[1].astype(np.int64)  # type: ignore[no-any-return]
 
@@ -81,6 +96,11 @@ def mean_over_targets(
 
     With one cluster, or none of the spread that a t-interval lives on, the mean of the targets' own
     intervals is given instead. Bounds stay within [0, 1].
+
+    Examples:
+        >>> areas = [Interval(0.75, 0.625, 0.875), Interval(0.75, 0.5, 1.0)]  # nothing varies: their own intervals
+        >>> mean_over_targets(areas, np.array([0, 1]))
+        MeanInterval(estimate=0.75, low=0.5625, high=0.9375, sd=0.0, targets=2)
     """
     estimates = np.array([interval.estimate for interval in intervals])
     mean = float(estimates.mean())

@@ -35,6 +35,11 @@ def transferred_threshold(scores: Scores, fpr: float) -> float:
 
     References:
         Carlini et al., S&P 2022, arXiv:2112.03570. Drift of the realised rate: arXiv:2603.07567.
+
+    Examples:
+        >>> values, member = np.array([[3.0, 3.0, 3.0], [1.0, 2.0, 9.0]]), np.array([[True] * 3, [False] * 3])
+        >>> transferred_threshold(Scores("loss", values, member, np.arange(2), np.arange(3)), 0.0)  # of 1, 2 and 9
+        2.0
     """
     check_rate("fpr", fpr)
     if scores.values.shape[1] == 0:
@@ -71,6 +76,11 @@ def rates_at_threshold(
 
     References:
         Clopper and Pearson, Biometrika 26 (1934).
+
+    Examples:
+        >>> found = rates_at_threshold(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False]), 2.5)
+        >>> found.tpr.estimate, found.fpr.estimate, found.true_positives, found.false_positives
+        (0.5, 0.0, 1, 0)
     """
     check_confidence(confidence)
     if np.isnan(threshold):
@@ -149,6 +159,11 @@ def ppv_interval(
     References:
         Clopper and Pearson, Biometrika 26 (1934). Conditioning on the total: Przyborowski and Wilenski,
         Biometrika 31 (1940).
+
+    Examples:
+        >>> found = ppv_interval(8, 10, 2, 10, prior=0.5)  # 0.8 / (0.8 + 0.2), as with Clopper-Pearson of 8 in 10
+        >>> round(found.estimate, 3), round(found.low, 3), round(found.high, 3)
+        (0.8, 0.444, 0.975)
     """
     check_rate("prior", prior)
     check_confidence(confidence)
@@ -189,6 +204,13 @@ def compare_thresholds(
     References:
         Carlini et al., S&P 2022, arXiv:2112.03570, section VI; arXiv:2603.07567 (thresholds tuned on the
         target are optimistic); Jayaraman et al., arXiv:2005.10881 (precision at a skewed prior).
+
+    Examples:
+        >>> values, member = np.array([[3.0], [1.0], [2.0], [0.0]]), np.array([[True], [True], [False], [False]])
+        >>> scores = Scores("loss", values, member, np.arange(4), np.arange(1))
+        >>> found = compare_thresholds(scores, np.array([[1.5]]), [0.5], np.array([0]))["0.5"]
+        >>> found.transferred.tpr.estimate, found.oracle.tpr.estimate  # above 1.5, and above 0
+        (0.5, 1.0)
     """
     members = list(zip(scores.values.T, scores.member.T, strict=True))
     found = {}

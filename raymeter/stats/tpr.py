@@ -29,7 +29,13 @@ def check_confidence(confidence: float) -> None:
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Exact interval of a binomial proportion (Clopper and Pearson, Biometrika 26, 1934)."""
+    """Exact interval of a binomial proportion (Clopper and Pearson, Biometrika 26, 1934).
+
+    Examples:
+        >>> none = clopper_pearson(0, 10)
+        >>> none.estimate, none.low, round(none.high, 3)  # 1 - 0.025 ** (1 / 10)
+        (0.0, 0.0, 0.308)
+    """
     if not 0 <= successes <= trials or trials < 1:
         raise SignalError(f"successes must be in 0..trials, got {successes} of {trials}")
     alpha = 1 - confidence
@@ -44,7 +50,12 @@ def allowed_false_positives(fpr: float, non_members: int) -> int:
 
 
 def threshold_at_fpr(non_members: Float[np.ndarray, " non_members"], fpr: float) -> float:
-    """The score that a record must exceed so that at most floor(fpr * n) non-members do."""
+    """The score that a record must exceed so that at most floor(fpr * n) non-members do.
+
+    Examples:
+        >>> threshold_at_fpr(np.array([0.0, 1.0, 2.0, 3.0]), 0.25)  # one of the four exceeds it
+        2.0
+    """
     allowed = allowed_false_positives(fpr, len(non_members))
     if allowed >= len(non_members):
         return -np.inf
@@ -77,6 +88,11 @@ def tpr_at_fpr(
 
     Raises:
         SignalError: A score is NaN, a group is empty, or fpr is not in [0, 1].
+
+    Examples:
+        >>> scores, member = np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False])
+        >>> [tpr_at_fpr(scores, member, fpr).estimate for fpr in (0.0, 0.5)]  # above 2, above 0
+        [0.5, 1.0]
     """
     check_rate("fpr", fpr)
     members, non_members = divide(scores, member)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ Chunk = tuple[int, int]
 Rows = tuple[Int64[np.ndarray, " rows"], np.ndarray, Int64[np.ndarray, " rows"]]
 
 
+@runtime_checkable
 class RecordStream(Protocol):
     """Gives numbers, records and labels of chunks in their order; of some records only where a mask is given."""
 

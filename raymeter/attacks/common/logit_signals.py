@@ -116,7 +116,15 @@ FROM_LOGITS: dict[SignalKind, Callable[[Logits, Labels], np.ndarray]] = {
 
 
 def audit_signal(signals: Signals, kind: SignalKind, softmax: Softmax = Softmax()) -> SignalMatrix:
-    """A signal of the audited records: stored, or made from their logits (see `population_signal`)."""
+    """A signal of the audited records: stored, or made from their logits (see `population_signal`).
+
+    Examples:
+        >>> logits = np.array([[[[2.0, 1.0, 0.0]]], [[[0.0, 3.0, 1.0]]]], np.float32)  # of two records under one model
+        >>> stored, member = np.zeros((2, 1, 1), np.float32), np.array([[True], [False]])
+        >>> matrix = SignalMatrix("log_prob", stored, member, labels=np.array([0, 2]))
+        >>> audit_signal(Signals({"log_prob": matrix}, {}, audit_logits=logits), "hinge").values.ravel().tolist()
+        [1.0, -2.0]
+    """
     return _signal(signals, "audit", kind, softmax)
 
 
@@ -125,6 +133,14 @@ def population_signal(signals: Signals, kind: SignalKind, softmax: Softmax = Sof
 
     Raises:
         SignalError: The logits or labels that it is made of are not there, or an entry is not finite.
+
+    Examples:
+        >>> logits = np.array([[[[2.0, 1.0, 0.0]]], [[[0.0, 3.0, 1.0]]]], np.float32)  # of two records under one model
+        >>> stored, member = np.zeros((2, 1, 1), np.float32), np.zeros((2, 1), bool)
+        >>> matrix = SignalMatrix("log_prob", stored, member, labels=np.array([0, 2]))
+        >>> signals = Signals({}, {"log_prob": matrix}, population_logits=logits)
+        >>> population_signal(signals, "hinge").values.ravel().tolist()
+        [1.0, -2.0]
     """
     return _signal(signals, "population", kind, softmax)
 

@@ -24,8 +24,8 @@ def log_prior(
 
 
 def offline_prior(
-    log_out: Float[np.ndarray, "examples targets"], offline_a: Float[np.ndarray, " targets"] | float
-) -> Float[np.ndarray, "examples targets"]:
+    log_out: Float[np.ndarray, "examples ..."], offline_a: Float[np.ndarray, " *targets"] | float
+) -> Float[np.ndarray, "examples ..."]:
     """log of ((1 + a) * out + (1 - a)) / 2, where the IN mean is taken as a * out + (1 - a)."""
     a = np.asarray(offline_a, dtype=np.float64)
     if (a < 0.999).all():  # the floor 1 - a keeps the sum away from zero, and this is the quicker way

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from raymeter.schema.signals import SignalMatrix, opposite_models
 
 
-def unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, " models"]]]:
+def unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, " _unit"]]]:
     """For each target its reference units, in the order in which they are given to it."""
     unit = connected_components(opposite_models(matrix.member), directed=False)[1]
     orders = []
@@ -23,7 +23,7 @@ def unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, 
 
 
 def first_units(
-    matrix: SignalMatrix, orders: Sequence[Sequence[Int64[np.ndarray, " models"]]], count: int
+    matrix: SignalMatrix, orders: Sequence[Sequence[Int64[np.ndarray, " _unit"]]], count: int
 ) -> Bool[np.ndarray, "targets models"]:
     """The reference mask that leaves every target the first units of its order."""
     reference = np.zeros_like(matrix.reference)

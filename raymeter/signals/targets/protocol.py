@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -18,6 +18,7 @@ Content = Literal["signals", "logits"]
 Columns: TypeAlias = dict[tuple[Content, str], np.ndarray]
 
 
+@runtime_checkable
 class Target(Protocol):
     """A model that was trained elsewhere; `about` is what a report says of it."""
 

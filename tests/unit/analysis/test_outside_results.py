@@ -14,7 +14,7 @@ from raymeter.attacks import Entropy, Lira, Loss, Population, Rmia
 from raymeter.config.load import build_config
 from raymeter.pipeline.audit import analyse
 from raymeter.report.data_files import plain
-from raymeter.schema import Split
+from raymeter.schema import Dataset, Split
 from raymeter.signals.stored import load_signals
 
 
@@ -28,7 +28,9 @@ def test_score_of_a_run_gives_the_audits_figures(tmp_path):
     matrix = signals.audit["logit_gap"]
     nobody = np.zeros(0, dtype=np.int64)
     split = Split(matrix.member, matrix.reference, matrix.targets, matrix.ids, nobody, seed=5)
-    audited = analyse(config, None, split, signals)
+    no_x = np.zeros((0, 1), np.float32)
+    unread = Dataset("unread", no_x, nobody, no_x, nobody, num_classes=1)
+    audited = analyse(config, unread, split, signals)
     mine = assess_signals(signals, config.attacks, seed=5).result
     for part in ("attacks", "comparisons", "power", "groups", "main", "top_overlap"):
         assert plain(getattr(mine, part)) == plain(getattr(audited, part)), part

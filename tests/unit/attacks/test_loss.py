@@ -79,6 +79,7 @@ def test_pydantic_builds_the_defaults_from_nothing(name):
     assert TypeAdapter(ATTACKS[name]).validate_python({}) == ATTACKS[name]()
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("build", "message"),
     [

@@ -95,6 +95,7 @@ def test_attack_without_predictions_says_where_they_come_from():
         Qmia()(Signals({"logit_gap": matrix}, {}))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("settings", [{"head": "linear"}, {"epochs": 0}, {"learning_rate": -1.0}])
 def test_impossible_settings_are_refused(settings):
     """An unknown head and numbers that are not positive are errors."""

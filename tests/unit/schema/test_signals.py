@@ -27,6 +27,7 @@ def test_defaults_make_every_model_a_target_without_its_opposite():
     assert made.reference[0, 2]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

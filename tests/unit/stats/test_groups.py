@@ -99,6 +99,7 @@ def test_groups_of_another_length_are_refused():
         group_metrics(scores(np.zeros(50)), np.zeros(49), CLUSTERS, seed=0)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_many_groups_take_no_memory_of_the_shuffles():
     """Two thousand groups, 5,000 shuffles: once 7.8 GB, as every shuffle's rates were kept."""
     groups = np.arange(4000) // 2

@@ -82,6 +82,7 @@ def test_load_model_refuses_another_recipe(models):
     assert models.load(0, "abc", 1) == (None, "model 0: it was trained with another recipe (old, now abc)")
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -1,0 +1,34 @@
+"""How tests check the annotations of the package: shapes and dtypes by jaxtyping, all other types by beartype."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import IO, Any, TextIO
+
+import jaxtyping
+from beartype import BeartypeConf, FrozenDict, beartype
+from pydantic import TypeAdapter
+
+# beartype knows files by an attribute `mode`, which those in memory lack, and does not know TypeAdapter[...] at all.
+STRANGERS = FrozenDict({IO[bytes]: object, TextIO: object, TypeAdapter[Any]: TypeAdapter})
+
+# An int serves as a float, as for mypy.
+CONF = BeartypeConf(is_pep484_tower=True, hint_overrides=STRANGERS)
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a check of its arguments and result; what the import hook puts around every function."""
+    return beartype(function, conf=CONF)
+
+
+def install() -> None:
+    """Have every module of raymeter imported from now on with checks at each call.
+
+    Raises:
+        RuntimeError: A part of raymeter has been imported already: its functions would silently go unchecked.
+    """
+    early = sorted(name for name in sys.modules if name.split(".")[0] == "raymeter")
+    if early:
+        raise RuntimeError(f"imported before the checks of annotations were installed: {', '.join(early)}")
+    jaxtyping.install_import_hook("raymeter", "annotation_checks.checked")

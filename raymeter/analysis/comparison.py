@@ -15,9 +15,9 @@ from raymeter.schema.results import Difference, Interval
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import default_reference
 from raymeter.stats import compare_attacks, dependent_targets
+from raymeter.stats.paired import NORMAL_95, normal_difference
 
 MOST_MOVED = 10
-Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,10 @@ def _has_both_sides(member: Bool[np.ndarray, "records targets"]) -> bool:
 
 
 def _independent(a: Interval, b: Interval) -> Difference:
-    first, second = ((each.high - each.low) / (2 * Z95) for each in (a, b))
-    error = float(np.hypot(first, second))
+    """B minus A from their 95 % intervals, as though they were independent."""
+    error_a, error_b = ((interval.high - interval.low) / (2 * NORMAL_95) for interval in (a, b))
     estimate = b.estimate - a.estimate
-    p_value = float(2 * stats.norm.sf(abs(estimate) / error)) if error > 0 else float(estimate == 0)
-    return Difference(estimate, max(estimate - Z95 * error, -1.0), min(estimate + Z95 * error, 1.0), p_value)
+    return normal_difference(estimate, float(np.hypot(error_a, error_b)), float(estimate == 0))
 
 
 def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:

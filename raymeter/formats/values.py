@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from pyarrow import parquet
 
 from raymeter.errors import DataError
+from raymeter.schema.logits import logit_gap
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import SignalMatrix, Signals, default_reference
 
@@ -135,11 +136,7 @@ def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> Ma
             f"{what}: labels must be {records} classes in 0..{classes - 1}, got {shape_of(labels)} with values "
             f"{labels.min(initial=0)}..{labels.max(initial=0)}"
         )
-    exact = values.astype(np.float64)
-    true = np.take_along_axis(exact, labels[:, None, None, None], axis=3)[..., 0]
-    np.put_along_axis(exact, np.broadcast_to(labels[:, None, None, None], (*exact.shape[:3], 1)), -np.inf, axis=3)
-    top = exact.max(axis=3)
-    gap = true - (top + np.log(np.exp(exact - top[..., None]).sum(axis=3)))
+    gap = logit_gap(values, np.broadcast_to(labels[:, None, None], values.shape[:3]))
     made = Made(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap).as_float32()
     return Made(made.log_prob, made.logit_gap, 0, values.astype(np.float32))
 

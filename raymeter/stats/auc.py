@@ -38,7 +38,7 @@ def placements(
         Sun and Xu, IEEE Signal Processing Letters 21 (2014), algorithm 2.
 
     Examples:
-        >>> [each.tolist() for each in placements(np.array([2.0, 1.0, 1.0]), np.array([True, True, False]))]
+        >>> [shares.tolist() for shares in placements(np.array([2.0, 1.0, 1.0]), np.array([True, True, False]))]
         [[1.0, 0.5], [0.75]]
     """
     members, non_members = divide(scores, member)

@@ -58,7 +58,7 @@ def bootstrap_tpr(
     members, non_members = divide(scores, member)
     estimate = float(np.mean(members > threshold_at_fpr(non_members, fpr)))
     allowed = allowed_false_positives(fpr, len(non_members))
-    rates = _resampled_rates(np.sort(members), np.sort(non_members), allowed, draws, np.random.default_rng(seed))
+    rates = resampled_rates(np.sort(members), np.sort(non_members), allowed, draws, np.random.default_rng(seed))
     low, high = np.quantile(rates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)))
 
@@ -107,26 +107,33 @@ def cluster_bootstrap_mean(
         raise SignalError(
             f"{int(np.isnan(values).sum())} values are NaN; first is target {int(np.isnan(values).argmax())}"
         )
-    names, place = np.unique(clusters, return_inverse=True)
-    if len(names) < 2:
-        raise SignalError(f"a cluster bootstrap needs two independent targets, got {len(names)} clusters; attack more")
+    numbers, place = np.unique(clusters, return_inverse=True)
+    if len(numbers) < 2:
+        raise SignalError(
+            f"a cluster bootstrap needs two independent targets, got {len(numbers)} clusters; attack more"
+        )
     sizes, sums = np.bincount(place), np.bincount(place, weights=values)
-    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    low, high = np.quantile((times @ sums) / (times @ sizes), [(1 - confidence) / 2, (1 + confidence) / 2])
+    rng = np.random.default_rng(seed)
+    times_drawn = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), draws)
+    low, high = np.quantile((times_drawn @ sums) / (times_drawn @ sizes), [(1 - confidence) / 2, (1 + confidence) / 2])
     mean = float(values.mean())
     return MeanInterval(
         mean, float(min(low, mean)), float(max(high, mean)), float(values.std(ddof=1)), targets=len(values)
     )
 
 
-def _resampled_rates(
+def resampled_rates(
     members: Float[np.ndarray, " members"],
     non_members: Float[np.ndarray, " non_members"],
     allowed: int,
     draws: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " draws"]:
-    """True-positive rates of stratified resamples of two ascending samples."""
+    """True-positive rates of stratified resamples of two ascending samples, at the step rule's threshold.
+
+    Args:
+        allowed: False positives that a resample may have at most.
+    """
     n1, n0 = len(members), len(non_members)
     if allowed >= n0:
         share = np.full(draws, float(np.mean(members > -np.inf)))

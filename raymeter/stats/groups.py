@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from raymeter.errors import SignalError
 from raymeter.schema.results import GroupMetrics, GroupTable, Interval, MeanInterval, TprEstimate
@@ -18,6 +19,33 @@ from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 GROUP_FPR = 0.01
 PERMUTATIONS = (500, 5000)  # at least and at most
 MOST_SHUFFLED = 1_000_000_000  # labels that are shuffled one by one; beyond that counts are drawn
+
+
+@dataclass(frozen=True)
+class _Catches:
+    """Per record its group and in how many of the targets that trained on it (`trials`) it was caught."""
+
+    place: Int64[np.ndarray, " examples"]
+    groups: int
+    caught: Float[np.ndarray, " examples"]
+    trials: Float[np.ndarray, " examples"]
+
+    def rates(self, place: Int64[np.ndarray, " examples"]) -> Float[np.ndarray, " groups"]:
+        """Share caught, over all targets that trained on a record of the group; NaN where there is none."""
+        count = np.bincount(place, weights=self.trials, minlength=self.groups)
+        total = np.bincount(place, weights=self.caught, minlength=self.groups)
+        rates: np.ndarray = np.divide(total, count, out=np.full(self.groups, np.nan), where=count > 0)
+        return rates
+
+
+@dataclass(frozen=True)
+class _Flags:
+    """Scores of an attack, and which of them are above the common threshold of their target at `fpr`."""
+
+    scores: Scores
+    flagged: Bool[np.ndarray, "examples targets"]
+    clusters: Int64[np.ndarray, " targets"]
+    fpr: float
 
 
 def group_metrics(
@@ -70,11 +98,16 @@ def group_metrics(
         raise SignalError(f"permutations must be at least 1, got {permutations}")
     sides = enumerate(scores.member.T)
     flagged = scores.values > np.array([threshold_at_fpr(scores.values[~member, t], fpr) for t, member in sides])
-    caught = (flagged & scores.member).sum(axis=1).astype(np.float64)
-    trials = scores.member.sum(axis=1).astype(np.float64)
-    p_values, gap, gap_p = _tests(place, caught, trials, len(names), permutations, np.random.default_rng(seed))
+    catches = _Catches(
+        place=place,
+        groups=len(names),
+        caught=(flagged & scores.member).sum(axis=1).astype(np.float64),
+        trials=scores.member.sum(axis=1).astype(np.float64),
+    )
+    p_values, gap, gap_p = _tests(catches, permutations, np.random.default_rng(seed))
+    flags = _Flags(scores, flagged, clusters, fpr)
     metrics = [
-        _one_group(scores, flagged, place == g, str(name), clusters, fpr, float(p), float(adjusted))
+        _metrics_within(flags, place == g, str(name), (float(p), float(adjusted)))
         for g, (name, p, adjusted) in enumerate(zip(names, p_values, holm(p_values), strict=True))
     ]
     return GroupTable(fpr=fpr, groups=tuple(metrics), largest_gap=gap, largest_gap_p_value=gap_p)
@@ -96,31 +129,23 @@ def holm(p: Sequence[float] | Float[np.ndarray, " tests"]) -> Float[np.ndarray, 
     return adjusted
 
 
-def _rates(place: np.ndarray, caught: np.ndarray, trials: np.ndarray, groups: int) -> Float[np.ndarray, " groups"]:
-    """Share caught, over all targets that trained on a record of the group; NaN where there is none."""
-    count = np.bincount(place, weights=trials, minlength=groups)
-    total = np.bincount(place, weights=caught, minlength=groups)
-    rates: np.ndarray = np.divide(total, count, out=np.full(groups, np.nan), where=count > 0)
-    return rates
-
-
 def _tests(
-    place: np.ndarray, caught: np.ndarray, trials: np.ndarray, groups: int, permutations: int, rng: np.random.Generator
+    catches: _Catches, permutations: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " groups"], float, float]:
     """Two-sided p-value of each group, the largest gap and its p-value; the observed labels count as one shuffle.
 
     A group's distance is from the rate of all records, which is what shuffles give it on average. A shuffle that
     leaves a group without a trial counts against it.
     """
-    rate = _rates(place, caught, trials, groups)
-    known = ~np.isnan(rate)
-    if groups < 2 or not known.any():
-        return np.full(groups, np.nan), float("nan"), float("nan")
-    everyone = caught.sum() / trials.sum()
-    distance, gap = np.abs(rate - everyone), float(np.ptp(rate[known]))
-    as_far, as_wide = np.ones(groups), 1
-    for shuffled in _shuffles(place, caught, trials, groups, permutations, rng):
-        as_far += ~(np.abs(shuffled - everyone) < distance - 1e-12)
+    rates = catches.rates(catches.place)
+    known = ~np.isnan(rates)
+    if catches.groups < 2 or not known.any():
+        return np.full(catches.groups, np.nan), float("nan"), float("nan")
+    rate_of_all = catches.caught.sum() / catches.trials.sum()
+    distance, gap = np.abs(rates - rate_of_all), float(np.ptp(rates[known]))
+    as_far, as_wide = np.ones(catches.groups), 1
+    for shuffled in _shuffled_rates(catches, permutations, rng):
+        as_far += ~(np.abs(shuffled - rate_of_all) < distance - 1e-12)
         as_wide += bool(np.nanmax(shuffled) - np.nanmin(shuffled) >= gap - 1e-12)
     p_values = np.where(known, as_far / (permutations + 1), np.nan)
     if known.sum() < 2:
@@ -128,72 +153,62 @@ def _tests(
     return p_values, gap, as_wide / (permutations + 1)
 
 
-def _shuffles(
-    place: np.ndarray, caught: np.ndarray, trials: np.ndarray, groups: int, permutations: int, rng: np.random.Generator
+def _shuffled_rates(
+    catches: _Catches, permutations: int, rng: np.random.Generator
 ) -> Iterator[Float[np.ndarray, " groups"]]:
     """Rates of the groups after labels were shuffled among the records.
 
     Of many records only the counts are drawn: those with equal (caught, trials) are alike, and how many of each
     kind fall to each group is multivariate hypergeometric. That is the law of shuffling them one by one.
     """
-    if len(place) * permutations <= MOST_SHUFFLED:
+    if len(catches.place) * permutations <= MOST_SHUFFLED:
         for _ in range(permutations):
-            yield _rates(rng.permutation(place), caught, trials, groups)
+            yield catches.rates(rng.permutation(catches.place))
         return
+    caught, trials = catches.caught.astype(np.int64), catches.trials.astype(np.int64)
     width = int(trials.max()) + 1
-    kinds, counts = np.unique(caught.astype(np.int64) * width + trials.astype(np.int64), return_counts=True)
-    sizes = np.bincount(place, minlength=groups)
+    kinds, counts = np.unique(caught * width + trials, return_counts=True)
+    sizes = np.bincount(catches.place, minlength=catches.groups)
     of_kind = np.stack([kinds // width, kinds % width], axis=1).astype(np.float64)
     for _ in range(permutations):
-        left, sums = sizes.copy(), np.zeros((groups, 2))
+        left, sums = sizes.copy(), np.zeros((catches.groups, 2))
         for kind, count in zip(of_kind, counts, strict=True):
             drawn = rng.multivariate_hypergeometric(left, int(count), method="marginals")
             left -= drawn
             sums += drawn[:, None] * kind
-        yield np.divide(sums[:, 0], sums[:, 1], out=np.full(groups, np.nan), where=sums[:, 1] > 0)
+        yield np.divide(sums[:, 0], sums[:, 1], out=np.full(catches.groups, np.nan), where=sums[:, 1] > 0)
 
 
-def _one_group(
-    scores: Scores,
-    flagged: np.ndarray,
-    mine: np.ndarray,
-    name: str,
-    clusters: np.ndarray,
-    fpr: float,
-    p_value: float,
-    adjusted: float,
-) -> GroupMetrics:
+def _metrics_within(flags: _Flags, mine: np.ndarray, name: str, p_values: tuple[float, float]) -> GroupMetrics:
+    """The metrics of one group; `p_values` are its own and Holm's adjusted one."""
+    scores, clusters = flags.scores, flags.clusters
     member = scores.member[mine]
     members, non_members = member.sum(axis=0), (~member).sum(axis=0)
     complete = bool((members > 0).all() and (non_members > 0).all())
 
-    def metrics(t: int) -> tuple[TprEstimate, Interval]:
+    def within_target(t: int) -> tuple[TprEstimate, Interval]:
         values, side = scores.values[mine, t], member[:, t]
-        return tpr_at_fpr(values, side, fpr), auc_interval(values, side)
+        return tpr_at_fpr(values, side, flags.fpr), auc_interval(values, side)
 
-    found = for_each(metrics, range(member.shape[1]), len(scores.values)) if complete else []
-    own = [rate for rate, _ in found]
+    per_target = for_each(within_target, range(member.shape[1]), len(scores.values)) if complete else []
+    own_rates = [rate for rate, _ in per_target]
 
-    def rate(side: np.ndarray) -> MeanInterval | None:
+    def common_rate(side: np.ndarray) -> MeanInterval | None:
         if not side.any(axis=0).all():
             return None
-        counts = zip((flagged[mine] & side).sum(axis=0), side.sum(axis=0), strict=True)
-        return _mean([clopper_pearson(int(k), int(n)) for k, n in counts], clusters)
+        counts = zip((flags.flagged[mine] & side).sum(axis=0), side.sum(axis=0), strict=True)
+        return mean_over_targets([clopper_pearson(int(k), int(n)) for k, n in counts], clusters)
 
     return GroupMetrics(
         group=name,
         records=int(mine.sum()),
         members=float(members.mean()),
         non_members=float(non_members.mean()),
-        auc=_mean([area for _, area in found], clusters) if complete else None,
-        tpr_common=rate(member),
-        fpr_common=rate(~member),
-        tpr_own=_mean(own, clusters) if complete else None,
-        own_resolvable=complete and all(estimate.resolvable for estimate in own),
-        p_value=p_value,
-        p_value_holm=adjusted,
+        auc=mean_over_targets([area for _, area in per_target], clusters) if complete else None,
+        tpr_common=common_rate(member),
+        fpr_common=common_rate(~member),
+        tpr_own=mean_over_targets(own_rates, clusters) if complete else None,
+        own_resolvable=complete and all(rate.resolvable for rate in own_rates),
+        p_value=p_values[0],
+        p_value_holm=p_values[1],
     )
-
-
-def _mean(intervals: Sequence[Interval | TprEstimate], clusters: np.ndarray) -> MeanInterval:
-    return mean_over_targets(list(intervals), clusters)

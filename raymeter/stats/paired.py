@@ -17,6 +17,8 @@ from raymeter.stats.summary import ROUNDING
 from raymeter.stats.threads import for_each
 from raymeter.stats.tpr import check_confidence
 
+NORMAL_95 = 1.959964  # the 97.5 % point of a standard normal
+
 
 def compare_attacks(
     scores: Sequence[Scores], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
@@ -29,6 +31,17 @@ def compare_attacks(
     spread to judge by. The p-value is then twice the mean of the targets' own, which holds however dependent
     they are (Vovk and Wang, Biometrika 107, 2020).
 
+    Args:
+        scores: One entry per attack, all on the same records and targets.
+        clusters: Which targets are dependent, see `dependent_targets`.
+        confidence: In (0, 1).
+
+    Returns:
+        One comparison per pair of attacks, in the order of `scores`.
+
+    Raises:
+        SignalError: A score is NaN, or a target has no members or no non-members.
+
     Examples:
         >>> member = np.array([[True], [True], [False], [False]])
         >>> good = Scores("lira", np.array([[2.0], [1.0], [0.0], [0.0]]), member, np.arange(4), np.arange(1))
@@ -38,25 +51,27 @@ def compare_attacks(
         [('lira', 'loss', 0.5)]
     """
     areas = []
-    for each in scores:
-        columns = list(zip(each.values.T, each.member.T, strict=True))
-        areas.append(np.array(for_each(lambda column: auc(*column), columns, len(each.values))))
-        forget_pages(each.values)
-    found = []
+    for of_attack in scores:
+        columns = list(zip(of_attack.values.T, of_attack.member.T, strict=True))
+        areas.append(np.array(for_each(lambda column: auc(*column), columns, len(of_attack.values))))
+        forget_pages(of_attack.values)
+    comparisons = []
     for i, first in enumerate(scores):
         for j, second in enumerate(scores[i + 1 :], start=i + 1):
             difference = t_difference(areas[i] - areas[j], clusters, confidence)
             if difference is None:
                 difference = _mean_difference(first, second, confidence)
-            found.append(Comparison(first.attack, second.attack, difference))
-    return tuple(found)
+            comparisons.append(Comparison(first.attack, second.attack, difference))
+    return tuple(comparisons)
 
 
 def _mean_difference(first: Scores, second: Scores, confidence: float) -> Difference:
-    pairs = zip(first.values.T, second.values.T, first.member.T, strict=True)
-    each = [auc_difference(a, b, m, confidence) for a, b, m in pairs]
-    estimate, low, high, p = np.array([(d.estimate, d.low, d.high, d.p_value) for d in each]).mean(axis=0)
-    return Difference(float(estimate), float(low), float(high), float(p if len(each) == 1 else min(2 * p, 1.0)))
+    """Paired DeLong's differences, averaged over the targets."""
+    columns = zip(first.values.T, second.values.T, first.member.T, strict=True)
+    per_target = [auc_difference(a, b, member, confidence) for a, b, member in columns]
+    estimate, low, high, p = np.array([(d.estimate, d.low, d.high, d.p_value) for d in per_target]).mean(axis=0)
+    p_value = p if len(per_target) == 1 else min(2 * p, 1.0)
+    return Difference(float(estimate), float(low), float(high), float(p_value))
 
 
 def t_difference(
@@ -69,12 +84,24 @@ def t_difference(
         >>> round(found.estimate, 3), round(found.p_value, 3)
         (0.2, 0.295)
     """
-    groups = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
-    if len(groups) < 2 or np.ptp(groups) < ROUNDING:
+    means = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
+    if len(means) < 2 or np.ptp(means) < ROUNDING:
         return None
-    estimate, error = float(differences.mean()), float(groups.std(ddof=1) / np.sqrt(len(groups)))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(groups) - 1)) * error
-    p_value = float(2 * stats.t.sf(abs(estimate) / error, len(groups) - 1))
+    estimate, error = float(differences.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(means) - 1)) * error
+    p_value = float(2 * stats.t.sf(abs(estimate) / error, len(means) - 1))
+    return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
+
+
+def normal_difference(estimate: float, error: float, p_without_error: float) -> Difference:
+    """A difference with a normal 95 % interval and two-sided p-value; bounds stay within [-1, 1].
+
+    Args:
+        error: Its standard error.
+        p_without_error: The p-value where the error is 0.
+    """
+    half = NORMAL_95 * error
+    p_value = float(2 * stats.norm.sf(abs(estimate) / error)) if error > 0 else p_without_error
     return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
 
 
@@ -123,7 +150,7 @@ def auc_difference(
             f"both attacks must score the same records, got shapes {np.shape(first)} and {np.shape(second)}"
         )
     pairs = zip(placements(first, member), placements(second, member), strict=True)
-    of_members, of_non_members = (mine - other for mine, other in pairs)
+    of_members, of_non_members = (shares - others for shares, others in pairs)
     estimate = float(of_members.mean())
     smaller = min(len(of_members), len(of_non_members))
     if smaller < 2:

@@ -59,9 +59,9 @@ def pooled_auc(scores: Scores) -> float:
     for t, (values, member) in enumerate(zip(scores.values.T, scores.member.T, strict=True)):
         non_members[ends[t] : ends[t + 1]] = divide(values, member)[1]
     non_members.sort()
-    below = 0  # twice the pairs in which the member is above, and once those that tie
+    twice_below = 0  # twice the pairs in which the member is above, and once those that tie
     for values, member in zip(scores.values.T, scores.member.T, strict=True):
-        inside = np.sort(values[member])
-        below += int(np.searchsorted(non_members, inside, side="left").sum())
-        below += int(np.searchsorted(non_members, inside, side="right").sum())
-    return below / (2 * len(non_members) * int(scores.member.sum()))
+        members = np.sort(values[member])
+        twice_below += int(np.searchsorted(non_members, members, side="left").sum())
+        twice_below += int(np.searchsorted(non_members, members, side="right").sum())
+    return twice_below / (2 * len(non_members) * int(scores.member.sum()))

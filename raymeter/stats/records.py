@@ -83,7 +83,7 @@ def flip_rate(
 def coin_flip(
     caught: Int64[np.ndarray, " examples"], trials: Int64[np.ndarray, " examples"], alpha: float = 0.05
 ) -> tuple[Bool[np.ndarray, " examples"], Bool[np.ndarray, " examples"]]:
-    """Whether decisions about a record cannot be told from a coin's, and whether that question has an answer.
+    """Whether decisions about a record look like a coin's, and whether that question has an answer.
 
     A record is a coin flip where the exact two-sided binomial test of 1/2 does not reject: which of the
     targets catch it is then a matter of their seeds. Where no outcome rejects (at 5 %, with fewer than six
@@ -130,32 +130,33 @@ def rank_intervals(
     """
     if draws < 1:
         raise SignalError(f"draws must be at least 1, got {draws}")
-    names, place = np.unique(clusters, return_inverse=True)
+    numbers, place = np.unique(clusters, return_inverse=True)
     records = len(scores.values)
-    if len(names) < 2:
+    if len(numbers) < 2:
         return np.full(records, np.nan), np.full(records, np.nan)
     draws = min(draws, max(FEWEST_DRAWS, MOST_RANKS // max(1, records)))
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, place].T.astype(np.float64)
+    times_drawn = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), draws)
+    weights = times_drawn[:, place].T.astype(np.float64)
     ranks = np.empty((draws, records), dtype=np.float32)
-    both = scores.member.any(axis=1) & ~scores.member.all(axis=1)
+    on_both_sides = scores.member.any(axis=1) & ~scores.member.all(axis=1)
     at_once = max(1, min(DRAWS_AT_ONCE, MOST_MEANS // max(1, records)))
     for start in range(0, draws, at_once):
-        mean_in, mean_out = _weighted(scores, times[:, start : start + at_once])
+        mean_in, mean_out = _weighted_means(scores, weights[:, start : start + at_once])
 
         def rank(means: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-            lost = both & (np.isnan(means[0]) | np.isnan(means[1]))
-            found: np.ndarray = np.where(lost, np.nan, risk_rank(*means)).astype(np.float32)
-            return found
+            lost = on_both_sides & (np.isnan(means[0]) | np.isnan(means[1]))
+            ranks_of_draw: np.ndarray = np.where(lost, np.nan, risk_rank(*means)).astype(np.float32)
+            return ranks_of_draw
 
-        found = for_each(rank, zip(mean_in, mean_out, strict=True), records)
-        ranks[start : start + len(found)] = found
+        some_ranks = for_each(rank, zip(mean_in, mean_out, strict=True), records)
+        ranks[start : start + len(some_ranks)] = some_ranks
     low, high = np.empty((2, records))
 
     def ends(rows: slice) -> None:
-        some = np.ascontiguousarray(ranks[:, rows].T)
-        quantile = np.nanquantile if np.isnan(some).any() else np.quantile  # the former is far slower
-        low[rows], high[rows] = quantile(some, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
+        draws_of_rows = np.ascontiguousarray(ranks[:, rows].T)
+        quantile = np.nanquantile if np.isnan(draws_of_rows).any() else np.quantile  # the former is far slower
+        low[rows], high[rows] = quantile(draws_of_rows, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
 
     for_each(ends, [slice(s, s + RECORDS_AT_ONCE) for s in range(0, records, RECORDS_AT_ONCE)], records)
     return low, high
@@ -177,41 +178,41 @@ def top_overlap(scores: Scores, clusters: Int64[np.ndarray, " targets"], most: i
         >>> top_overlap(scores, np.array([0, 0, 1, 1]), most=1)
         1.0
     """
-    names, place = np.unique(clusters, return_inverse=True)
-    if len(names) < 2 or len(scores.values) <= most:  # all records are the riskiest
+    numbers, place = np.unique(clusters, return_inverse=True)
+    if len(numbers) < 2 or len(scores.values) <= most:  # all records are the riskiest
         return float("nan")
-    tops = []
+    riskiest = []
     for half in (0, 1):
-        mine = place % 2 == half
-        rank = risk_rank(*(_means(scores, mine, side) for side in ("in", "out")))
-        tops.append(set(np.flatnonzero(rank <= most).tolist()))
-    return len(tops[0] & tops[1]) / len(tops[0] | tops[1])
+        in_half = place % 2 == half
+        rank = risk_rank(*(_means(scores, in_half, side) for side in ("in", "out")))
+        riskiest.append(set(np.flatnonzero(rank <= most).tolist()))
+    return len(riskiest[0] & riskiest[1]) / len(riskiest[0] | riskiest[1])
 
 
-def _means(scores: Scores, mine: Bool[np.ndarray, " targets"], side: str) -> Float[np.ndarray, " examples"]:
+def _means(scores: Scores, chosen: Bool[np.ndarray, " targets"], side: str) -> Float[np.ndarray, " examples"]:
     """Means over some targets that did, or did not, train on each record."""
     means = np.empty(len(scores.values))
     for start in range(0, len(means), RECORDS_AT_ONCE):
         rows = slice(start, start + RECORDS_AT_ONCE)
-        member = scores.member[rows][:, mine]
-        means[rows] = mean_where(scores.values[rows][:, mine], member if side == "in" else ~member)
+        member = scores.member[rows][:, chosen]
+        means[rows] = mean_where(scores.values[rows][:, chosen], member if side == "in" else ~member)
     return means
 
 
-def _weighted(
+def _weighted_means(
     scores: Scores, weight: Float[np.ndarray, "targets draws"]
 ) -> tuple[Float[np.ndarray, "draws examples"], Float[np.ndarray, "draws examples"]]:
     """Means over the targets on each side, IN and OUT, with weights per draw; NaN where no weight is left."""
-    found = np.empty((2, weight.shape[1], len(scores.values)))
+    both_means = np.empty((2, weight.shape[1], len(scores.values)))
     for start in range(0, len(scores.values), RECORDS_AT_ONCE):
         rows = slice(start, start + RECORDS_AT_ONCE)
         values, member = np.ascontiguousarray(scores.values[rows]), scores.member[rows]
-        for means, mask in zip(found, (member, ~member), strict=True):
+        for means, mask in zip(both_means, (member, ~member), strict=True):
             side = mask.astype(np.float64)
             count = side @ weight
             total = (values * side) @ weight
             means[:, rows] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0).T
-    return found[0], found[1]
+    return both_means[0], both_means[1]
 
 
 def risk_rank(

@@ -105,12 +105,12 @@ def mean_over_targets(
     estimates = np.array([interval.estimate for interval in intervals])
     mean = float(estimates.mean())
     sd = float(estimates.std(ddof=1)) if len(estimates) > 1 else 0.0
-    groups = np.array([estimates[clusters == cluster].mean() for cluster in np.unique(clusters)])
-    if len(groups) < 2 or np.ptp(groups) < ROUNDING:
+    means = np.array([estimates[clusters == cluster].mean() for cluster in np.unique(clusters)])
+    if len(means) < 2 or np.ptp(means) < ROUNDING:
         low = float(np.mean([interval.low for interval in intervals]))
         high = float(np.mean([interval.high for interval in intervals]))
     else:
-        half = stats.t.ppf((1 + confidence) / 2, len(groups) - 1) * groups.std(ddof=1) / np.sqrt(len(groups))
+        half = stats.t.ppf((1 + confidence) / 2, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
         low, high = float(max(mean - half, 0.0)), float(min(mean + half, 1.0))
     return MeanInterval(mean, min(low, mean), max(high, mean), sd, len(estimates))
 

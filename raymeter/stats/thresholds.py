@@ -14,6 +14,8 @@ from raymeter.stats.roc import divide
 from raymeter.stats.summary import mean_over_targets
 from raymeter.stats.tpr import check_confidence, check_rate, clopper_pearson, threshold_at_fpr
 
+PRIORS = (0.5, 0.1, 0.01)  # shares of members among the records that are asked about
+
 
 def transferred_threshold(scores: Scores, fpr: float) -> float:
     """Threshold for a target whose members are unknown: the median of the reference targets' own thresholds.
@@ -177,9 +179,6 @@ def ppv_interval(
     return Interval(estimate, min(low, estimate), max(high, estimate))
 
 
-PRIORS = (0.5, 0.1, 0.01)
-
-
 def compare_thresholds(
     scores: Scores,
     transferred: Float[np.ndarray, "targets fprs"],
@@ -187,11 +186,11 @@ def compare_thresholds(
     clusters: Int64[np.ndarray, " targets"],
     priors: Sequence[float] = PRIORS,
 ) -> dict[str, ThresholdComparison]:
-    """What thresholds transferred from stand-ins do, beside oracle ones, at each false-positive rate.
+    """What thresholds transferred from stand-ins do, next to oracle ones, at each false-positive rate.
 
     Args:
         scores: One attack on all targets.
-        transferred: Thresholds that know nothing of the target (see `attacks.tuning.stand_in_thresholds`);
+        transferred: Thresholds that know nothing of the target (see `attacks.common.stand_ins`);
             NaN where there are none.
         fprs: The rates that the thresholds were asked to keep.
         clusters: Which targets are dependent, see `dependent_targets`.
@@ -212,17 +211,17 @@ def compare_thresholds(
         >>> found.transferred.tpr.estimate, found.oracle.tpr.estimate  # above 1.5, and above 0
         (0.5, 1.0)
     """
-    members = list(zip(scores.values.T, scores.member.T, strict=True))
-    found = {}
+    columns = list(zip(scores.values.T, scores.member.T, strict=True))
+    comparisons = {}
     for position, fpr in enumerate(fprs):
-        oracle = [rates_at_threshold(v, m, threshold_at_fpr(v[~m], fpr)) for v, m in members]
+        oracle = [rates_at_threshold(v, m, threshold_at_fpr(v[~m], fpr)) for v, m in columns]
         known = transferred[:, position]
-        carried = None
+        at_transferred = None
         if not np.isnan(known).any():
-            rates = [rates_at_threshold(v, m, t) for (v, m), t in zip(members, known, strict=True)]
-            carried = _summary(rates, scores, clusters, priors)
-        found[f"{fpr:g}"] = ThresholdComparison(carried, _summary(oracle, scores, clusters, priors))
-    return found
+            rates = [rates_at_threshold(v, m, t) for (v, m), t in zip(columns, known, strict=True)]
+            at_transferred = _summary(rates, scores, clusters, priors)
+        comparisons[f"{fpr:g}"] = ThresholdComparison(at_transferred, _summary(oracle, scores, clusters, priors))
+    return comparisons
 
 
 def _summary(

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy.stats import norm
 
 from raymeter.schema.results import Difference, MeanInterval
 from raymeter.schema.scores import Scores
 from raymeter.stats import auc, auc_interval, mean_over_targets, t_difference, tpr_at_fpr
-from raymeter.stats.log_auc import LOG_AUC_CHANCE, _log_auc_interval, _resampled, log_auc
+from raymeter.stats.log_auc import LOG_AUC_CHANCE, log_auc, log_auc_interval, stratified_bootstrap
+from raymeter.stats.paired import normal_difference
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
-
-NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Metric:
             return mean_over_targets([auc_interval(*column) for column in columns], clusters)
         if self.name == "log_auc":
             alone = len(np.unique(clusters)) == 1
-            return mean_over_targets([_log_auc_interval(*column, alone) for column in columns], clusters)
+            return mean_over_targets([log_auc_interval(*column, alone) for column in columns], clusters)
         return mean_over_targets([tpr_at_fpr(*column, self.fpr) for column in columns], clusters)
 
     def gain(self, first: Scores, second: Scores, clusters: Int64[np.ndarray, " targets"]) -> Difference:
@@ -77,19 +75,15 @@ class Metric:
         """
         triples = list(zip(first.values.T, second.values.T, first.member.T, strict=True))
         differences = np.array([self.of(a, m) - self.of(b, m) for a, b, m in triples])
-        found = t_difference(differences, clusters)
-        if found is not None:
-            return found
+        over_clusters = t_difference(differences, clusters)
+        if over_clusters is not None:
+            return over_clusters
         estimate = float(differences.mean())
         if not differences.any():
             return Difference(0.0, 0.0, 0.0, 1.0)
 
-        def error(triple: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
-            a, b, m = triple
-            draws = _resampled(lambda rows: self.of(a[rows], m[rows]) - self.of(b[rows], m[rows]), m)
+        def standard_error(a: np.ndarray, b: np.ndarray, m: np.ndarray) -> float:
+            draws = stratified_bootstrap(lambda rows: self.of(a[rows], m[rows]) - self.of(b[rows], m[rows]), m)
             return float(draws.std(ddof=1))
 
-        mean_error = float(np.mean([error(triple) for triple in triples]))
-        p_value = float(2 * norm.sf(abs(estimate) / mean_error)) if mean_error > 0 else 1.0
-        half = NORMAL_95 * mean_error
-        return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
+        return normal_difference(estimate, float(np.mean([standard_error(*triple) for triple in triples])), 1.0)

@@ -11,9 +11,11 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int64
+from scipy.special import log_expit, log_softmax
 
 from raymeter.attacks.common.blocks import BLOCK_CELLS
 from raymeter.errors import SignalError
+from raymeter.schema.logits import logit_gap
 from raymeter.schema.signals import SignalKind, SignalMatrix, Signals
 
 MOST_TAYLOR = 8  # float32's largest logit to the eighth power still fits a float64
@@ -65,8 +67,7 @@ def log_prob_from(logits: Logits, labels: Labels, softmax: Softmax = Softmax()) 
     rows = np.arange(len(scaled))
     scaled[rows, labels] -= softmax.margin
     weights = scaled if not softmax.taylor else np.log(_taylor(scaled, softmax.taylor))
-    true, others = _apart(weights, labels)
-    log_prob: np.ndarray = -np.logaddexp(0, others - true)
+    log_prob: np.ndarray = log_expit(logit_gap(weights, labels))
     return log_prob
 
 
@@ -82,7 +83,7 @@ def hinge_from(logits: Logits, labels: Labels) -> Float[np.ndarray, " cells"]:
 
 def neg_entropy_from(logits: Logits, labels: Labels) -> Float[np.ndarray, " cells"]:
     """Sum of p log p over classes: minus the entropy of the prediction; the label is not read."""
-    log_prob = _log_softmax(logits)
+    log_prob = log_softmax(logits.astype(np.float64), axis=1)
     entropy: np.ndarray = (np.exp(log_prob) * log_prob).sum(axis=1)
     return entropy
 
@@ -94,13 +95,12 @@ def neg_modified_entropy_from(logits: Logits, labels: Labels) -> Float[np.ndarra
         Song and Mittal, Systematic Evaluation of Privacy Risks of Machine Learning Models, USENIX Security
         2021, arXiv:2003.10595, eq. 9.
     """
-    log_prob = _log_softmax(logits)
+    log_prob = log_softmax(logits.astype(np.float64), axis=1)
     rows = np.arange(len(log_prob))
     # 1 - p loses everything only where p is close to 1, and that is the largest class alone
     top = log_prob.argmax(axis=1)
-    top_log, rest_log = _apart(logits.astype(np.float64), top)
     log_not = np.log1p(-np.minimum(np.exp(log_prob), 0.75))
-    log_not[rows, top] = -np.logaddexp(0, top_log - rest_log)
+    log_not[rows, top] = log_expit(-logit_gap(logits, top))
     own = log_prob[rows, labels]
     terms = np.exp(log_prob) * log_not
     terms[rows, labels] = -np.expm1(own) * own
@@ -177,8 +177,8 @@ def _by_blocks(logits: np.ndarray, like: SignalMatrix, kind: SignalKind, softmax
             raise SignalError(f"the logits of record {first} are not finite; its model has diverged")
         labels = np.repeat(like.labels[start : start + step], models * queries)
         cells = block.reshape(-1, classes)
-        made = log_prob_from(cells, labels, softmax) if kind == "log_prob" else FROM_LOGITS[kind](cells, labels)
-        values[start : start + step] = np.clip(made, -limit, limit).reshape(len(block), models, queries)
+        of_block = log_prob_from(cells, labels, softmax) if kind == "log_prob" else FROM_LOGITS[kind](cells, labels)
+        values[start : start + step] = np.clip(of_block, -limit, limit).reshape(len(block), models, queries)
     return values
 
 
@@ -188,20 +188,3 @@ def _taylor(z: np.ndarray, degree: int) -> np.ndarray:
     for k in range(degree, 0, -1):
         total = 1 + z / k * total
     return total
-
-
-def _apart(weights: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-weight of one class of each row, and logsumexp of all others."""
-    rows = np.arange(len(weights))
-    true = weights[rows, labels].copy()
-    others = weights.copy()
-    others[rows, labels] = -np.inf
-    top = others.max(axis=1)
-    return true, top + np.log(np.exp(others - top[:, None]).sum(axis=1))
-
-
-def _log_softmax(logits: Logits) -> Logits:
-    shifted = logits.astype(np.float64)
-    shifted = shifted - shifted.max(axis=1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result

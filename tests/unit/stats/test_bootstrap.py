@@ -11,7 +11,7 @@ from raymeter.errors import SignalError
 from raymeter.schema import Scores
 from raymeter.schema.results import MeanInterval
 from raymeter.stats import auc, tpr_at_fpr
-from raymeter.stats.bootstrap import _resampled_rates, bootstrap_tpr, cluster_bootstrap_mean
+from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean, resampled_rates
 from raymeter.stats.pooled import pooled_auc, pooled_roc
 from raymeter.stats.tpr import threshold_at_fpr
 
@@ -26,7 +26,7 @@ def test_resampled_rates_have_the_exact_bootstrap_distribution(members, non_memb
     for picked in itertools.product(non_members, repeat=3):
         threshold = threshold_at_fpr(np.array(picked), fpr)
         exact += [np.mean(np.array(m) > threshold) for m in itertools.product(members, repeat=3)]
-    drawn = _resampled_rates(np.sort(members), np.sort(non_members), int(fpr * 3), 20_000, np.random.default_rng(0))
+    drawn = resampled_rates(np.sort(members), np.sort(non_members), int(fpr * 3), 20_000, np.random.default_rng(0))
     for thirds in range(4):
         share = np.mean(np.isclose(exact, thirds / 3))
         assert np.mean(np.isclose(drawn, thirds / 3)) == pytest.approx(share, abs=0.015)

@@ -194,7 +194,7 @@ def test_scores_are_recognised(signals, name):
     matrix = signals.audit["log_prob"]
     order = np.random.default_rng(0).permutation(200)
     scores = Scores("score", values[order], matrix.member[order], matrix.ids[order], np.arange(8))
-    best = recognise(signals, scores)[0]
+    best, _ = recognise(signals, scores)[0]
     assert best.name == name
     assert best.is_same
 
@@ -203,7 +203,7 @@ def test_a_complement_among_the_references_is_recognised(signals):
     """Scores that were made with it are told from those that were not."""
     everyone = changed(signals, reference=lambda m: ~np.eye(8, dtype=bool))
     scores = replace(Lira(variance="pooled")(everyone), attack="score")
-    best = recognise(signals, scores)[0]
+    best, _ = recognise(signals, scores)[0]
     assert best.name == "lira online, variance pooled, with the target's complement among the references"
 
 
@@ -242,6 +242,10 @@ def test_command_on_tables_and_runs(signals, tmp_path, capsys):
     assert main(["explain-difference", run, run, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert not any(finding["differs"] for finding in content["findings"])
+    assert main(["explain-difference", run, one, "--json"]) == 0
+    (ranking,) = json.loads(capsys.readouterr().out)["matches"].values()
+    assert [list(match) for match in ranking] == [["name", "correlation", "steps"]] * 3
+    assert ranking[0]["name"] == "lira online, variance global"
     assert main(["explain-difference", run, str(tmp_path)]) == 2
     assert "is not a run directory, a report or a table of scores" in capsys.readouterr().err
 

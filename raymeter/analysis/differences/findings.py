@@ -64,16 +64,16 @@ def explain_difference(a: Side, b: Side) -> Difference:
     for known, other in ((a, b), (b, a)):
         if known.signals is not None:
             for label, scores in other.scores.items():
-                found = recognise(known.signals, scores)
-                matches[f"{other.name}: {label}"] = tuple(found[:3])
-                findings.append(_recognised(known, other, label, found))
-                findings += _own(known, other, label, found[0])
+                ranking = recognise(known.signals, scores)
+                matches[f"{other.name}: {label}"] = tuple(match for match, _ in ranking[:3])
+                best, family = ranking[0]
+                findings.append(_recognised(known, other, label, best))
+                findings += _own(known, other, label, family)
     findings += _of_scores(a, b)
     return Difference(tuple(dict.fromkeys(findings)), walks, matches)  # what many attacks have in common, once
 
 
-def _recognised(known: Side, other: Side, label: str, found: list[Match]) -> Finding:
-    best = found[0]
+def _recognised(known: Side, other: Side, label: str, best: Match) -> Finding:
     alike = f"rank correlation {best.correlation:.4f}"
     if best.is_same:
         coarse = f"; {best.steps} different values" if best.steps is not None else ""
@@ -86,7 +86,7 @@ def _recognised(known: Side, other: Side, label: str, found: list[Match]) -> Fin
     return Finding("attack", True, f"{text} ({alike})")
 
 
-def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]:
+def _own(known: Side, other: Side, label: str, family: type[Attack]) -> Iterator[Finding]:
     """The attacks of the same family that the side with signals ran itself, beside the other's scores."""
     assert known.signals is not None
     theirs = other.scores[label]
@@ -94,7 +94,7 @@ def _own(known: Side, other: Side, label: str, best: Match) -> Iterator[Finding]
         mine = {each.name: getattr(known.attacks[label], each.name) for each in fields(known.attacks[label])}
         yield from (Finding("settings", True, text) for text in settings_apart(label, mine, theirs.settings))
     for own, attack in known.attacks.items():
-        if not isinstance(attack, best.family):
+        if not isinstance(attack, family):
             continue
         try:
             made = attack(known.signals)

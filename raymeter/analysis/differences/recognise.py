@@ -31,7 +31,6 @@ class Match:
     """A way of making scores, and how alike the order of its scores is: Spearman's correlation, mean over targets."""
 
     name: str
-    family: type[Attack]
     correlation: float
     steps: int | None = None
 
@@ -49,8 +48,8 @@ class Way:
     scores: Callable[[Signals], np.ndarray]
 
 
-def recognise(signals: Signals, scores: Scores) -> list[Match]:
-    """The ways in which these scores may have been made from these signals, the likeliest first.
+def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack]]]:
+    """The ways in which these scores may have been made from these signals, the likeliest first, each with its attack.
 
     Targets are found by their members, records by their ids. Every attack is tried with the reference models that
     an audit allows, and with all models but the target, its complement among them. Beside one-sided LiRA offline
@@ -76,10 +75,10 @@ def recognise(signals: Signals, scores: Scores) -> list[Match]:
     wanted = scores.values[theirs][:, [s for _, s in pairs]]
     steps = max(len(np.unique(column)) for column in wanted.T)
     matches = [
-        Match(way.name, way.family, _correlation(made[mine], wanted), steps)
+        (Match(way.name, _correlation(made[mine], wanted), steps), way.family)
         for way, made in _candidates(signals, places)
     ]
-    return sorted(matches, key=lambda match: -abs(match.correlation))
+    return sorted(matches, key=lambda match: -abs(match[0].correlation))
 
 
 def _candidates(signals: Signals, places: Int64[np.ndarray, " chosen"]) -> Iterator[tuple[Way, np.ndarray]]:

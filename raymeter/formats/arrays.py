@@ -1,4 +1,4 @@
-"""One's own signals: an .npz with everything, or an .npy, .pt or Parquet file with the matrices beside it.
+"""One's own signals: an .npz with everything, or an .npy, .pt or Parquet file and further files with the matrices.
 
 Arrays: `signals` [records, models] or [records, models, views] (logits: one axis of classes more), `member`
 [records, models]; optional `ids`, `labels`, `population` under the same models, `population_labels`, `targets`.
@@ -16,7 +16,16 @@ import numpy as np
 
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, load_arrays, oriented, read_table, unique_ids, whole_numbers
-from raymeter.formats.values import Exported, Extras, File, Imported, assemble_signals, make_signals, saturation_note
+from raymeter.formats.values import (
+    Exported,
+    Extras,
+    File,
+    Imported,
+    PopulationSignals,
+    assemble_signals,
+    make_signals,
+    saturation_note,
+)
 from raymeter.schema.signals import Signals
 
 NAMES = ("signals", "member", "ids", "labels", "population", "population_labels", "targets")
@@ -30,7 +39,7 @@ def read(source: Path, extras: Extras) -> Imported:
     Raises:
         DataError: Something is missing, or does not fit the signals.
     """
-    arrays = {**_found(source), **dict(extras.members)}
+    arrays = {**_arrays_of(source), **dict(extras.members)}
     for name in ("ids", "labels"):
         if getattr(extras, name) is not None:
             arrays[name] = getattr(extras, name)
@@ -53,27 +62,27 @@ def read(source: Path, extras: Extras) -> Imported:
     ids = whole_numbers(arrays["ids"], "ids") if "ids" in arrays else np.arange(records)
     if len(ids) != records:
         raise DataError(f"ids must name {records} records, got {len(ids)}")
-    made = make_signals(values, kind, labels, "signals")
-    outside = outside_labels = None
+    pair = make_signals(values, kind, labels, "signals")
+    population = None
     if "population" in arrays:
         given = arrays.get("population_labels")
-        outside_labels = None if given is None else whole_numbers(given, "population_labels")
-        outside = make_signals(arrays["population"], kind, outside_labels, "population")
-    notes = saturation_note(made)
-    if outside is None:
+        classes = None if given is None else whole_numbers(given, "population_labels")
+        population = PopulationSignals(make_signals(arrays["population"], kind, classes, "population"), classes)
+    notes = saturation_note(pair)
+    if population is None:
         notes.append("no population: RMIA and Attack-P cannot run (BASE is RMIA's log-ratio without one)")
     member = oriented(arrays["member"], records, models, "member")
     targets = [int(t) for t in whole_numbers(arrays["targets"], "targets")] if "targets" in arrays else None
-    odd = [t for t in targets or () if not 0 <= t < models]
-    if odd or targets == [] or len(set(targets or ())) < len(targets or ()):
+    unknown_targets = [t for t in targets or () if not 0 <= t < models]
+    if unknown_targets or targets == [] or len(set(targets or ())) < len(targets or ()):
         raise DataError(
             f"targets must be different models in 0..{models - 1}, got {targets}; leave targets out for all"
         )
-    signals = assemble_signals(made, member, unique_ids(ids, "ids"), labels, outside, outside_labels, targets)
+    signals = assemble_signals(pair, member, unique_ids(ids, "ids"), labels, population, targets)
     return Imported(signals, {"kind": kind}, tuple(notes))
 
 
-def _found(source: Path) -> dict[str, np.ndarray]:
+def _arrays_of(source: Path) -> dict[str, np.ndarray]:
     """The arrays of a file by name, or of the file that our own export wrote into a directory."""
     if source.is_dir():
         return load_arrays(source / EXPORTED)

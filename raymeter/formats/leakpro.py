@@ -16,7 +16,7 @@ import numpy as np
 
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, load_arrays, unique_ids, whole_numbers
-from raymeter.formats.values import Exported, Extras, File, Imported, Made, assemble_signals, make_signals, npy
+from raymeter.formats.values import Exported, Extras, File, Imported, SignalPair, assemble_signals, make_signals, npy
 from raymeter.schema.signals import Signals
 
 CACHED = re.compile(r"(target|sm_(\d+))(_[0-9a-f]+)?_logits\.npy")  # some versions leave the hash out
@@ -51,31 +51,31 @@ def read(source: Path, extras: Extras) -> Imported:
         raise DataError(f"{cache}: {lacking}; {CONVERT}")
     ids = unique_ids(whole_numbers(load_array(_indices(target)), str(_indices(target))), str(_indices(target)))
     if len(all_labels) <= ids.max(initial=-1):
-        raise DataError(f"labels must be of the whole dataset: record {ids.max()} is asked for, got {len(all_labels)}")
+        raise DataError(f"labels must be of the whole dataset: record {ids.max()} is needed, got {len(all_labels)}")
     labels = whole_numbers(np.asarray(all_labels), "labels")[ids]
     paths = {"target": target, **shadows}
     models = [_aligned(path, ids, labels) for path in paths.values()]
-    member = np.stack([_seen(name, np.asarray(plain[name]), ids) for name in paths], axis=1)
-    made = Made(
-        np.concatenate([made.log_prob for made in models], axis=1),
-        np.concatenate([made.logit_gap for made in models], axis=1),
+    member = np.stack([_members_of(name, np.asarray(plain[name]), ids) for name in paths], axis=1)
+    pair = SignalPair(
+        np.concatenate([pair.log_prob for pair in models], axis=1),
+        np.concatenate([pair.logit_gap for pair in models], axis=1),
         0,
-        np.concatenate([made.logits for made in models if made.logits is not None], axis=1) if extras.logits else None,
+        np.concatenate([pair.logits for pair in models if pair.logits is not None], axis=1) if extras.logits else None,
     )
     notes = ["no population: RMIA and Attack-P cannot run (BASE is RMIA's log-ratio without one)"]
     about = {"models": list(paths), "kind": "logits"}
-    return Imported(assemble_signals(made, member, ids, labels, targets=[0]), about, tuple(notes))
+    return Imported(assemble_signals(pair, member, ids, labels, targets=[0]), about, tuple(notes))
 
 
 def _cached(cache: Path) -> tuple[Path, dict[str, Path]]:
     """The file of the target's logits, and those of the shadow models by name in the order of their numbers."""
-    found = [
+    caches = [
         (match, path)
         for path in (sorted(cache.iterdir()) if cache.is_dir() else ())
         if (match := CACHED.fullmatch(path.name))
     ]
-    targets = [path for match, path in found if match[1] == "target"]
-    shadows = sorted((int(match[2]), match[1], path) for match, path in found if match[2] is not None)
+    targets = [path for match, path in caches if match[1] == "target"]
+    shadows = sorted((int(match[2]), match[1], path) for match, path in caches if match[2] is not None)
     if not targets or not shadows:
         raise DataError(
             f"{cache} has no target_<hash>_logits.npy and sm_<i>_<hash>_logits.npy; run LeakPro's LiRA first"
@@ -90,7 +90,7 @@ def _indices(logits: Path) -> Path:
     return logits.with_name(logits.name.replace("_logits.npy", "_indices.npy"))
 
 
-def _aligned(path: Path, ids: np.ndarray, labels: np.ndarray) -> Made:
+def _aligned(path: Path, ids: np.ndarray, labels: np.ndarray) -> SignalPair:
     """One model's signals [records, 1, 1] in the order of the ids."""
     values, rows = load_array(path), whole_numbers(load_array(_indices(path)), str(_indices(path)))
     if values.ndim != 2 or len(values) != len(rows):
@@ -110,14 +110,14 @@ def _aligned(path: Path, ids: np.ndarray, labels: np.ndarray) -> Made:
     return make_signals(values[there][:, None], "logits", labels, str(path))
 
 
-def _seen(name: str, members: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def _members_of(name: str, members: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Whether a model was trained on each record, from the ids of its training records."""
     if members.dtype == np.bool_:
         raise DataError(f"members of {name} must be the ids of its training records, got {members.dtype}")
-    found: np.ndarray = np.isin(ids, whole_numbers(members, f"members of {name}"))
-    if not found.any():
+    member: np.ndarray = np.isin(ids, whole_numbers(members, f"members of {name}"))
+    if not member.any():
         raise DataError(f"{name} was trained on none of the {len(ids)} records; its ids are numbered in another way")
-    return found
+    return member
 
 
 def write(signals: Signals) -> Exported:

@@ -16,7 +16,7 @@ import numpy as np
 
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, truth, unique_ids, whole_numbers
-from raymeter.formats.values import Exported, Extras, File, Imported, Made, assemble_signals, make_signals, npy
+from raymeter.formats.values import Exported, Extras, File, Imported, SignalPair, assemble_signals, make_signals, npy
 from raymeter.schema.signals import Signals
 
 EXPERIMENT = re.compile(r"experiment-(\d+)_(\d+)")
@@ -31,13 +31,13 @@ def read(source: Path, extras: Extras) -> Imported:
         DataError: No experiment, files that are missing, or experiments that do not fit each other.
     """
     extras = with_ids(source, extras)
-    found = sorted(
+    experiments = sorted(
         (int(match[1]), int(match[2]), path)
         for path in (source.iterdir() if source.is_dir() else ())
         if (match := EXPERIMENT.fullmatch(path.name)) and path.is_dir()
     )
-    if found:
-        return _read_experiments(source, found, extras)
+    if experiments:
+        return _read_experiments(source, experiments, extras)
     folders = [path for path in source.iterdir() if (path / "keep.npy").is_file()] if source.is_dir() else []
     if not folders:
         raise DataError(f"{source} has no experiment-<i>_<n>/ nor <id>/keep.npy; give LiRA's logdir or savedir")
@@ -58,15 +58,15 @@ def with_ids(source: Path, extras: Extras) -> Extras:
     return replace(extras, ids=whole_numbers(load_array(path), str(path)))
 
 
-def _read_experiments(source: Path, found: list[tuple[int, int, Path]], extras: Extras) -> Imported:
-    sizes = sorted({size for _, size, _ in found})
-    if len(sizes) > 1 or len({number for number, _, _ in found}) < len(found):
+def _read_experiments(source: Path, experiments: list[tuple[int, int, Path]], extras: Extras) -> Imported:
+    sizes = sorted({size for _, size, _ in experiments})
+    if len(sizes) > 1 or len({number for number, _, _ in experiments}) < len(experiments):
         raise DataError(f"{source} mixes sets of {sizes} experiments; give a directory with the experiments of one set")
     labels = extras.labels
     if labels is None and (source / "y_train.npy").is_file():
         labels = whole_numbers(load_array(source / "y_train.npy"), f"{source}/y_train.npy")
     models, keeps, epochs = [], [], []
-    for _, _, folder in found:
+    for _, _, folder in experiments:
         name = _last_epoch(folder)
         epochs.append(name.removesuffix(".npy"))
         models.append(
@@ -75,12 +75,12 @@ def _read_experiments(source: Path, found: list[tuple[int, int, Path]], extras: 
         keeps.append(folder / "keep.npy")
     about: dict[str, object] = {
         "layout": "tensorflow",
-        "models": [number for number, _, _ in found],
+        "models": [number for number, _, _ in experiments],
         "epochs": sorted(set(epochs)),
     }
     if extras.batch_norm is None and not (source / "ids.npy").is_file():  # not our own export
         about["batch_norm"] = BATCH_STATISTICS
-    absent = sorted(set(range(sizes[0])) - {number for number, _, _ in found})
+    absent = sorted(set(range(sizes[0])) - {number for number, _, _ in experiments})
     notes = [f"{len(absent)} of {sizes[0]} experiments are not there: {absent[:5]}"] if absent else []
     if len(set(epochs)) > 1:
         notes.append(f"signals are of different epochs: {', '.join(sorted(set(epochs)))}")
@@ -97,8 +97,8 @@ def _last_epoch(folder: Path) -> str:
 
 def model_signals(
     folder: Path, scores: Path, logits: Path, labels: np.ndarray | None, extras: Extras, single: bool
-) -> Made:
-    """One model's signals [records, 1, views], from its logits where they are asked for, else from its scores.
+) -> SignalPair:
+    """One model's signals [records, 1, views], from its logits where they are to be kept, else from its scores.
 
     Args:
         single: Whether logits have an axis of length one before the views, as TensorFlow's have.
@@ -122,7 +122,7 @@ def model_signals(
 
 
 def together(
-    models: list[Made],
+    models: list[SignalPair],
     keeps: list[Path],
     labels: np.ndarray | None,
     extras: Extras,
@@ -135,10 +135,10 @@ def together(
         DataError: Models have different records or views, or a keep.npy of another length.
     """
     first = models[0].log_prob.shape
-    for made, keep in zip(models, keeps, strict=True):
-        if made.log_prob.shape != first:
+    for pair, keep in zip(models, keeps, strict=True):
+        if pair.log_prob.shape != first:
             raise DataError(
-                f"{keep.parent} has {list(made.log_prob.shape[::2])} records and views, {keeps[0].parent} has "
+                f"{keep.parent} has {list(pair.log_prob.shape[::2])} records and views, {keeps[0].parent} has "
                 f"{list(first[::2])}; leave out one of them"
             )
     member = np.stack([_mask(keep, first[0]) for keep in keeps], axis=1)
@@ -146,7 +146,7 @@ def together(
 
 
 def joined(
-    models: list[Made],
+    models: list[SignalPair],
     member: np.ndarray,
     labels: np.ndarray | None,
     extras: Extras,
@@ -161,15 +161,15 @@ def joined(
     if len(ids) != records:
         raise DataError(f"ids must name {records} records, got {len(ids)}")
     unique_ids(ids, "ids")
-    logits = [made.logits for made in models if made.logits is not None]
-    made = Made(
-        np.concatenate([made.log_prob for made in models], axis=1),
-        np.concatenate([made.logit_gap for made in models], axis=1),
+    logits = [pair.logits for pair in models if pair.logits is not None]
+    pair = SignalPair(
+        np.concatenate([pair.log_prob for pair in models], axis=1),
+        np.concatenate([pair.logit_gap for pair in models], axis=1),
         0,
         np.concatenate(logits, axis=1) if extras.logits and len(logits) == len(models) else None,
     )
-    said = [*(notes or []), "no population: RMIA and Attack-P cannot run (BASE is RMIA's log-ratio without one)"]
-    return Imported(assemble_signals(made, member, ids, labels), {"kind": "logit_gap", **about}, tuple(said))
+    all_notes = [*(notes or []), "no population: RMIA and Attack-P cannot run (BASE is RMIA's log-ratio without one)"]
+    return Imported(assemble_signals(pair, member, ids, labels), {"kind": "logit_gap", **about}, tuple(all_notes))
 
 
 def _mask(path: Path, records: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def read(source: Path, extras: Extras) -> Imported:
         model_signals(path, path / "scores/scores.npy", path / "logits/logits.npy", labels, extras, single=True)
         for _, path in sorted(folders.items())
     ]
-    shapes = sorted({made.log_prob.shape[::2] for made in models})
+    shapes = sorted({pair.log_prob.shape[::2] for pair in models})
     if len(shapes) > 1:
         raise DataError(f"{source}: models have different numbers of records and views: {shapes}")
     records, _ = shapes[0]
@@ -57,8 +57,8 @@ def read(source: Path, extras: Extras) -> Imported:
 def _mask(path: Path, models: int, records: int) -> np.ndarray:
     mask = truth(load_array(path), str(path))
     if mask.shape != (models, records):
-        turned = ": it is transposed" if mask.shape == (records, models) else ""
-        raise DataError(f"{path} must be [models, records] = [{models}, {records}], got {list(mask.shape)}{turned}")
+        hint = ": it is transposed" if mask.shape == (records, models) else ""
+        raise DataError(f"{path} must be [models, records] = [{models}, {records}], got {list(mask.shape)}{hint}")
     return mask
 
 

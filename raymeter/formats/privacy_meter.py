@@ -19,6 +19,7 @@ from raymeter.formats.values import (
     Extras,
     File,
     Imported,
+    PopulationSignals,
     assemble_signals,
     make_signals,
     npy,
@@ -39,7 +40,8 @@ def read(source: Path, extras: Extras) -> Imported:
         DataError: A file is missing, shapes disagree, values are no probabilities, or nothing says which records
             were audited.
     """
-    name = next((each for each in ALGORITHMS if (source / f"signals/{each}_signals.npy").is_file()), None)
+    there = (name for name in ALGORITHMS if (source / f"signals/{name}_signals.npy").is_file())
+    name = next(there, None)
     if name is None:
         raise DataError(
             f"{source}/signals has no rmia_signals.npy nor loss_signals.npy; give Privacy Meter's log_dir of a "
@@ -48,23 +50,23 @@ def read(source: Path, extras: Extras) -> Imported:
     values = load_array(source / f"signals/{name}_signals.npy")
     memberships = truth(load_array(source / "models/memberships.npy"), f"{source}/models/memberships.npy")
     if values.ndim != 2 or memberships.ndim != 2 or len(memberships) != values.shape[1]:
-        turned = " (it looks transposed)" if memberships.shape[-1] == values.shape[-1] else ""
+        hint = " (it looks transposed)" if memberships.shape[-1] == values.shape[-1] else ""
         raise DataError(
             f"{source}: models/memberships.npy must be [models, records] for signals [records, models] = "
-            f"{list(values.shape)}, got {list(memberships.shape)}{turned}"
+            f"{list(values.shape)}, got {list(memberships.shape)}{hint}"
         )
     rows, ids, notes = _ids(source, len(values), memberships.shape[1], extras)
-    labels = None if extras.labels is None else _of(extras.labels, rows, memberships.shape[1], "labels")
-    made = make_signals(values, extras.kind or "prob", labels, f"{name}_signals.npy")
-    outside = None
+    labels = None if extras.labels is None else _of_audited(extras.labels, rows, memberships.shape[1], "labels")
+    pair = make_signals(values, extras.kind or "prob", labels, f"{name}_signals.npy")
+    population = None
     if (source / f"signals/{name}_signals_pop.npy").is_file():
-        population = load_array(source / f"signals/{name}_signals_pop.npy")
-        outside = make_signals(population, extras.kind or "prob", None, f"{name}_signals_pop.npy")
+        outside = load_array(source / f"signals/{name}_signals_pop.npy")
+        population = PopulationSignals(make_signals(outside, extras.kind or "prob", None, f"{name}_signals_pop.npy"))
     else:
         notes.append(f"no signals/{name}_signals_pop.npy: RMIA and Attack-P need a population and cannot run")
-    signals = assemble_signals(made, memberships[:, rows].T.copy(), ids, labels, outside)
+    signals = assemble_signals(pair, memberships[:, rows].T.copy(), ids, labels, population)
     about = {"signals": f"{name}_signals.npy", "kind": extras.kind or "prob"}
-    return Imported(signals, about, (*notes, *saturation_note(made)))
+    return Imported(signals, about, (*notes, *saturation_note(pair)))
 
 
 def _ids(source: Path, audited: int, pool: int, extras: Extras) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -86,7 +88,7 @@ def _ids(source: Path, audited: int, pool: int, extras: Extras) -> tuple[np.ndar
     return unique_ids(ids, "ids"), ids, []
 
 
-def _of(values: np.ndarray, ids: np.ndarray, pool: int, what: str) -> np.ndarray:
+def _of_audited(values: np.ndarray, ids: np.ndarray, pool: int, what: str) -> np.ndarray:
     if len(values) not in (pool, len(ids)):
         raise DataError(
             f"{what} must be of all {pool} records of the pool, or of the {len(ids)} audited, got {len(values)}"

@@ -20,6 +20,7 @@ from raymeter.formats.values import (
     Extras,
     File,
     Imported,
+    PopulationSignals,
     assemble_signals,
     make_signals,
     one_view,
@@ -60,18 +61,17 @@ def read(source: Path, extras: Extras) -> Imported:
         [_columns(frame, ["score_orig", *names], PARTS[i]) for i, frame in enumerate((train, test))]
     )
     member = np.concatenate([_members(frame, names, PARTS[i], i == 0) for i, frame in enumerate((train, test))])
-    made = make_signals(values, kind, None, PARTS[0])
-    outside, population = None, _frame(source, POPULATION)
-    notes = [numbered, *saturation_note(made)] if numbered else saturation_note(made)
-    if population is not None:
-        outside = make_signals(_columns(population, ["score_orig", *names], POPULATION), kind, None, POPULATION)
+    pair = make_signals(values, kind, None, PARTS[0])
+    population, outside = None, _frame(source, POPULATION)
+    notes = [numbered, *saturation_note(pair)] if numbered else saturation_note(pair)
+    labels = np.concatenate([_labels(frame) for frame in (train, test)]) if _have((train, test), "label") else None
+    if outside is not None:
+        classes = _labels(outside) if labels is not None and "label" in outside.column_names else None
+        signals_outside = _columns(outside, ["score_orig", *names], POPULATION)
+        population = PopulationSignals(make_signals(signals_outside, kind, None, POPULATION), classes)
     else:
         notes.append(f"no {POPULATION}: RMIA and Attack-P need a population and cannot run")
-    labels = np.concatenate([_labels(frame) for frame in (train, test)]) if _have((train, test), "label") else None
-    outside_labels = None
-    if labels is not None and population is not None and "label" in population.column_names:
-        outside_labels = _labels(population)
-    signals = assemble_signals(made, member, ids, labels, outside, outside_labels, targets=[0])
+    signals = assemble_signals(pair, member, ids, labels, population, targets=[0])
     scores = {}
     if _have((train, test), "score"):
         final = np.concatenate([_columns(frame, ["score"], "score") for frame in (train, test)])

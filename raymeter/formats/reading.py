@@ -79,14 +79,14 @@ def _load_tensor(path: Path) -> np.ndarray:
     import torch  # a second to load, and most files are arrays
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DataError(f"{path} {PICKLED_TENSOR.format(old=path, new=path.with_suffix('.npy'))}") from None
     except (RuntimeError, EOFError):
         raise DataError(f"{path} is damaged or not a torch file; get it again") from None
-    if not isinstance(found, torch.Tensor):
-        raise DataError(f"{path} holds a {type(found).__name__} where one tensor is needed; save the tensor alone")
-    array: np.ndarray = found.numpy()
+    if not isinstance(content, torch.Tensor):
+        raise DataError(f"{path} holds a {type(content).__name__} where one tensor is needed; save the tensor alone")
+    array: np.ndarray = content.numpy()
     return array
 
 
@@ -148,8 +148,8 @@ def truth(values: np.ndarray, what: str) -> np.ndarray:
     odd = values[(values != 0) & (values != 1)]
     if odd.size:
         raise DataError(f"{what} must be 0 or 1, got {odd.flat[0]}; turn labels into 1 for member and 0 for non-member")
-    found: np.ndarray = values == 1
-    return found
+    member: np.ndarray = values == 1
+    return member
 
 
 def oriented(mask: np.ndarray, records: int, models: int, what: str) -> Bool[np.ndarray, "records models"]:
@@ -160,15 +160,15 @@ def oriented(mask: np.ndarray, records: int, models: int, what: str) -> Bool[np.
     """
     if mask.shape == (records, models):
         return truth(mask, what)
-    turned = ": it is transposed" if mask.shape == (models, records) else ""
-    raise DataError(f"{what} must be [records, models] = [{records}, {models}], got {list(mask.shape)}{turned}")
+    hint = ": it is transposed" if mask.shape == (models, records) else ""
+    raise DataError(f"{what} must be [records, models] = [{records}, {models}], got {list(mask.shape)}{hint}")
 
 
 def unique_ids(ids: Int64[np.ndarray, " records"], what: str) -> Int64[np.ndarray, " records"]:
     """Ids that name each record once.
 
     Raises:
-        DataError: Names the first id that comes twice.
+        DataError: Names the first id that appears twice.
     """
     ordered = np.sort(ids)
     twice = np.flatnonzero(ordered[1:] == ordered[:-1])

@@ -41,7 +41,7 @@ def read_scores(
         common: Leave out records that not every target has, rather than refuse the table.
 
     Raises:
-        DataError: A column is missing, a value is not what it must be, a record comes twice in a target, targets
+        DataError: A column is missing, a value is not what it must be, a record appears twice in a target, targets
             have different records, or a target has no members or no non-members; each says what to do.
     """
     table = read_table(path)
@@ -55,30 +55,25 @@ def read_scores(
     values = _numbers(table, ids, path)
     member = truth(_plain(table, "member", path), f"{path}: member")
     names, record = np.unique(ids, return_inverse=True)
-    of, target = np.unique(targets, return_inverse=True)
-    _once(record, target, names, of, path)
-    there = np.zeros((len(names), len(of)), dtype=bool)
-    there[record, target] = True
-    everywhere = there.all(axis=1)
-    if not everywhere.all() and not common:
-        lacking = np.argwhere(~there)[0]
-        raise DataError(
-            f"{path}: target {of[lacking[1]]} has no score of record {names[lacking[0]]}, and "
-            f"{int((~everywhere).sum())} records in all lack one; give every target the same records, or leave those "
-            "out with --common-records"
-        )
-    scores, mask = np.zeros(there.shape), np.zeros(there.shape, dtype=bool)
+    target_names, target = np.unique(targets, return_inverse=True)
+    _once(record, target, names, target_names, path)
+    scored = np.zeros((len(names), len(target_names)), dtype=bool)
+    scored[record, target] = True
+    everywhere = scored.all(axis=1)
+    if not common:
+        _no_gaps(scored, names, target_names, path)
+    scores, mask = np.zeros(scored.shape), np.zeros(scored.shape, dtype=bool)
     scores[record, target] = -values if lower_means_member else values
     mask[record, target] = member
     scores, mask = scores[everywhere], mask[everywhere]
-    _both_sides(mask, of, path)
+    _both_sides(mask, target_names, path)
     groups = _groups(table, record, names, path)
-    numbers = of if of.dtype.kind == "i" else np.arange(len(of))
+    numbers = target_names if target_names.dtype.kind == "i" else np.arange(len(target_names))
     settings = {"lower_means_member": lower_means_member}
     return ScoreTable(
         scores=Scores(name, scores, mask, np.arange(len(scores)), numbers.astype(np.int64), settings),
         names=names[everywhere],
-        targets=of,
+        targets=target_names,
         groups=None if groups is None else groups[everywhere],
         dropped=int((~everywhere).sum()),
     )
@@ -98,10 +93,10 @@ def write_scores(scores: Scores) -> bytes:
 
 def _plain(table: pa.Table, column: str, path: Path) -> np.ndarray:
     """A column without gaps."""
-    found = table.column(column)
-    if found.null_count:
-        raise DataError(f"{path}: {found.null_count} rows have no {column}; fill them or leave the rows out")
-    values: np.ndarray = found.to_numpy()
+    cells = table.column(column)
+    if cells.null_count:
+        raise DataError(f"{path}: {cells.null_count} rows have no {column}; fill them or leave the rows out")
+    values: np.ndarray = cells.to_numpy()
     return values
 
 
@@ -118,10 +113,10 @@ def _names(table: pa.Table, column: str, path: Path) -> np.ndarray:
 
 
 def _numbers(table: pa.Table, ids: np.ndarray, path: Path) -> np.ndarray:
-    found = table.column("score")
-    if not (pa.types.is_floating(found.type) or pa.types.is_integer(found.type)):
-        raise DataError(f"{path}: score must be numbers, got {found.type}")
-    values = found.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    column = table.column("score")
+    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        raise DataError(f"{path}: score must be numbers, got {column.type}")
+    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     bad = ~np.isfinite(values)
     if bad.any():
         first = int(bad.argmax())
@@ -133,19 +128,31 @@ def _numbers(table: pa.Table, ids: np.ndarray, path: Path) -> np.ndarray:
     return numbers
 
 
-def _once(record: np.ndarray, target: np.ndarray, names: np.ndarray, of: np.ndarray, path: Path) -> None:
-    cell, count = np.unique(record * len(of) + target, return_counts=True)
+def _once(record: np.ndarray, target: np.ndarray, names: np.ndarray, targets: np.ndarray, path: Path) -> None:
+    """Refuse two scores of a record and a target; `record` and `target` are positions in `names` and `targets`."""
+    cell, count = np.unique(record * len(targets) + target, return_counts=True)
     if (count > 1).any():
         first = int(cell[int((count > 1).argmax())])
-        where = f" in target {of[first % len(of)]}" if len(of) > 1 else ""
+        where = f" in target {targets[first % len(targets)]}" if len(targets) > 1 else ""
         raise DataError(
-            f"{path}: record {names[first // len(of)]} comes {int(count.max())} times{where}; give one score for each, "
-            "or name the targets in a column target"
+            f"{path}: record {names[first // len(targets)]} comes {int(count.max())} times{where}; give one score for "
+            "each, or name the targets in a column target"
         )
 
 
-def _both_sides(member: np.ndarray, of: np.ndarray, path: Path) -> None:
-    for t, name in enumerate(of):
+def _no_gaps(scored: np.ndarray, names: np.ndarray, targets: np.ndarray, path: Path) -> None:
+    gaps = np.argwhere(~scored)
+    if len(gaps):
+        record, target = gaps[0]
+        raise DataError(
+            f"{path}: target {targets[target]} has no score of record {names[record]}, and "
+            f"{int((~scored.all(axis=1)).sum())} records in all lack one; give every target the same records, or leave "
+            "those out with --common-records"
+        )
+
+
+def _both_sides(member: np.ndarray, targets: np.ndarray, path: Path) -> None:
+    for t, name in enumerate(targets):
         if member[:, t].all() or not member[:, t].any():
             which = "members" if member[:, t].any() else "non-members"
             raise DataError(f"{path}: all {len(member)} records of target {name} are {which}; it needs both kinds")

@@ -56,7 +56,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Made:
+class SignalPair:
     """Both signals that attacks work on, made from one that was given."""
 
     log_prob: Float32[np.ndarray, "records models queries"]
@@ -64,12 +64,20 @@ class Made:
     saturated: int = 0
     logits: Float32[np.ndarray, "records models queries classes"] | None = None
 
-    def as_float32(self) -> Made:
+    def as_float32(self) -> SignalPair:
         """As it is stored."""
         return replace(self, log_prob=self.log_prob.astype(np.float32), logit_gap=self.logit_gap.astype(np.float32))
 
 
-def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what: str) -> Made:
+@dataclass(frozen=True)
+class PopulationSignals:
+    """Signals of records that no model was trained on, and their classes where they are known."""
+
+    pair: SignalPair
+    labels: Int64[np.ndarray, " population"] | None = None
+
+
+def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what: str) -> SignalPair:
     """Log-probability and logit gap of the true class from whichever of them was given.
 
     Args:
@@ -102,11 +110,11 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
         return _from_logits(values, labels, what)
     if kind == "logit_gap":
         gap = values.astype(np.float64)
-        return Made(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap, 0).as_float32()
+        return SignalPair(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap, 0).as_float32()
     return _from_one_class(values, kind, what).as_float32()
 
 
-def _from_one_class(values: np.ndarray, kind: Kind, what: str) -> Made:
+def _from_one_class(values: np.ndarray, kind: Kind, what: str) -> SignalPair:
     step = float(np.finfo(values.dtype).eps) / 4 if values.dtype.kind == "f" else 2.0**-54
     exact = values.astype(np.float64)
     if kind == "prob":
@@ -115,7 +123,7 @@ def _from_one_class(values: np.ndarray, kind: Kind, what: str) -> Made:
         saturated = int(((exact == 0) | (exact == 1)).sum())
         p = np.clip(exact, least, 1 - step)
         log_prob, gap = np.log(p), np.log(p) - np.log1p(-p)
-        return Made(np.where(exact == 1, 0.0, log_prob), gap, saturated)
+        return SignalPair(np.where(exact == 1, 0.0, log_prob), gap, saturated)
     if kind == "loss":
         _within(exact, 0.0, np.inf, what, "losses", "log_prob, prob or logit_gap")
     else:
@@ -124,10 +132,10 @@ def _from_one_class(values: np.ndarray, kind: Kind, what: str) -> Made:
     rounded = log_prob == 0
     smallest = np.abs(log_prob[~rounded]).min(initial=np.inf)
     inner = np.where(rounded, -min(step, smallest / 2), log_prob)
-    return Made(log_prob, inner - np.log(-np.expm1(inner)), int(rounded.sum()))
+    return SignalPair(log_prob, inner - np.log(-np.expm1(inner)), int(rounded.sum()))
 
 
-def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> Made:
+def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> SignalPair:
     records, _, _, classes = values.shape
     if labels is None:
         raise DataError(f"{what}: logits need the class of each record; add labels")
@@ -137,8 +145,8 @@ def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> Ma
             f"{labels.min(initial=0)}..{labels.max(initial=0)}"
         )
     gap = logit_gap(values, np.broadcast_to(labels[:, None, None], values.shape[:3]))
-    made = Made(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap).as_float32()
-    return Made(made.log_prob, made.logit_gap, 0, values.astype(np.float32))
+    pair = SignalPair(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap).as_float32()
+    return SignalPair(pair.log_prob, pair.logit_gap, 0, values.astype(np.float32))
 
 
 def _within(values: np.ndarray, low: float, high: float, what: str, name: str, others: str) -> None:
@@ -157,49 +165,59 @@ def _within(values: np.ndarray, low: float, high: float, what: str, name: str, o
 
 
 def assemble_signals(
-    made: Made,
+    pair: SignalPair,
     member: Bool[np.ndarray, "records models"],
     ids: Int64[np.ndarray, " records"],
     labels: Int64[np.ndarray, " records"] | None,
-    outside: Made | None = None,
-    outside_labels: Int64[np.ndarray, " population"] | None = None,
+    population: PopulationSignals | None = None,
     targets: Sequence[int] | None = None,
 ) -> Signals:
     """Both signals of the records, and of a population where there is one, as attacks take them.
 
-    Every model is a target but where `targets` lists fewer; a model with exactly the opposite members judges none
-    of them, as in an audit.
+    Args:
+        pair: Of the records.
+        member: Whether each model was trained on each record.
+        ids: Of the records, each once.
+        labels: Class of each record, None where it is not known.
+        population: Under the same models and views.
+        targets: Models that are attacked, by default all. A model with exactly the opposite members judges none of
+            them, as in an audit.
+
+    Raises:
+        DataError: The population has other models or views.
     """
     reference = default_reference(member)
     chosen = np.arange(member.shape[1]) if targets is None else np.asarray(targets, dtype=np.int64)
     judged: dict[str, Any] = {"reference": reference[chosen], "targets": chosen}
-    if outside is None:
-        nothing = np.zeros((0, *made.log_prob.shape[1:]), dtype=np.float32)
-        outside, outside_labels = Made(nothing, nothing), None if labels is None else np.zeros(0, dtype=np.int64)
-    if outside.log_prob.shape[1:] != made.log_prob.shape[1:]:
+    if population is None:
+        nothing = np.zeros((0, *pair.log_prob.shape[1:]), dtype=np.float32)
+        no_labels = None if labels is None else np.zeros(0, dtype=np.int64)
+        population = PopulationSignals(SignalPair(nothing, nothing), no_labels)
+    outside = population.pair
+    if outside.log_prob.shape[1:] != pair.log_prob.shape[1:]:
         raise DataError(
             f"the population must be under the same models and views as the records, got {outside.log_prob.shape[1:]} "
-            f"and {made.log_prob.shape[1:]}"
+            f"and {pair.log_prob.shape[1:]}"
         )
     nobody = np.zeros(outside.log_prob.shape[:2], dtype=bool)
     about: dict[str, Any] = {"ids": ids, "labels": labels, **judged}
-    about_outside: dict[str, Any] = {"ids": np.arange(len(nobody)), "labels": outside_labels, **judged}
+    about_outside: dict[str, Any] = {"ids": np.arange(len(nobody)), "labels": population.labels, **judged}
     kinds = ("log_prob", "logit_gap")
     return Signals(
-        audit={kind: SignalMatrix(kind, getattr(made, kind), member, **about) for kind in kinds},
+        audit={kind: SignalMatrix(kind, getattr(pair, kind), member, **about) for kind in kinds},
         population={kind: SignalMatrix(kind, getattr(outside, kind), nobody, **about_outside) for kind in kinds},
-        audit_logits=made.logits,
+        audit_logits=pair.logits,
         population_logits=outside.logits,
     )
 
 
-def saturation_note(made: Made) -> list[str]:
+def saturation_note(pair: SignalPair) -> list[str]:
     """One line where probabilities were rounded to 0 or 1: what is lost with them."""
-    if not made.saturated:
+    if not pair.saturated:
         return []
-    share = made.saturated / made.log_prob.size
+    share = pair.saturated / pair.log_prob.size
     return [
-        f"{made.saturated} signals ({share:.1%}) were rounded to a probability of 0 or 1: LiRA cannot "
+        f"{pair.saturated} signals ({share:.1%}) were rounded to a probability of 0 or 1: LiRA cannot "
         "distinguish them; with logits or logit gaps it can"
     ]
 
@@ -220,8 +238,8 @@ def parquet_file(columns: Mapping[str, np.ndarray]) -> bytes:
 
 def probabilities(log_prob: Float32[np.ndarray, "records models queries"]) -> Float[np.ndarray, "records models"]:
     """True-class probability under the first view."""
-    found: np.ndarray = np.exp(log_prob[:, :, 0].astype(np.float64))
-    return found
+    first_view: np.ndarray = np.exp(log_prob[:, :, 0].astype(np.float64))
+    return first_view
 
 
 def one_view(signals: Signals) -> list[str]:

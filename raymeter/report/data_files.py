@@ -166,8 +166,8 @@ def write_timings(result: AuditResult) -> Iterator[File]:
 
 def plain_attacks(result: AuditResult) -> dict[str, Any]:
     """`attacks` of metrics.json, as plain values."""
-    found: dict[str, Any] = plain({attack.name: _attack_metrics(attack) for attack in result.attacks})
-    return found
+    attacks: dict[str, Any] = plain({attack.name: _attack_metrics(attack) for attack in result.attacks})
+    return attacks
 
 
 def _attack_metrics(attack: AttackResult) -> dict[str, Any]:

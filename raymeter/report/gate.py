@@ -53,12 +53,12 @@ def parse_gates(texts: Sequence[str], attacks: Collection[str] = ()) -> list[Gat
     """
     gates = []
     for text in texts:
-        found = CONDITION.fullmatch(text)
-        if found is None:
+        match = CONDITION.fullmatch(text)
+        if match is None:
             raise ConfigError(
                 f"--fail-if {text!r}: expected a path, one of {' '.join(OPERATORS)}, and a number: {EXAMPLE}"
             )
-        gate = Gate(found["path"], found["sign"], float(found["limit"]))
+        gate = Gate(match["path"], match["sign"], float(match["limit"]))
         if attacks:
             _check_beginning(gate, text, attacks)
         gates.append(gate)

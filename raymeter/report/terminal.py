@@ -15,7 +15,7 @@ NOT_RESOLVABLE = "not resolvable"
 def console_table(result: AuditResult) -> Table:
     """One row per attack: mean over targets ± standard deviation between them, and below it the 95 % interval.
 
-    Columns are the AUC and the TPR in per cent at each FPR. With usual numbers the table is under 80
+    Columns are the AUC and the TPR as a percentage at each FPR. With usual numbers the table is under 80
     columns wide; where it does not fit, cells run over more lines and nothing is cut off.
     """
     first = result.attacks[0]
@@ -34,7 +34,7 @@ def console_table(result: AuditResult) -> Table:
 
 
 def rate_cell(attack: AttackResult, fpr: str) -> str:
-    """A true-positive rate in per cent, or the words that say that so few non-members cannot tell."""
+    """A true-positive rate as a percentage, or the words for one that so few non-members cannot resolve."""
     return _cell(attack.tpr_at_fpr[fpr], 100, 2) if attack.resolvable[fpr] else NOT_RESOLVABLE
 
 

@@ -54,10 +54,10 @@ def in_people(result: AuditResult) -> str:
         return ""
     many = max(1000, round(1 / float(fpr)))
     rate = attack.tpr_at_fpr[fpr]
-    found, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
+    identified, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
     return (
-        f"In numbers of people: of {many} whose records trained the model, an attacker identifies {found} ({fewest} to "
-        f"{most}), and with them {round(many * float(fpr))} of every {many} whose records did not."
+        f"In numbers of people: of {many} whose records trained the model, an attacker identifies {identified} "
+        f"({fewest} to {most}), and with them {round(many * float(fpr))} of every {many} whose records did not."
     )
 
 

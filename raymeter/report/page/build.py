@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -58,42 +58,29 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
     """
     if data.get("version") != VERSION:
         raise StoreError("page.json was written by another version of raymeter; run the audit again, models are reused")
-    script = str(included("report.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     attacks = metrics["attacks"]
     provenance = metrics.get("provenance", {})
     names = {_name(label, provenance.get("config", {})) for label in attacks}
-    power = {name: points for name, points in (metrics.get("power") or {}).items() if len(points) > 1}
-    points = [point for each in power.values() for point in each]
     rates = list(next(iter(attacks.values()))["tpr_at_fpr"])
     return render(
         "report.html",
-        script=included("report.js"),
-        digest=digest,
+        **_script(),
+        **_charts(data, list(attacks)),
+        **_power(metrics.get("power") or {}),
         data=data,
         attacks=attacks,
         rates=rates,
         resolvable_rates=[
-            rate for rate in rates if all(each["tpr_at_fpr"][rate]["resolvable"] for each in attacks.values())
+            rate for rate in rates if all(attack["tpr_at_fpr"][rate]["resolvable"] for attack in attacks.values())
         ],
-        has_bands=any(low is not None for each in data["curves"].values() for low in each["low"]),
         comparisons=metrics.get("comparisons") or [],
-        rocs=[charts.roc_chart(data["curves"], data["non_members"], log) for log in (False, True)],
-        histograms={name: charts.histogram_chart(each) for name, each in data["histograms"].items()},
-        power=power,
-        power_fpr=points[0]["fpr"] if points else None,
-        power_resolvable=all(point["resolvable"] for point in points),
-        charts=charts,
-        looks=charts.looks(list(attacks)),
         groups={name: table for name, table in (metrics.get("groups") or {}).items() if name != "attack"},
         blind=metrics.get("blind_baseline"),
         timings=metrics.get("timings") or {},
         provenance=provenance,
         dataset=(provenance.get("dataset") or {}).get("name"),
         config=yaml.safe_dump(provenance.get("config", {}), sort_keys=False, allow_unicode=True),
-        attempts=[each for each in timeline["attempts"] if each.get("outcome") not in DONE]
-        if "attempts" in timeline
-        else None,
+        attempts=_failed_attempts(timeline),
         methods=[attack.source for name, attack in ATTACKS.items() if name in names],
         statistics=STATISTICS,
         limits=LIMITS,
@@ -103,15 +90,53 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
     )
 
 
+def _script() -> dict[str, Any]:
+    """The page's own script, and the hash by which its policy allows it."""
+    script = included("report.js")
+    digest = base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode()
+    return {"script": script, "digest": digest}
+
+
+def _charts(data: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """Curves and histograms of page.json as coordinates, and the look of every attack in them."""
+    return {
+        "charts": charts,
+        "looks": charts.looks(labels),
+        "has_bands": any(low is not None for curve in data["curves"].values() for low in curve["low"]),
+        "rocs": [charts.roc_chart(data["curves"], data["non_members"], log) for log in (False, True)],
+        "histograms": {label: charts.histogram_chart(shares) for label, shares in data["histograms"].items()},
+    }
+
+
+def _power(power: Mapping[str, Any]) -> dict[str, Any]:
+    """The power curves that have two points or more, their FPR, and whether it can be resolved."""
+    curves = {label: points for label, points in power.items() if len(points) > 1}
+    points = [point for curve in curves.values() for point in curve]
+    return {
+        "power": curves,
+        "power_fpr": points[0]["fpr"] if points else None,
+        "power_resolvable": all(point["resolvable"] for point in points),
+    }
+
+
+def _failed_attempts(timeline: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+    """None where the timeline does not say."""
+    if "attempts" not in timeline:
+        return None
+    return [attempt for attempt in timeline["attempts"] if attempt.get("outcome") not in DONE]
+
+
 def _name(label: str, config: Mapping[str, Any]) -> str:
-    """Which attack a label means: as the configuration says, else as far as the label tells."""
+    """Which attack a label means: as the configuration says, else as the label itself suggests."""
     entries = config.get("audit", {}).get("attacks") or []
-    said = {entry.get("label", entry["name"]): entry["name"] for entry in entries if "name" in entry}
-    return said.get(label) or next((name for name in ATTACKS if label == name or label.startswith(f"{name}_")), label)
+    name_of = {entry.get("label", entry["name"]): entry["name"] for entry in entries if "name" in entry}
+    return name_of.get(label) or next(
+        (name for name in ATTACKS if label == name or label.startswith(f"{name}_")), label
+    )
 
 
 def pointing(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page's script needs to tell the point of a curve that is pointed at."""
+    """What the page's script needs to show the point of a curve that is pointed at."""
     frame = [charts.WIDTH, charts.HEIGHT, charts.LEFT, charts.RIGHT, charts.TOP, charts.BOTTOM]
     return {
         "curves": data["curves"],

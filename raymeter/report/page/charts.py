@@ -25,23 +25,23 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         if self.log:
-            value, low, high = (math.log10(max(each, self.low)) for each in (value, self.low, self.high))
+            value, low, high = (math.log10(max(number, self.low)) for number in (value, self.low, self.high))
         else:
             low, high = self.low, self.high
         share = (value - low) / (high - low) if high > low else 0.5
         return round(self.start + min(max(share, 0.0), 1.0) * (self.end - self.start), 2)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Positions of the axis' marks and what they say."""
+        """Positions of the axis' marks and their labels."""
         if self.log:
             first = math.ceil(math.log10(self.low) - 1e-9)
-            found = [10.0**power for power in range(first, math.floor(math.log10(self.high) + 1e-9) + 1)]
+            values = [10.0**power for power in range(first, math.floor(math.log10(self.high) + 1e-9) + 1)]
         else:
             step = _step(self.high - self.low)
             count = math.floor((self.high - self.low) / step + 1e-9) + 1
             start = math.ceil(self.low / step - 1e-9) * step
-            found = [v for v in (start + i * step for i in range(count)) if v <= self.high + 1e-9 * step]
-        return [(self(value), f"{value:.10g}") for value in found]
+            values = [v for v in (start + i * step for i in range(count)) if v <= self.high + 1e-9 * step]
+        return [(self(value), f"{value:.10g}") for value in values]
 
 
 def _step(span: float) -> float:
@@ -85,16 +85,16 @@ def roc_chart(curves: Mapping[str, Mapping[str, Any]], non_members: int, log: bo
 
 
 def _steps(xs: Sequence[float], ys: Sequence[float | None], x: Scale, y: Scale) -> list[str]:
-    found: list[str] = []
+    corners: list[str] = []
     previous: float | None = None
-    for each, value in zip(xs, ys, strict=True):
+    for across, value in zip(xs, ys, strict=True):
         if value is None:
             continue
         if previous is not None:
-            found.append(f"{x(each)},{previous}")
+            corners.append(f"{x(across)},{previous}")
         previous = y(value)
-        found.append(f"{x(each)},{previous}")
-    return found
+        corners.append(f"{x(across)},{previous}")
+    return corners
 
 
 def histogram_chart(histogram: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def histogram_chart(histogram: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 def power_chart(power: Mapping[str, Sequence[Mapping[str, Any]]], what: str) -> dict[str, Any]:
     """What attacks find with fewer references, with intervals."""
-    points = [point for each in power.values() for point in each]
+    points = [point for curve in power.values() for point in curve]
     most = max(point["references"] for point in points)
     values = [point[what][end] for point in points for end in ("low", "high")]
     chance = 0.5 if what == "auc" else points[0]["fpr"]
@@ -123,7 +123,7 @@ def power_chart(power: Mapping[str, Sequence[Mapping[str, Any]]], what: str) -> 
     x = Scale(1.0, max(most, 2), LEFT + margin, WIDTH - RIGHT - margin, True)
     y = Scale(min(*values, chance), max(*values, chance), HEIGHT - BOTTOM, TOP)
     lines = []
-    for number, (name, each) in enumerate(power.items()):
+    for number, (name, curve) in enumerate(power.items()):
         aside = DODGE * (number - (len(power) - 1) / 2)
         marks = [
             {
@@ -132,7 +132,7 @@ def power_chart(power: Mapping[str, Sequence[Mapping[str, Any]]], what: str) -> 
                 "low": y(p[what]["low"]),
                 "high": y(p[what]["high"]),
             }
-            for p in each
+            for p in curve
         ]
         lines.append(
             {

@@ -27,7 +27,7 @@ ROWS_FOR_CLUSTERS, DEPENDENT = 100_000, 0.9
 
 
 def page_data(result: AuditResult) -> dict[str, Any]:
-    """Plain values, to be stored as page.json beside the report, so that the page can be made again."""
+    """Plain values, to be stored as page.json next to the report, so that the page can be made again."""
     main = result.main_attack
     return {
         "version": VERSION,
@@ -72,8 +72,8 @@ def rates(non_members: int) -> Float[np.ndarray, " points"]:
     steps = np.concatenate(
         [np.linspace(0, non_members, POINTS // 2), np.geomspace(1, non_members, POINTS // 2)]
     ).round()
-    found: Float[np.ndarray, " points"] = np.unique(steps) / non_members
-    return found
+    fprs: Float[np.ndarray, " points"] = np.unique(steps) / non_members
+    return fprs
 
 
 def clusters_of(member: Bool[np.ndarray, "examples targets"]) -> Int64[np.ndarray, " targets"]:
@@ -100,8 +100,8 @@ def _thresholds(
 ) -> Float[np.ndarray, " points"]:
     others = np.sort(scores[~member])[::-1]
     allowed = np.minimum(np.floor(grid * len(others) * (1 + 1e-12)).astype(int), len(others) - 1)
-    found: Float[np.ndarray, " points"] = others[allowed]
-    return found
+    thresholds: Float[np.ndarray, " points"] = others[allowed]
+    return thresholds
 
 
 def histogram(attack: AttackResult) -> dict[str, list[float]]:
@@ -127,8 +127,8 @@ def most_exposed(records: Mapping[str, np.ndarray], main: str) -> Int64[np.ndarr
         order = np.arange(len(records["id"]), dtype=float)
     count = min(MOST_RECORDS, len(order))
     chosen = np.argpartition(order, count - 1)[:count]
-    found: Int64[np.ndarray, " rows"] = chosen[np.argsort(order[chosen], kind="stable")]
-    return found
+    rows: Int64[np.ndarray, " rows"] = chosen[np.argsort(order[chosen], kind="stable")]
+    return rows
 
 
 def exposed_table(result: AuditResult) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def _looks(result: AuditResult, ids: list[Any]) -> tuple[list[str | None], list[
     known = dict(zip(result.exposed["id"].tolist(), result.exposed["x"], strict=True)) if result.exposed else {}
     pictures: list[str | None] = []
     values: list[str | None] = []
-    for each in ids:
-        x = known.get(each)
+    for record in ids:
+        x = known.get(record)
         image = x is not None and x.ndim == 3 and x.dtype == np.uint8
         pictures.append(thumbnail(x) if image and x is not None else None)
         values.append(_values(x) if x is not None and not image else None)

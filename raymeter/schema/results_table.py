@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 CELL = 'style="text-align: left"'
+
+
+class HasInterval(Protocol):
+    """An estimate with the ends of its confidence interval, low <= estimate <= high."""
+
+    @property
+    def estimate(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def interval_text(interval: HasInterval, digits: int = 3, factor: int = 1, *, signed: bool = False) -> str:
+    """An estimate and its interval for people to read: `0.620 [0.600, 0.640]`.
+
+    Args:
+        digits: Behind the point.
+        factor: 1, or 100 for percentages.
+        signed: Whether positive numbers have a plus.
+    """
+    form = f"{'+' if signed else ''}.{digits}f"
+    estimate, low, high = (f"{factor * value:{form}}" for value in (interval.estimate, interval.low, interval.high))
+    return f"{estimate} [{low}, {high}]"
 
 
 class ShownAsTable:
@@ -37,14 +61,9 @@ def _rows(attacks: Any) -> list[list[str]]:
     rates = list(attacks[0].tpr_at_fpr)
     rows = [["attack", "AUC", *(f"TPR in % at {100 * float(rate):.4g} % FPR" for rate in rates)]]
     for attack in attacks:
-        found = (
-            _interval(attack.tpr_at_fpr[rate], 100, 2) if attack.resolvable[rate] else "not resolvable"
+        cells = (
+            interval_text(attack.tpr_at_fpr[rate], 2, 100) if attack.resolvable[rate] else "not resolvable"
             for rate in rates
         )
-        rows.append([attack.name, _interval(attack.auc, 1, 3), *found])
+        rows.append([attack.name, interval_text(attack.auc), *cells])
     return rows
-
-
-def _interval(mean: Any, factor: int, digits: int) -> str:
-    estimate, low, high = (f"{factor * value:.{digits}f}" for value in (mean.estimate, mean.low, mean.high))
-    return f"{estimate} [{low}, {high}]"

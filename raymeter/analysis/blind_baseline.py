@@ -1,4 +1,4 @@
-"""A baseline that never sees a model: can a classifier tell who is a member from the records themselves?
+"""A baseline that never sees a model: can a classifier find out who is a member from the records themselves?
 
 Membership was drawn at random here, so it should not. Where it can, pool and population, or the two halves,
 differ in what they are, and an attack may then be measuring that difference instead of leakage.
@@ -28,10 +28,10 @@ CONFIDENCE = 0.99
 
 
 def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
-    """Ask a linear model and a small forest to tell pool from population, and IN from OUT of the first target.
+    """Ask a linear model and a small forest who is in the pool or the population, and IN or OUT of a target.
 
-    Features are the record (images as pixels, at most 50 principal components) and its label. Scores are out
-    of fold. The intervals of the four AUCs are widened to hold together at 99 % (Bonferroni): a warning that is
+    The target is the split's first. Features are the record (images as pixels, at most 50 principal components) and
+    its label. Scores are out of fold. The intervals of the four AUCs are widened to hold together at 99 % (Bonferroni): a warning that is
     wrong is rare.
 
     Returns:
@@ -47,7 +47,7 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
         Models, arXiv:2406.16201.
     """
     rng = np.random.default_rng(seed)
-    pool, outside = _some(len(dataset.y), rng), _some(len(dataset.population_y), rng)
+    pool, outside = _sample(len(dataset.y), rng), _sample(len(dataset.population_y), rng)
     x = np.concatenate([dataset.x[pool], dataset.population_x[outside]])
     y = np.concatenate([dataset.y[pool], dataset.population_y[outside]])
     features, target = _features(x, y, seed), int(split.targets[0])
@@ -58,12 +58,12 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
     confidence = 1 - (1 - CONFIDENCE) / 4  # four AUCs
     answers = []
     for question, (records, truth) in questions.items():
-        for name, scores in _scores(records, truth, seed).items():
+        for name, scores in _out_of_fold_scores(records, truth, seed).items():
             answers.append(BlindAnswer(question, name, auc_interval(scores, truth, confidence), len(truth)))
     return BlindResult(tuple(answers), any(answer.auc.low > 0.5 for answer in answers))
 
 
-def _some(size: int, rng: np.random.Generator) -> Int64[np.ndarray, " chosen"]:
+def _sample(size: int, rng: np.random.Generator) -> Int64[np.ndarray, " chosen"]:
     most = MOST_RECORDS // 2
     chosen: np.ndarray = np.arange(size) if size <= most else np.sort(rng.choice(size, most, replace=False))
     return chosen
@@ -74,16 +74,16 @@ def _features(x: np.ndarray, y: Int64[np.ndarray, " records"], seed: int) -> Flo
     if x.ndim == 4:
         step = -(-max(x.shape[2:]) // LONGEST_SIDE)
         x = x[:, :, ::step, ::step]
-    plain = x.reshape(len(x), -1).astype(np.float32)
-    plain = plain[:, np.ptp(plain, axis=0) > 0]  # what is constant says nothing, and cannot be scaled
-    if plain.shape[1] > COMPONENTS:
-        reduce = PCA(min(COMPONENTS, len(plain)), svd_solver="randomized", random_state=seed % 2**32)
-        plain = reduce.fit_transform(StandardScaler().fit_transform(plain))
+    columns = x.reshape(len(x), -1).astype(np.float32)
+    columns = columns[:, np.ptp(columns, axis=0) > 0]  # what is constant says nothing, and cannot be scaled
+    if columns.shape[1] > COMPONENTS:
+        reduce = PCA(min(COMPONENTS, len(columns)), svd_solver="randomized", random_state=seed % 2**32)
+        columns = reduce.fit_transform(StandardScaler().fit_transform(columns))
     classes = (y[:, None] == np.unique(y)).astype(np.float32)
-    return np.hstack([plain, classes])
+    return np.hstack([columns, classes])
 
 
-def _scores(
+def _out_of_fold_scores(
     features: Float[np.ndarray, "records features"], truth: Bool[np.ndarray, " records"], seed: int
 ) -> dict[str, Float[np.ndarray, " records"]]:
     """Out-of-fold scores of both classifiers; all equal where a group is too small to be divided."""

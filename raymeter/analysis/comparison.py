@@ -1,4 +1,4 @@
-"""Two results side by side: how much more one leaks than the other, and which records moved; pure."""
+"""For `raymeter compare`: how much more one result leaks than another, and which records moved; pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_MOVED = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """One finished result, as its report tells it.
+    """One finished result, as its report has it.
 
     Args:
         name: Where it is.
@@ -66,7 +66,7 @@ class Movement:
         correlation: Spearman's, of the records' exposure.
         risen: Ids and standing (share of the records that are less exposed) in A and B of those that rose most.
         fallen: The same of those that fell most.
-        named: Records named at risk in A, in B, in both; None where a report does not tell.
+        named: Records named at risk in A, in B, in both; None where a report does not say.
     """
 
     attack: str
@@ -114,7 +114,7 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
     return RunComparison(
         a=a.name,
         b=b.name,
-        attacks={label: _compared(label, a, b) for label in common},
+        attacks={label: _attack_comparison(label, a, b) for label in common},
         only_a=tuple(label for label in a.attacks if label not in b.attacks),
         only_b=tuple(label for label in b.attacks if label not in a.attacks),
         movement=_movement(next((label for label in (a.main, b.main) if label in common), common[0]), a, b),
@@ -137,27 +137,28 @@ def with_common_ids(a: Outcome, b: Outcome) -> tuple[Outcome, Outcome, str]:
         return a, b, ""
     if a.data[0] == b.data[0] and a.places is not None and b.places is not None:
         (rows_a, classes_a), (rows_b, classes_b) = a.places, b.places
-        _, mine, theirs = np.intersect1d(rows_a, rows_b, return_indices=True)
-        if np.array_equal(classes_a[mine], classes_b[theirs]):  # else the files themselves have changed
+        _, places_a, places_b = np.intersect1d(rows_a, rows_b, return_indices=True)
+        if np.array_equal(classes_a[places_a], classes_b[places_b]):  # else the files themselves have changed
             note = "The pools differ: records are numbered as in the files of the data (row in records.parquet)."
             return _numbered(a, rows_a), _numbered(b, rows_b), note
-    apart = _numbered(b, -1 - next(iter(b.scores.values())).ids)  # no id is in both
-    return a, apart, f"The data differ ({a.data[0]} against {b.data[0]}): no record is in both."
+    b = _numbered(b, -1 - next(iter(b.scores.values())).ids)  # no id is in both
+    return a, b, f"The data differ ({a.data[0]} against {b.data[0]}): no record is in both."
 
 
 def _numbered(outcome: Outcome, ids: Int64[np.ndarray, " records"]) -> Outcome:
-    return replace(outcome, scores={label: replace(each, ids=ids) for label, each in outcome.scores.items()})
+    return replace(outcome, scores={label: replace(scores, ids=ids) for label, scores in outcome.scores.items()})
 
 
-def settings_apart(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    """Settings of one attack that two results tell and that differ; not those that were chosen for each target."""
-    for name in (name for name in one if name in other):
-        mine, theirs = _of_all_targets(one[name]), _of_all_targets(other[name])
-        if mine != theirs and not isinstance(mine, list) and not isinstance(theirs, list):
-            yield f"{label}.{name}: {mine} against {theirs}"
+def settings_apart(label: str, settings_a: Mapping[str, Any], settings_b: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of one attack that both results have and that differ; not those that were chosen for each target."""
+    for name in (name for name in settings_a if name in settings_b):
+        value_a, value_b = _shared_value(settings_a[name]), _shared_value(settings_b[name])
+        if value_a != value_b and not isinstance(value_a, list) and not isinstance(value_b, list):
+            yield f"{label}.{name}: {value_a} against {value_b}"
 
 
-def _of_all_targets(value: Any) -> Any:
+def _shared_value(value: Any) -> Any:
+    """The value that all targets have where there is one per target; else what was given."""
     return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
 
 
@@ -172,27 +173,28 @@ def exposure(scores: Scores) -> Float[np.ndarray, " records"]:
     with np.errstate(invalid="ignore"):
         inside = (standing * member).sum(axis=1) / member.sum(axis=1)
         outside = (standing * ~member).sum(axis=1) / (~member).sum(axis=1)
-    found: Float[np.ndarray, " records"] = inside - outside
-    return found
+    exposures: Float[np.ndarray, " records"] = inside - outside
+    return exposures
 
 
-def _compared(label: str, a: Outcome, b: Outcome) -> AttackComparison:
-    figures = [_interval(side.attacks[label]["auc"]) for side in (a, b)]
-    first, second = _on_common_records(a.scores[label], b.scores[label])
-    alike = np.array_equal(first.targets, second.targets) and np.array_equal(first.member, second.member)
-    if alike and _has_both_sides(first.member):
-        same = np.unique(first.member, axis=1, return_inverse=True)[1]
-        apart = default_reference(first.member) & (same[:, None] != same)
-        found = compare_attacks([second, first], dependent_targets(apart, np.arange(len(apart))))[0].auc
-        return AttackComparison(found, True, *figures)
-    return AttackComparison(_independent(*figures), False, *figures)
+def _attack_comparison(label: str, a: Outcome, b: Outcome) -> AttackComparison:
+    auc_a, auc_b = _interval(a.attacks[label]["auc"]), _interval(b.attacks[label]["auc"])
+    scores_a, scores_b = _on_common_records(a.scores[label], b.scores[label])
+    member = scores_a.member
+    alike = np.array_equal(scores_a.targets, scores_b.targets) and np.array_equal(member, scores_b.member)
+    if alike and _has_both_sides(member):
+        same = np.unique(member, axis=1, return_inverse=True)[1]
+        reference = default_reference(member) & (same[:, None] != same)
+        clusters = dependent_targets(reference, np.arange(len(reference)))
+        return AttackComparison(compare_attacks([scores_b, scores_a], clusters)[0].auc, True, auc_a, auc_b)
+    return AttackComparison(_independent_difference(auc_a, auc_b), False, auc_a, auc_b)
 
 
 def _has_both_sides(member: Bool[np.ndarray, "records targets"]) -> bool:
     return len(member) > 0 and bool((member.any(axis=0) & ~member.all(axis=0)).all())
 
 
-def _independent(a: Interval, b: Interval) -> Difference:
+def _independent_difference(a: Interval, b: Interval) -> Difference:
     """B minus A from their 95 % intervals, as though they were independent."""
     error_a, error_b = ((interval.high - interval.low) / (2 * NORMAL_95) for interval in (a, b))
     estimate = b.estimate - a.estimate
@@ -200,38 +202,39 @@ def _independent(a: Interval, b: Interval) -> Difference:
 
 
 def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:
-    first, second = _on_common_records(a.scores[label], b.scores[label])
-    before, after = exposure(first), exposure(second)
-    known = np.isfinite(before) & np.isfinite(after)
+    scores_a, scores_b = _on_common_records(a.scores[label], b.scores[label])
+    exposure_a, exposure_b = exposure(scores_a), exposure(scores_b)
+    known = np.isfinite(exposure_a) & np.isfinite(exposure_b)
     if known.sum() < 2:
         return None
-    ids, before, after = first.ids[known], _standing(before[known]), _standing(after[known])
-    change = after - before
+    ids, standing_a, standing_b = scores_a.ids[known], _standing(exposure_a[known]), _standing(exposure_b[known])
+    change = standing_b - standing_a
     order = np.argsort(change, kind="stable")
 
-    def told(positions: Sequence[np.intp]) -> tuple[tuple[int, float, float], ...]:
-        return tuple((int(ids[p]), float(before[p]), float(after[p])) for p in positions)
+    def moved(positions: Sequence[np.intp]) -> tuple[tuple[int, float, float], ...]:
+        return tuple((int(ids[p]), float(standing_a[p]), float(standing_b[p])) for p in positions)
 
     named = None
     if a.at_risk is not None and b.at_risk is not None:
-        mine = a.at_risk[np.isin(a.scores[label].ids, ids)].sum()
-        other = b.at_risk[np.isin(b.scores[label].ids, ids)].sum()
-        both = np.intersect1d(a.scores[label].ids[a.at_risk], b.scores[label].ids[b.at_risk])
-        named = (int(mine), int(other), int(np.isin(both, ids).sum()))
-    varied = np.ptp(before) > 0 and np.ptp(after) > 0
+        in_a = a.at_risk[np.isin(a.scores[label].ids, ids)].sum()
+        in_b = b.at_risk[np.isin(b.scores[label].ids, ids)].sum()
+        in_both = np.intersect1d(a.scores[label].ids[a.at_risk], b.scores[label].ids[b.at_risk])
+        named = (int(in_a), int(in_b), int(np.isin(in_both, ids).sum()))
+    varied = np.ptp(standing_a) > 0 and np.ptp(standing_b) > 0
     return Movement(
         attack=label,
         records=int(known.sum()),
-        correlation=float(stats.spearmanr(before, after).statistic) if varied else float("nan"),
-        risen=told([p for p in order[::-1][:MOST_MOVED] if change[p] > 0]),
-        fallen=told([p for p in order[:MOST_MOVED] if change[p] < 0]),
+        correlation=float(stats.spearmanr(standing_a, standing_b).statistic) if varied else float("nan"),
+        risen=moved([p for p in order[::-1][:MOST_MOVED] if change[p] > 0]),
+        fallen=moved([p for p in order[:MOST_MOVED] if change[p] < 0]),
         named=named,
     )
 
 
 def _standing(values: Float[np.ndarray, " records"]) -> Float[np.ndarray, " records"]:
-    ranks: Float[np.ndarray, " records"] = (stats.rankdata(values) - 0.5) / len(values)
-    return ranks
+    """Share of the records that are lower, in (0, 1); ties share their middle."""
+    standing: Float[np.ndarray, " records"] = (stats.rankdata(values) - 0.5) / len(values)
+    return standing
 
 
 def _on_common_records(a: Scores, b: Scores) -> tuple[Scores, Scores]:

@@ -1,4 +1,4 @@
-"""Scores or signals that others made -> everything a report says of them; pure, in this process."""
+"""For `raymeter score`: scores or signals that others made -> everything a report says of them; pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POSSIBLE: Mapping[str, Attack] = {
 
 @dataclass(frozen=True)
 class Assessment:
-    """A result, and what a reader must be told beside it."""
+    """A result, and lines that a reader must know with it."""
 
     result: AuditResult
     notes: tuple[str, ...]
@@ -52,22 +52,22 @@ def assess_scores(scores: Scores, groups: np.ndarray | None, seed: int) -> Asses
     Raises:
         SignalError: A target has no members or no non-members.
     """
-    order = replace(scores, targets=np.arange(scores.values.shape[1]))
+    numbered = replace(scores, targets=np.arange(scores.values.shape[1]))
     same = np.unique(scores.member, axis=1, return_inverse=True)[1]  # models of the same records are no second draw
     reference = default_reference(scores.member) & (same[:, None] != same)
-    clusters = dependent_targets(reference, order.targets)
-    thresholds = {scores.attack: _from_others(order, clusters)}
+    clusters = dependent_targets(reference, numbered.targets)
+    thresholds = {scores.attack: _thresholds_from_others(numbered, clusters)}
     groupings = {} if groups is None else {"group": groups}
     result = audit_result(
-        [order],
+        [numbered],
         reference=reference,
         labels=None,
         thresholds=thresholds,
         groupings=groupings,
         seed=seed,
-        main=order.attack,
+        main=numbered.attack,
     )
-    return Assessment(with_model_numbers(result, scores.targets), _reversed(result.attacks))
+    return Assessment(with_model_numbers(result, scores.targets), _reversal_warnings(result.attacks))
 
 
 def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed: int) -> Assessment:
@@ -80,14 +80,14 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
         SignalError: An attack that was asked for cannot run, or none can.
     """
     matrix = signals.audit["logit_gap"]
-    for column, known in zip(matrix.targets, matrix.member[:, matrix.targets].T, strict=True):
-        if known.all() or not known.any():
+    for column, member in zip(matrix.targets, matrix.member[:, matrix.targets].T, strict=True):
+        if member.all() or not member.any():
             raise SignalError(
-                f"model {column} was trained on {'all' if known.all() else 'none'} of the {len(known)} records, so it "
+                f"model {column} was trained on {'all' if member.all() else 'none'} of the {len(member)} records, so it "
                 "cannot be a target; leave its column out, or name the targets in an array 'targets' of an .npz"
             )
-    scores, notes = _possible(signals) if attacks is None else (_all(signals, attacks), [])
-    ran = {one.attack: (attacks or POSSIBLE)[one.attack] for one in scores}
+    scores, notes = _possible_scores(signals) if attacks is None else (_asked_scores(signals, attacks), [])
+    ran = {of_attack.attack: (attacks or POSSIBLE)[of_attack.attack] for of_attack in scores}
     thresholds = {label: stand_in_thresholds(attack, signals, FPRS) for label, attack in ran.items()}
     groupings = {} if matrix.labels is None else {"class": matrix.labels}
     result = audit_result(
@@ -99,10 +99,12 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
         seed=seed,
         main=main_label(ran),
     )
-    using = {label: attack for label, attack in ran.items() if attack.needs_references}
-    power = {label: power_curve(attack, signals, seed_for(seed, "power")) for label, attack in using.items()}
+    with_references = {label: attack for label, attack in ran.items() if attack.needs_references}
+    power_seed = seed_for(seed, "power")
+    power = {label: power_curve(attack, signals, power_seed) for label, attack in with_references.items()}
     columns, lacking = _record_columns(matrix)
-    result = replace(result, power={k: v for k, v in power.items() if v}, records={**result.records, **columns})
+    curves = {label: points for label, points in power.items() if points}
+    result = replace(result, power=curves, records={**result.records, **columns})
     return Assessment(result, (*notes, *lacking, *direction(matrix)))
 
 
@@ -111,18 +113,18 @@ def direction(matrix: SignalMatrix) -> tuple[str, ...]:
     records, models, _ = matrix.values.shape
     if models > records:
         return (
-            f"warning: {models} models and {records} records: where signals and memberships are both turned round, "
+            f"warning: {models} models and {records} records: if signals and memberships both have models as rows, "
             "transpose them",
         )
     clusters = dependent_targets(matrix.reference, matrix.targets)
-    found = []
+    intervals = []
     for column in matrix.targets:
         member = matrix.member[:, column]
         if member.all() or not member.any():
             return (f"warning: model {column} was trained on all of the records, or on none: it cannot be a target",)
-        found.append(auc_interval(matrix.values[:, column].mean(axis=1, dtype=np.float64), member))
-    mean = mean_over_targets(found, clusters)
-    text = f"by its signal alone a member is told from a non-member with AUC {interval_text(mean)}"
+        intervals.append(auc_interval(matrix.values[:, column].mean(axis=1, dtype=np.float64), member))
+    mean = mean_over_targets(intervals, clusters)
+    text = f"the signal alone separates members from non-members with AUC {interval_text(mean)}"
     if mean.high < 0.5:
         return (f"warning: {text}, below chance: check that 1 means member and that signals rise with the fit",)
     if mean.low <= 0.5:
@@ -130,11 +132,11 @@ def direction(matrix: SignalMatrix) -> tuple[str, ...]:
     return ()
 
 
-def _all(signals: Signals, attacks: Mapping[str, Attack]) -> list[Scores]:
+def _asked_scores(signals: Signals, attacks: Mapping[str, Attack]) -> list[Scores]:
     return [replace(attack(signals), attack=label) for label, attack in attacks.items()]
 
 
-def _possible(signals: Signals) -> tuple[list[Scores], list[str]]:
+def _possible_scores(signals: Signals) -> tuple[list[Scores], list[str]]:
     """Scores of every attack that runs, and a line for each that does not."""
     scores, notes = [], []
     for label, attack in POSSIBLE.items():
@@ -161,27 +163,30 @@ def _record_columns(matrix: SignalMatrix) -> tuple[dict[str, np.ndarray], list[s
         ]
 
 
-def _from_others(scores: Scores, clusters: Int64[np.ndarray, " targets"]) -> Float[np.ndarray, "targets fprs"]:
+def _thresholds_from_others(
+    scores: Scores, clusters: Int64[np.ndarray, " targets"]
+) -> Float[np.ndarray, "targets fprs"]:
     """For each target the median threshold of the targets that are independent of it; NaN where there are none."""
-    found = np.full((len(clusters), len(FPRS)), np.nan)
+    thresholds = np.full((len(clusters), len(FPRS)), np.nan)
     for t, cluster in enumerate(clusters):
         others = np.flatnonzero(clusters != cluster)
         if len(others):
-            theirs = replace(
+            independent = replace(
                 scores, values=scores.values[:, others], member=scores.member[:, others], targets=scores.targets[others]
             )
-            found[t] = [transferred_threshold(theirs, fpr) for fpr in FPRS]
-    return found
+            thresholds[t] = [transferred_threshold(independent, fpr) for fpr in FPRS]
+    return thresholds
 
 
-def _reversed(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
+def _reversal_warnings(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
+    """A line for each attack whose AUC is surely below one half, with what to do."""
     remedies = {
         False: "if lower means member in this file, say so with --lower-means-member",
         True: "if higher means member in this file, leave --lower-means-member out",
     }
     return tuple(
-        f"warning: the AUC of {one.name} is {interval_text(one.auc)}, below one half: its scores may be turned round; "
-        f"{remedies[bool(one.scores.settings.get('lower_means_member'))]}"
-        for one in attacks
-        if one.auc.high < 0.5
+        f"warning: the AUC of {attack.name} is {interval_text(attack.auc)}, below one half: its scores may be "
+        f"reversed; {remedies[bool(attack.scores.settings.get('lower_means_member'))]}"
+        for attack in attacks
+        if attack.auc.high < 0.5
     )

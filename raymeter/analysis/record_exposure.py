@@ -20,7 +20,7 @@ from raymeter.stats.threads import for_each
 
 NEARLY_EQUAL = 1e-9  # relative difference of two precisions below which the likelihood ratio is linear
 FDR = 0.05  # expected share of false names among the records at risk
-Columns: TypeAlias = Int64[np.ndarray, " columns"]
+ModelColumns: TypeAlias = Int64[np.ndarray, " columns"]
 LARGEST_P = 0.999  # a p-value of 1 has an infinite Cauchy deviate and would silence all others
 
 
@@ -48,10 +48,10 @@ def record_p_values(signals: SignalMatrix) -> Float[np.ndarray, "examples target
         The statistic: Carlini et al., S&P 2022, arXiv:2112.03570. Why scores need calibration per record:
         Jälkö et al., arXiv:2605.25819. The laws are those of `lira_scores` with variance nig.
     """
-    found, p_values = np.empty((len(signals.values), len(signals.targets))), _p_values_by_rows(signals)
+    p_values, of_rows = np.empty((len(signals.values), len(signals.targets))), _p_values_by_rows(signals)
     for rows in blocks(signals):
-        found[rows] = p_values(rows)
-    return found
+        p_values[rows] = of_rows(rows)
+    return p_values
 
 
 def _p_values_by_rows(signals: SignalMatrix) -> Callable[[slice], Float[np.ndarray, "block targets"]]:
@@ -73,12 +73,15 @@ def _p_values_by_rows(signals: SignalMatrix) -> Callable[[slice], Float[np.ndarr
             side: predictive_law(moments(values, mask, signals.reference), priors[side], "nig")
             for side, mask in sides.items()
         }
-        return _tail(values[:, signals.targets], laws["in"], laws["out"])
+        return _tail_probability(values[:, signals.targets], laws["in"], laws["out"])
 
     return p_values
 
 
-def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -> Float[np.ndarray, "examples targets"]:
+def _tail_probability(
+    s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law
+) -> Float[np.ndarray, "examples targets"]:
+    """Probability under the OUT law of a signal at which LiRA's statistic is at least as large as at s."""
     freedom = np.broadcast_to(outside.freedom, s.shape)
 
     def below(x: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -104,17 +107,17 @@ def _tail(s: Float[np.ndarray, "examples targets"], inside: Law, outside: Law) -
     inner = ~is_linear & ~outer
     below_high = below(high, inner)
     left, right = inner & (below_high < 0.5), inner & ~(below_high < 0.5)
-    found = np.ones(s.shape)
-    found[outer] = (below(low, outer) + above(high, outer))[outer]
-    found[left] = (below_high - below(low, left))[left]
-    found[right] = (above(low, right) - above(high, right))[right]
+    p_values = np.ones(s.shape)
+    p_values[outer] = (below(low, outer) + above(high, outer))[outer]
+    p_values[left] = (below_high - below(low, left))[left]
+    p_values[right] = (above(low, right) - above(high, right))[right]
     rising, falling = is_linear & (linear > 0), is_linear & (linear < 0)
-    found[rising] = above(s, rising)[rising]
-    found[falling] = below(s, falling)[falling]
-    return np.clip(found, 0.0, 1.0)
+    p_values[rising] = above(s, rising)[rising]
+    p_values[falling] = below(s, falling)[falling]
+    return np.clip(p_values, 0.0, 1.0)
 
 
-def leak_p_values(signals: SignalMatrix, models: Columns | None = None) -> Float[np.ndarray, " examples"]:
+def leak_p_values(signals: SignalMatrix, models: ModelColumns | None = None) -> Float[np.ndarray, " examples"]:
     """Probability of such a rise of a record's signals by training on it, if training on it has no effect.
 
     One-sided Student's t-test of the record's signals under the models that trained on it against those
@@ -126,17 +129,19 @@ def leak_p_values(signals: SignalMatrix, models: Columns | None = None) -> Float
         models: Columns of the models to go by, which must be alike but for their records; by default all.
     """
     require_kind(signals, "logit_gap", "p-values")
-    inside, outside = _of_models(signals, models)
+    inside, outside = _side_moments(signals, models)
     freedom = inside.count + outside.count - 2
     defined = (inside.count > 0) & (outside.count > 0) & (freedom > 0) & (inside.squares + outside.squares > 0)
     variance = np.where(defined, (inside.squares + outside.squares) / np.maximum(freedom, 1), 1.0)
     error = np.sqrt(variance * (1 / np.maximum(inside.count, 1) + 1 / np.maximum(outside.count, 1)))
     tail = special.stdtr(np.maximum(freedom, 1), (outside.mean - inside.mean) / error)
-    found: np.ndarray = np.where(defined, tail, np.nan)[:, 0]
-    return found
+    p_values: np.ndarray = np.where(defined, tail, np.nan)[:, 0]
+    return p_values
 
 
-def record_columns(signals: SignalMatrix, models: Columns | None = None, fdr: float = FDR) -> dict[str, np.ndarray]:
+def record_columns(
+    signals: SignalMatrix, models: ModelColumns | None = None, fdr: float = FDR
+) -> dict[str, np.ndarray]:
     """What the table of records says of each record whatever the attack.
 
     Args:
@@ -187,21 +192,21 @@ def combined_p_values(
     return combined
 
 
-def d_prime(signals: SignalMatrix, models: Columns | None = None) -> Float[np.ndarray, " examples"]:
+def d_prime(signals: SignalMatrix, models: ModelColumns | None = None) -> Float[np.ndarray, " examples"]:
     """(IN mean - OUT mean) / sqrt((IN variance + OUT variance) / 2) of a record's signals over some, or all, models.
 
     NaN where a side has fewer than two models, or where nothing varies.
     """
-    inside, outside = _of_models(signals, models)
+    inside, outside = _side_moments(signals, models)
     enough = (inside.count > 1) & (outside.count > 1)
     variance = inside.squares / np.maximum(inside.count - 1, 1) + outside.squares / np.maximum(outside.count - 1, 1)
     defined = enough & (variance > 0)
     gap = inside.mean - outside.mean
-    found: np.ndarray = np.where(defined, gap / np.sqrt(np.where(defined, variance, 2.0) / 2), np.nan)[:, 0]
-    return found
+    d: np.ndarray = np.where(defined, gap / np.sqrt(np.where(defined, variance, 2.0) / 2), np.nan)[:, 0]
+    return d
 
 
-def _of_models(signals: SignalMatrix, models: Columns | None) -> tuple[Moments, Moments]:
+def _side_moments(signals: SignalMatrix, models: ModelColumns | None) -> tuple[Moments, Moments]:
     """Moments of each record's signals, averaged over queries, under the models that did and did not train on it."""
     everyone = np.zeros((1, signals.values.shape[1]), dtype=bool)
     everyone[:, slice(None) if models is None else models] = True
@@ -211,7 +216,9 @@ def _of_models(signals: SignalMatrix, models: Columns | None) -> tuple[Moments, 
         for part, side in zip(parts, (signals.member[rows], ~signals.member[rows]), strict=True):
             part.append(moments(averaged, side, everyone))
     inside, outside = (
-        Moments(*(np.concatenate([getattr(each, name) for each in part]) for name in ("count", "mean", "squares")))
+        Moments(
+            *(np.concatenate([getattr(of_block, name) for of_block in part]) for name in ("count", "mean", "squares"))
+        )
         for part in parts
     )
     return inside, outside

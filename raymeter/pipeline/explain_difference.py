@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raymeter.analysis.differences.findings import Difference
+from raymeter.analysis.differences.findings import Explanation
 from raymeter.analysis.differences.findings import explain_difference as explain_sides
 from raymeter.pipeline.open_result import load_side, with_attacks
 
 
-def explain_difference(a: Path, b: Path) -> Difference:
+def explain_difference(a: Path, b: Path) -> Explanation:
     """Open both results and hold them against each other.
 
     Raises:

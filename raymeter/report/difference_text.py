@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raymeter.analysis.differences.findings import Difference
+from raymeter.analysis.differences.findings import Explanation
 
 
-def difference_lines(difference: Difference) -> Iterator[str]:
+def difference_lines(difference: Explanation) -> Iterator[str]:
     """What differs first, then what does not, then the walks, then the nearest attacks; line by line."""
     for title, differs in (("Different:", True), ("Alike, or not known:", False)):
         texts = [finding.text for finding in difference.findings if finding.differs == differs]

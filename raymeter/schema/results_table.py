@@ -39,9 +39,9 @@ def _rows(attacks: Any) -> list[list[str]]:
     rates = list(attacks[0].tpr_at_fpr)
     rows = [["attack", "AUC", *(f"TPR in % at {100 * float(rate):.4g} % FPR" for rate in rates)]]
     for attack in attacks:
-        rate_cells = (
+        cells = (
             interval_text(attack.tpr_at_fpr[rate], 2, factor=100) if attack.resolvable[rate] else "not resolvable"
             for rate in rates
         )
-        rows.append([attack.name, interval_text(attack.auc), *rate_cells])
+        rows.append([attack.name, interval_text(attack.auc), *cells])
     return rows

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from raymeter.analysis.differences.findings import Difference, explain_difference
+from raymeter.analysis.differences.findings import Explanation, explain_difference
 from raymeter.analysis.differences.published_lira import log_density_scores
 from raymeter.analysis.differences.recognise import recognise
 from raymeter.analysis.differences.walk import Side
@@ -44,14 +44,14 @@ def changed(signals: Signals, **changes) -> Signals:
     return replace(signals, audit=audit)
 
 
-def compared(one: Signals, other: Signals, attacks=None, others=None, **facts) -> Difference:
+def compared(one: Signals, other: Signals, attacks=None, others=None, **facts) -> Explanation:
     """Two results whose attacks are LiRA and RMIA."""
     attacks = attacks or {"lira": Lira(), "rmia": Rmia()}
     a = Side("A", one, attacks, facts=facts.get("a", {}))
     return explain_difference(a, Side("B", other, others or attacks, facts=facts.get("b", {})))
 
 
-def differing(found: Difference) -> list[str]:
+def differing(found: Explanation) -> list[str]:
     return [finding.what for finding in found.findings if finding.differs]
 
 
@@ -225,7 +225,7 @@ def test_results_without_a_common_record_are_refused(signals):
 
 
 def test_command_on_tables_and_runs(signals, tmp_path, capsys):
-    """A run directory against a table: what made the table, turned round; two tables; and JSON."""
+    """A run directory against a table: what made the table, reversed; two tables; and JSON."""
     save(Imported(signals, {}), {"format": "arrays", "kind": "prob"}, RunStore.at(str(tmp_path / "run")))
     made = Lira(variance="global")(signals)
     (tmp_path / "one.parquet").write_bytes(write_scores(made))
@@ -233,11 +233,11 @@ def test_command_on_tables_and_runs(signals, tmp_path, capsys):
     run, one, two = (str(tmp_path / name) for name in ("run", "one.parquet", "two.parquet"))
     assert main(["explain-difference", run, two]) == 0
     out = capsys.readouterr().out
-    assert "lira online, variance global does on A's signals, turned round: in one of them lower means member" in out
+    assert "lira online, variance global does on A's signals, reversed: in one of them lower means member" in out
     assert "A's own lira (mode online, variance nig) has AUC 0." in out
     assert main(["explain-difference", one, two]) == 0
     out = capsys.readouterr().out
-    assert "rank correlation -1.0000 within a target; one of them is turned round" in out
+    assert "rank correlation -1.0000 within a target; one of them is reversed" in out
     assert "0 of 1600 memberships differ" in out
     assert main(["explain-difference", run, run, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
@@ -281,6 +281,6 @@ def test_results_of_other_data_are_not_matched_by_number(signals):
     """Places in two pools that were drawn with other seeds were taken for the same records."""
     facts = {"a": {"data": ("digits", "1f")}, "b": {"data": ("digits", "2e")}}
     found = compared(signals, signals, **facts)
-    assert "digits, drawn or read differently; records cannot be told" in found.findings[0].text
+    assert "digits, drawn or read differently; records cannot be matched" in found.findings[0].text
     assert found.walks == {} and found.findings[0].differs
     assert compared(signals, signals, a=facts["a"], b=facts["a"]).walks

@@ -251,7 +251,7 @@ def test_text_that_is_not_utf8_is_refused(tmp_path, capsys):
     assert "column 'group' is not text in UTF-8" in capsys.readouterr().err
 
 
-def test_signals_and_memberships_that_are_both_turned_round_are_told(tmp_path, capsys):
+def test_signals_and_memberships_that_are_both_transposed_are_reported(tmp_path, capsys):
     """Sixty models and four records were judged without a word, since the two matrices fit each other."""
     rng = np.random.default_rng(0)
     member = rng.permuted(np.repeat([[True], [False]], 2, axis=0).repeat(60, axis=1), axis=0)
@@ -259,7 +259,7 @@ def test_signals_and_memberships_that_are_both_turned_round_are_told(tmp_path, c
     np.save(tmp_path / "members.npy", member)
     files = ["--signals", str(tmp_path / "signals.npy"), "--members", str(tmp_path / "members.npy")]
     assert main(["score", *files, "--out", str(tmp_path / "x")]) == 0
-    assert "warning: 60 models and 4 records: where signals and memberships are both turned" in capsys.readouterr().out
+    assert "warning: 60 models and 4 records: if signals and memberships both have models" in capsys.readouterr().out
     member[:, 2] = True
     np.save(tmp_path / "members.npy", member)
     assert main(["score", *files, "--out", str(tmp_path / "y")]) == 2

@@ -45,13 +45,13 @@ def published_lira_scores(signals: Signals, mode: Mode, fixed: bool) -> Float[np
     """
     matrix = signals.audit["logit_gap"]
     values = matrix.values.astype(np.float64)
-    found = np.empty((len(values), len(matrix.targets)))
+    scores = np.empty((len(values), len(matrix.targets)))
     for t, target in enumerate(matrix.targets):
         own, judges = values[:, target], matrix.reference[t]
         out = _side_of(values, ~matrix.member & judges, "out")
         if mode == "offline":
             spread = np.full_like(own, out.std()) if fixed else out.std(axis=1)
-            found[:, t] = -stats.norm.logpdf(own, np.median(out, axis=1), spread + TINY).mean(axis=1)
+            scores[:, t] = -stats.norm.logpdf(own, np.median(out, axis=1), spread + TINY).mean(axis=1)
             continue
         inside = _side_of(values, matrix.member & judges, "in")
         spreads = [np.full_like(own, inside.std())] * 2 if fixed else [inside.std(axis=1), out.std(axis=1)]
@@ -59,8 +59,8 @@ def published_lira_scores(signals: Signals, mode: Mode, fixed: bool) -> Float[np
             stats.norm.logpdf(own, np.median(side, axis=1), spread + TINY)
             for side, spread in zip((inside, out), spreads, strict=True)
         ]
-        found[:, t] = (densities[0] - densities[1]).mean(axis=1)
-    return found
+        scores[:, t] = (densities[0] - densities[1]).mean(axis=1)
+    return scores
 
 
 def _side_of(values: np.ndarray, mask: np.ndarray, side: str) -> Float[np.ndarray, "examples references queries"]:

@@ -40,7 +40,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Way:
+class Candidate:
     """A way to make scores from signals: an attack with its settings, or a variant that other tools publish."""
 
     name: str
@@ -49,10 +49,10 @@ class Way:
 
 
 def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack]]]:
-    """The ways in which these scores may have been made from these signals, the likeliest first, each with its attack.
+    """The candidates by which these scores may have been made from these signals, the likeliest first, with their attack.
 
     Targets are found by their members, records by their ids. Every attack is tried with the reference models that
-    an audit allows, and with all models but the target, its complement among them. Beside one-sided LiRA offline
+    an audit allows, and with all models but the target, its complement among them. Next to one-sided LiRA offline
     the two-sided log-density of the published code is tried, which is large on both sides of the OUT mean.
 
     Raises:
@@ -75,55 +75,57 @@ def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack
     wanted = scores.values[theirs][:, [s for _, s in pairs]]
     steps = max(len(np.unique(column)) for column in wanted.T)
     matches = [
-        (Match(way.name, _correlation(made[mine], wanted), steps), way.family)
-        for way, made in _candidates(signals, places)
+        (Match(candidate.name, _correlation(candidate_scores[mine], wanted), steps), candidate.family)
+        for candidate, candidate_scores in _scored_candidates(signals, places)
     ]
     return sorted(matches, key=lambda match: -abs(match[0].correlation))
 
 
-def _candidates(signals: Signals, places: Int64[np.ndarray, " chosen"]) -> Iterator[tuple[Way, np.ndarray]]:
-    """Ways to make scores, named, with the scores of some targets; what cannot run is left out."""
+def _scored_candidates(
+    signals: Signals, places: Int64[np.ndarray, " chosen"]
+) -> Iterator[tuple[Candidate, np.ndarray]]:
+    """Candidates with their scores of some targets; what cannot run is left out."""
     for which, whole in (("", False), (", with the target's complement among the references", True)):
-        chosen = _narrow(signals, places, whole)
+        chosen = _chosen_targets(signals, places, whole)
         if whole and np.array_equal(
             chosen.audit["log_prob"].reference, signals.audit["log_prob"].reference[places]
         ):  # no complements
             return
-        for way in _ways():
-            if whole and not way.family.needs_references:
+        for candidate in _candidates():
+            if whole and not candidate.family.needs_references:
                 continue
             try:
-                yield replace(way, name=f"{way.name}{which}"), way.scores(chosen)
+                yield replace(candidate, name=f"{candidate.name}{which}"), candidate.scores(chosen)
             except SignalError:
                 continue
 
 
-def _ways() -> Iterator[Way]:
-    yield Way("loss", Loss, _scores_of(Loss()))
-    yield Way("entropy (modified)", Entropy, _scores_of(Entropy()))
-    yield Way("entropy (plain)", Entropy, _scores_of(Entropy("plain")))
+def _candidates() -> Iterator[Candidate]:
+    yield Candidate("loss", Loss, _scores_of(Loss()))
+    yield Candidate("entropy (modified)", Entropy, _scores_of(Entropy()))
+    yield Candidate("entropy (plain)", Entropy, _scores_of(Entropy("plain")))
     for a in OFFLINE_A:
-        yield Way(f"rmia offline, offline_a {a:g}", Rmia, _order_of(Rmia(offline_a=a)))
-    yield Way("rmia online", Rmia, _order_of(Rmia(mode="online")))
+        yield Candidate(f"rmia offline, offline_a {a:g}", Rmia, _order_of(Rmia(offline_a=a)))
+    yield Candidate("rmia online", Rmia, _order_of(Rmia(mode="online")))
     for gamma in GAMMAS:
         online = Rmia(mode="online", form="count", gamma=gamma)
-        yield Way(f"rmia online by its count, gamma {gamma:g}", Rmia, _scores_of(online))
+        yield Candidate(f"rmia online by its count, gamma {gamma:g}", Rmia, _scores_of(online))
         for a in OFFLINE_A:
             counted = Rmia(offline_a=a, form="count", gamma=gamma)
-            yield Way(f"rmia offline by its count, offline_a {a:g}, gamma {gamma:g}", Rmia, _scores_of(counted))
-    yield Way("base offline", Base, _scores_of(Base("offline")))
+            yield Candidate(f"rmia offline by its count, offline_a {a:g}, gamma {gamma:g}", Rmia, _scores_of(counted))
+    yield Candidate("base offline", Base, _scores_of(Base("offline")))
     for variance in VARIANCES:
-        yield Way(f"lira online, variance {variance}", Lira, _scores_of(Lira(variance=variance)))
-        yield Way(f"lira offline by its tail, variance {variance}", Lira, _scores_of(Lira("offline", variance)))
+        yield Candidate(f"lira online, variance {variance}", Lira, _scores_of(Lira(variance=variance)))
+        yield Candidate(f"lira offline by its tail, variance {variance}", Lira, _scores_of(Lira("offline", variance)))
         density = partial(log_density_scores, variance=variance)
-        yield Way(f"lira offline by its two-sided log-density, variance {variance}", Lira, density)
+        yield Candidate(f"lira offline by its two-sided log-density, variance {variance}", Lira, density)
     for mode in get_args(Mode):
         for fixed in (False, True):
             name = f"lira {mode} as its authors' code has it (medians), {'fixed' if fixed else 'own'} variance"
-            yield Way(name, Lira, partial(published_lira_scores, mode=mode, fixed=fixed))
-    yield Way("calibrated (watson)", Calibrated, _scores_of(Calibrated()))
-    yield Way("calibrated (sablayrolles)", Calibrated, _scores_of(Calibrated("sablayrolles")))
-    yield Way("empirical", Empirical, _scores_of(Empirical()))
+            yield Candidate(name, Lira, partial(published_lira_scores, mode=mode, fixed=fixed))
+    yield Candidate("calibrated (watson)", Calibrated, _scores_of(Calibrated()))
+    yield Candidate("calibrated (sablayrolles)", Calibrated, _scores_of(Calibrated("sablayrolles")))
+    yield Candidate("empirical", Empirical, _scores_of(Empirical()))
 
 
 def _scores_of(attack: Attack) -> Callable[[Signals], np.ndarray]:
@@ -137,15 +139,15 @@ def _order_of(attack: Rmia) -> Callable[[Signals], np.ndarray]:
         matrix = signals.audit["log_prob"]
         if len(signals.population["log_prob"].values):
             return attack(signals).values
-        one = replace(
+        single = replace(
             matrix, values=matrix.values[:1], member=np.zeros_like(matrix.member[:1]), ids=matrix.ids[:1], labels=None
         )
-        return attack(replace(signals, population={"log_prob": one})).values
+        return attack(replace(signals, population={"log_prob": single})).values
 
     return scores
 
 
-def _narrow(signals: Signals, places: np.ndarray, whole: bool) -> Signals:
+def _chosen_targets(signals: Signals, places: np.ndarray, whole: bool) -> Signals:
     """Some targets, judged by those that an audit allows or by all other models."""
     if not whole:
         return select(signals, targets=places)
@@ -155,10 +157,10 @@ def _narrow(signals: Signals, places: np.ndarray, whole: bool) -> Signals:
     return select(signals, targets=places, references=references)
 
 
-def _correlation(made: np.ndarray, wanted: np.ndarray) -> float:
+def _correlation(candidate_scores: np.ndarray, wanted: np.ndarray) -> float:
     """Spearman's correlation, mean over targets; 0 where nothing varies."""
     correlations = []
-    for one, other in zip(made.T, wanted.T, strict=True):
-        varies = np.ptp(one) > 0 and np.ptp(other) > 0
-        correlations.append(float(stats.spearmanr(one, other).statistic) if varies else 0.0)
+    for column, wanted_column in zip(candidate_scores.T, wanted.T, strict=True):
+        varies = np.ptp(column) > 0 and np.ptp(wanted_column) > 0
+        correlations.append(float(stats.spearmanr(column, wanted_column).statistic) if varies else 0.0)
     return float(np.mean(correlations))

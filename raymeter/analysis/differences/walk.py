@@ -47,10 +47,10 @@ def common_rows(one: SignalMatrix, other: SignalMatrix) -> tuple[np.ndarray, np.
     Raises:
         SignalError: There is none.
     """
-    ids, mine, theirs = np.intersect1d(one.ids, other.ids, return_indices=True)
+    ids, rows, other_rows = np.intersect1d(one.ids, other.ids, return_indices=True)
     if not len(ids):
         raise SignalError("the two results have no record in common; check that ids mean the same in both")
-    return mine, theirs
+    return rows, other_rows
 
 
 def common_models(
@@ -59,38 +59,32 @@ def common_models(
     """Columns of the models that both have, and how they were found: "same", "moved" or by "position".
 
     Two models are the same where they agree on the members but for a few. Inverted memberships look like models
-    that changed places with their complements: the signals tell which it is.
+    that changed places with their complements: the signals decide which it is.
     """
-    mine, theirs = one.member[rows[0]], other.member[rows[1]]
-    signs = (np.where(mask, np.float32(1), np.float32(-1)) for mask in (mine, theirs))
-    first, second = signs
-    agreement = (first.T @ second) / (2 * len(mine)) + 0.5
+    member, other_member = one.member[rows[0]], other.member[rows[1]]
+    signs, other_signs = (np.where(mask, np.float32(1), np.float32(-1)) for mask in (member, other_member))
+    agreement = (signs.T @ other_signs) / (2 * len(member)) + 0.5
     position = np.arange(min(agreement.shape))
-    if mine.shape == theirs.shape and (np.diag(agreement) >= ALIKE).all():
+    if member.shape == other_member.shape and (np.diag(agreement) >= ALIKE).all():
         return (position, position), "same"
-    found, place = linear_sum_assignment(-agreement)
-    alike = agreement[found, place] >= ALIKE
-    found, place = found[alike], place[alike]
-    if len(found) < 2 or (mine.shape == theirs.shape and _closer(one, other, rows, position, found, place)):
+    columns, other_columns = linear_sum_assignment(-agreement)
+    alike = agreement[columns, other_columns] >= ALIKE
+    columns, other_columns = columns[alike], other_columns[alike]
+    by_position = _distance(one, other, rows, (position, position)) if member.shape == other_member.shape else np.inf
+    if len(columns) < 2 or by_position < _distance(one, other, rows, (columns, other_columns)):
         return (position, position), "position"
-    return (found, place), "moved"
+    return (columns, other_columns), "moved"
 
 
-def _closer(
+def _distance(
     one: SignalMatrix,
     other: SignalMatrix,
     rows: tuple[np.ndarray, np.ndarray],
-    position: np.ndarray,
-    found: np.ndarray,
-    place: np.ndarray,
-) -> bool:
-    """Whether signals are more alike where models are taken by their position than where by their members."""
-
-    def apart(mine: np.ndarray, theirs: np.ndarray) -> float:
-        values = one.values[np.ix_(rows[0], mine)][:, :, 0], other.values[np.ix_(rows[1], theirs)][:, :, 0]
-        return float(np.abs(values[0] - values[1]).mean())
-
-    return apart(position, position) < apart(found, place)
+    columns: tuple[np.ndarray, np.ndarray],
+) -> float:
+    """Mean absolute difference of the first view's signals, where some models are taken for others."""
+    values = one.values[np.ix_(rows[0], columns[0])][:, :, 0], other.values[np.ix_(rows[1], columns[1])][:, :, 0]
+    return float(np.abs(values[0] - values[1]).mean())
 
 
 def walk(a: Side, b: Side, label: str) -> Iterator[Step]:
@@ -109,25 +103,25 @@ def walk(a: Side, b: Side, label: str) -> Iterator[Step]:
 def _states(a: Side, b: Side, label: str) -> Iterator[tuple[str, Attack, Signals]]:
     """What is taken from B, and with it an attack and the signals that it runs on: from A as it is to B as it is."""
     assert a.signals is not None and b.signals is not None
-    one, other = a.signals.audit["logit_gap"], b.signals.audit["logit_gap"]
-    rows = common_rows(one, other)
-    columns, _ = common_models(one, other, rows)
-    every_row, every_model = np.arange(len(one.ids)), np.arange(one.member.shape[1])
+    gaps_a, gaps_b = a.signals.audit["logit_gap"], b.signals.audit["logit_gap"]
+    rows = common_rows(gaps_a, gaps_b)
+    columns, _ = common_models(gaps_a, gaps_b, rows)
+    every_row, every_model = np.arange(len(gaps_a.ids)), np.arange(gaps_a.member.shape[1])
     attack, last = a.attacks[label], b.attacks[label]
     yield "A", attack, _part(a.signals, every_row, every_model)
-    if len(rows[0]) < len(one.ids):
+    if len(rows[0]) < len(gaps_a.ids):
         yield "records in common", attack, _part(a.signals, rows[0], every_model)
-    mine, theirs = _part(a.signals, rows[0], columns[0]), _part(b.signals, rows[1], columns[1])
-    yield "models in common", attack, mine
-    yield "settings", last, mine
-    mine = with_targets(mine, theirs.design.targets, theirs.design.reference)
-    yield "references and targets", last, mine
-    yield "memberships", last, _with_members(mine, theirs.design.member)
-    yield "signals and population", last, theirs
-    every_row, every_model = np.arange(len(other.ids)), np.arange(other.member.shape[1])
-    if len(columns[1]) < other.member.shape[1]:
+    common_a, common_b = _part(a.signals, rows[0], columns[0]), _part(b.signals, rows[1], columns[1])
+    yield "models in common", attack, common_a
+    yield "settings", last, common_a
+    common_a = with_targets(common_a, common_b.design.targets, common_b.design.reference)
+    yield "references and targets", last, common_a
+    yield "memberships", last, _with_members(common_a, common_b.design.member)
+    yield "signals and population", last, common_b
+    every_row, every_model = np.arange(len(gaps_b.ids)), np.arange(gaps_b.member.shape[1])
+    if len(columns[1]) < gaps_b.member.shape[1]:
         yield "B's other models", last, _part(b.signals, rows[1], every_model)
-    if len(rows[1]) < len(other.ids):
+    if len(rows[1]) < len(gaps_b.ids):
         yield "B's other records", last, _part(b.signals, every_row, every_model)
 
 
@@ -147,11 +141,11 @@ def _with_members(signals: Signals, member: Bool[np.ndarray, "records models"]) 
 
 def _equal(one: Signals, other: Signals) -> bool:
     """Whether attacks read the same from both."""
-    first, second = _read_by_attacks(one), _read_by_attacks(other)
-    return first.keys() == second.keys() and all(map(_same, first.values(), second.values()))
+    arrays, other_arrays = _read_by_attacks(one), _read_by_attacks(other)
+    return arrays.keys() == other_arrays.keys() and all(map(_same_array, arrays.values(), other_arrays.values()))
 
 
-def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+def _same_array(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return one is other if one is None or other is None else np.array_equal(one, other)
 
 

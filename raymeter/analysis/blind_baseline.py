@@ -31,8 +31,8 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
     """Ask a linear model and a small forest who is in the pool or the population, and IN or OUT of a target.
 
     The target is the split's first. Features are the record (images as pixels, at most 50 principal components) and
-    its label. Scores are out of fold. The intervals of the four AUCs are widened to hold together at 99 % (Bonferroni): a warning that is
-    wrong is rare.
+    its label. Scores are out of fold. The intervals of the four AUCs are widened to hold together at 99 %
+    (Bonferroni): a warning that is wrong is rare.
 
     Returns:
         Four answers; `warns` says that at least one of them is better than chance.

@@ -83,8 +83,8 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
     for column, member in zip(matrix.targets, matrix.member[:, matrix.targets].T, strict=True):
         if member.all() or not member.any():
             raise SignalError(
-                f"model {column} was trained on {'all' if member.all() else 'none'} of the {len(member)} records, so it "
-                "cannot be a target; leave its column out, or name the targets in an array 'targets' of an .npz"
+                f"model {column} was trained on {'all' if member.all() else 'none'} of the {len(member)} records, so "
+                "it cannot be a target; leave its column out, or name the targets in an array 'targets' of an .npz"
             )
     scores, notes = _possible_scores(signals) if attacks is None else (_asked_scores(signals, attacks), [])
     ran = {of_attack.attack: (attacks or POSSIBLE)[of_attack.attack] for of_attack in scores}

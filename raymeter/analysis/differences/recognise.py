@@ -49,7 +49,7 @@ class Candidate:
 
 
 def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack]]]:
-    """The candidates by which these scores may have been made from these signals, the likeliest first, with their attack.
+    """The ways in which these scores may have been made from these signals, the likeliest first, with their attacks.
 
     Targets are found by their members, records by their ids. Every attack is tried with the reference models that
     an audit allows, and with all models but the target, its complement among them. Next to one-sided LiRA offline

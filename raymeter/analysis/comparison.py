@@ -141,8 +141,8 @@ def with_common_ids(a: Outcome, b: Outcome) -> tuple[Outcome, Outcome, str]:
         if np.array_equal(classes_a[places_a], classes_b[places_b]):  # else the files themselves have changed
             note = "The pools differ: records are numbered as in the files of the data (row in records.parquet)."
             return _numbered(a, rows_a), _numbered(b, rows_b), note
-    b = _numbered(b, -1 - next(iter(b.scores.values())).ids)  # no id is in both
-    return a, b, f"The data differ ({a.data[0]} against {b.data[0]}): no record is in both."
+    apart = _numbered(b, -1 - next(iter(b.scores.values())).ids)  # no id is in both
+    return a, apart, f"The data differ ({a.data[0]} against {b.data[0]}): no record is in both."
 
 
 def _numbered(outcome: Outcome, ids: Int64[np.ndarray, " records"]) -> Outcome:

@@ -57,10 +57,10 @@ class Exported:
 
 @dataclass(frozen=True)
 class SignalPair:
-    """Both signals that attacks work on, made from one that was given."""
+    """Both signals that attacks work on, made from one that was given; float32 but while they are computed."""
 
-    log_prob: Float32[np.ndarray, "records models queries"]
-    logit_gap: Float32[np.ndarray, "records models queries"]
+    log_prob: Float[np.ndarray, "records models queries"]
+    logit_gap: Float[np.ndarray, "records models queries"]
     saturated: int = 0
     logits: Float32[np.ndarray, "records models queries classes"] | None = None
 

@@ -1,4 +1,4 @@
-"""What a sweep finds."""
+"""The result of a sweep: every setting that was tried, the winner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a sweep: every setting that was tried, the winner."""
+"""The result of a sweep: every setting that was tried, and the winner's figures on both halves of the targets."""
 
 from __future__ import annotations
 

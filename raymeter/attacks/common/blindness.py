@@ -27,10 +27,10 @@ def require_blind(attack: Callable[[Signals], Scores], signals: Signals, positio
         >>> member = np.array([[True, False], [False, True]])
         >>> matrix = SignalMatrix("log_prob", np.array([[[-1.0], [-2.0]], [[-3.0], [-1.0]]], np.float32), member)
         >>> signals = Signals({"log_prob": matrix}, {})
-        >>> def told(signals: Signals) -> Scores:
+        >>> def cheat(signals: Signals) -> Scores:
         ...     seen = signals.audit["log_prob"]
-        ...     return Scores("told", seen.member.astype(float), seen.member, seen.ids, seen.targets)
-        >>> require_blind(told, signals)
+        ...     return Scores("cheat", seen.member.astype(float), seen.member, seen.ids, seen.targets)
+        >>> require_blind(cheat, signals)
         Traceback (most recent call last):
         raymeter.errors.SignalError: the scores of model 0 depend on its own members: ...
     """

@@ -49,7 +49,7 @@ def entropy_scores(signals: SignalMatrix) -> Scores:
     """Minus the entropy, plain or modified, of the target's prediction, averaged over queries; higher means member.
 
     Args:
-        signals: Kind neg_entropy or neg_modified_entropy (see `variants.audit_signal`).
+        signals: Kind neg_entropy or neg_modified_entropy (see `audit_signal`).
 
     Raises:
         SignalError: Another kind of signals.

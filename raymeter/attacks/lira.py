@@ -38,7 +38,7 @@ class Lira(Attack):
         return lira_scores(signals.audit["logit_gap"], mode=self.mode, variance=self.variance)
 
     def first_pass(self, signals: Signals) -> LiraWithPriors:
-        """The attack with what all records say together, to be called with some of them; see `blocked`."""
+        """The attack with what all records say together, to be called with some of them; see `block_attack`."""
         matrix = signals.audit["logit_gap"]
         _check(matrix, self.mode, self.variance)
         return LiraWithPriors(self, _priors(matrix, self.mode, self.variance))

@@ -1,7 +1,7 @@
 """QMIA: is the target's signal higher than a regressor expects of a record that it was not trained on?
 
-The regressor is fitted on records and their signals (see `raymeter.quantile`), a stage of its own; what it
-expects arrives here as numbers, and the score is pure.
+The regressor is fitted on records and their signals, a stage of its own (see `raymeter.signals.quantile_regressor`);
+what it expects arrives here as numbers, and the score is pure.
 """
 
 from __future__ import annotations
@@ -114,21 +114,21 @@ def qmia_scores(signals: SignalMatrix, predicted: QuantilePrediction) -> Scores:
 
 
 def _deviates(
-    s: Float[np.ndarray, "examples targets queries"],
+    own: Float[np.ndarray, "examples targets queries"],
     quantiles: Float[np.ndarray, "examples targets queries levels"],
     levels: Float[np.ndarray, " levels"],
 ) -> Float[np.ndarray, "examples targets queries"]:
     """Normal deviate of each signal's level, piecewise linear in the predicted quantiles."""
     if len(levels) < 2 or (np.diff(levels) <= 0).any() or not 0 < levels[0] <= levels[-1] < 1:
         raise SignalError(f"QMIA: levels must ascend in (0, 1), at least two, got {levels.tolist()}")
-    at = ndtri(levels)
+    level_deviates = ndtri(levels)
     # regressors may cross; sorting never raises the pinball loss
     ordered = np.sort(quantiles, axis=-1)
     size = np.maximum(np.abs(ordered).max(axis=-1), 1.0)
     span = np.maximum(np.ptp(ordered, axis=-1), NARROWEST * size)[..., None]
     ordered = ordered + NARROWEST * span * np.arange(len(levels))
-    segment = np.clip((ordered <= s[..., None]).sum(axis=-1) - 1, 0, len(levels) - 2)[..., None]
+    segment = np.clip((ordered <= own[..., None]).sum(axis=-1) - 1, 0, len(levels) - 2)[..., None]
     low, high = (np.take_along_axis(ordered, segment + step, axis=-1)[..., 0] for step in (0, 1))
-    left, right = at[segment[..., 0]], at[segment[..., 0] + 1]
-    found: np.ndarray = left + (s - low) * ((right - left) / (high - low))
-    return found
+    left, right = level_deviates[segment[..., 0]], level_deviates[segment[..., 0] + 1]
+    deviates: np.ndarray = left + (own - low) * ((right - left) / (high - low))
+    return deviates

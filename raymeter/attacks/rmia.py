@@ -62,7 +62,7 @@ class Rmia(Attack):
 
     @property
     def separable(self) -> bool:
-        """Whether a record's score does not depend on the others, see `blocked`; what is tuned is tuned on them."""
+        """Whether a record's score does not depend on the others, see `common.blocks`; what is tuned depends on all."""
         return self.offline_a != "tuned" and self.temperature != "tuned"
 
     def _softmaxes(self) -> list[Softmax]:
@@ -78,9 +78,9 @@ class Rmia(Attack):
         offline_a = np.array([a for _, a in choices])
         values = np.empty((len(audited[0].values), len(choices)))
         for number in {number for number, _ in choices}:
-            mine = np.array([chosen == number for chosen, _ in choices])
-            found = _score(audited[number], outside[number], self.mode, offline_a, self.gamma, self.form)
-            values[:, mine] = found[:, mine]
+            takes_it = np.array([chosen == number for chosen, _ in choices])
+            scores = _score(audited[number], outside[number], self, offline_a)
+            values[:, takes_it] = scores[:, takes_it]
         settings = _settings(self, offline_a)
         if self.needs_logits:
             temperatures = [softmaxes[number].temperature for number, _ in choices]
@@ -147,7 +147,7 @@ def rmia_scores(
     attack = Rmia(mode, offline_a, gamma, form)
     _check(signals, population, mode)
     chosen = np.array([a for _, a in _choices([signals], mode, offline_a)])
-    values = _score(signals, population, mode, chosen, gamma, form)
+    values = _score(signals, population, attack, chosen)
     return Scores("rmia", values, target_members(signals), signals.ids, signals.targets, _settings(attack, chosen))
 
 
@@ -174,44 +174,48 @@ def rmia_grid(
         >>> rmia_grid(signals, population, [1.0, 0.0], form="count").tolist()  # with a = 0 1.14, 0.29 against 0.67, 1
         [[[0.5], [0.0]], [[1.0], [0.0]]]
     """
+    comparison = _Comparison(gamma, form)
     for a in offline_a:
         Rmia("offline", a, gamma, form)
     _check(signals, population, "offline")
     queries = range(signals.values.shape[2])
-    result = np.zeros((len(offline_a), len(signals.values), len(signals.targets)))
+    scores = np.zeros((len(offline_a), len(signals.values), len(signals.targets)))
     outside = replace(population, reference=signals.reference, targets=signals.targets)
     for query in queries:
-        own_x, prior_x = (np.asfortranarray(part) for part in _own_and_prior(signals, query, "out"))
-        own_z, prior_z = (np.asfortranarray(part) for part in _own_and_prior(outside, query, "out"))
+        own_x, prior_x = (np.asfortranarray(array) for array in _own_and_prior(signals, query, "out"))
+        own_z, prior_z = (np.asfortranarray(array) for array in _own_and_prior(outside, query, "out"))
         for t in range(len(signals.targets)):
-            columns = own_x[:, t], prior_x[:, t], own_z[:, t], prior_z[:, t]
-            result[:, :, t] += _grid_of_target(*columns, offline_a, gamma, form) / len(queries)
-    return result
+            record, point = (own_x[:, t], prior_x[:, t]), (own_z[:, t], prior_z[:, t])
+            scores[:, :, t] += _grid_of_target(record, point, offline_a, comparison) / len(queries)
+    return scores
 
 
 def _grid_of_target(
-    own: Float[np.ndarray, " examples"],
-    prior: Float[np.ndarray, " examples"],
-    own_z: Float[np.ndarray, " population"],
-    prior_z: Float[np.ndarray, " population"],
+    records: tuple[Float[np.ndarray, " examples"], Float[np.ndarray, " examples"]],
+    population: tuple[Float[np.ndarray, " population"], Float[np.ndarray, " population"]],
     offline_a: Sequence[float],
-    gamma: float,
-    form: Form,
+    comparison: _Comparison,
 ) -> Float[np.ndarray, "settings examples"]:
-    """Scores of one target and query at every a, which NumPy sorts and searches in threads, without the GIL."""
+    """Scores of one target and query at every a, which NumPy sorts and searches in threads, without the GIL.
+
+    Args:
+        records: log p(x | target) and log of the OUT mean.
+        population: The same of the population.
+    """
+    (own, prior), (own_z, prior_z) = records, population
     order = np.arange(len(own))
-    if form == "count":  # quicker on records that are nearly in order, and one a nearly orders them for all
+    if comparison.form == "count":  # quicker on records nearly in order, and one a nearly orders them for all
         order = np.argsort(own - offline_prior(prior, offline_a[len(offline_a) // 2]))
         own, prior = own[order], prior[order]
 
     def scores(a: float) -> Float[np.ndarray, " examples"]:
-        judge = _judge((own_z - offline_prior(prior_z, a))[:, None], form)
-        compared: np.ndarray = _compare((own - offline_prior(prior, a))[:, None], judge, gamma, form)[:, 0]
+        standard = comparison.standard((own_z - offline_prior(prior_z, a))[:, None])
+        compared: np.ndarray = comparison.scores((own - offline_prior(prior, a))[:, None], standard)[:, 0]
         return compared
 
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
-        found = np.array(list(pool.map(scores, offline_a)))
-    return found[:, np.argsort(order)]
+        ordered_scores = np.array(list(pool.map(scores, offline_a)))
+    return ordered_scores[:, np.argsort(order)]
 
 
 def _check(signals: SignalMatrix, population: SignalMatrix, mode: Mode) -> None:
@@ -243,7 +247,7 @@ def _choices(
 def tune(variants: Sequence[SignalMatrix], grid: Sequence[float], mode: Mode = "offline") -> list[tuple[int, float]]:
     """For each target the variant of the signals and the a with the best mean AUC against its stand-ins.
 
-    See `tuning` for what stand-ins are. The population's term is the same for all records of a stand-in and
+    See `common.stand_ins` for what stand-ins are. The population's term is the same for all records of a stand-in and
     leaves its AUC alone, so it is not computed. Ties go to the first variant and the first a.
 
     Args:
@@ -275,60 +279,63 @@ def _mean_areas(signals: SignalMatrix, grid: Sequence[float], mode: Mode) -> lis
     if mode == "online":
         require_references(signals, "in", 1, "RMIA online")
     sides: Sides = "both" if mode == "online" else "out"
-    parts = [_own_and_prior(signals, query, sides) for query in range(signals.values.shape[2])]
-    labels = target_members(signals)
+    per_query = [_own_and_prior(signals, query, sides) for query in range(signals.values.shape[2])]
+    member = target_members(signals)
     areas = []
     for a in grid:
-        scores = sum(own - (prior if mode == "online" else offline_prior(prior, a)) for own, prior in parts)
-        areas.append(float(np.mean([auc(scores[:, t], labels[:, t]) for t in range(labels.shape[1])])))
+        scores = sum(own - (prior if mode == "online" else offline_prior(prior, a)) for own, prior in per_query)
+        areas.append(float(np.mean([auc(scores[:, t], member[:, t]) for t in range(member.shape[1])])))
     return areas
 
 
 def _score(
-    signals: SignalMatrix,
-    population: SignalMatrix,
-    mode: Mode,
-    offline_a: Float[np.ndarray, " targets"],
-    gamma: float,
-    form: Form,
+    signals: SignalMatrix, population: SignalMatrix, attack: Rmia, offline_a: Float[np.ndarray, " targets"]
 ) -> Float[np.ndarray, "examples targets"]:
+    """Scores of all records, averaged over queries; `offline_a` is not read online."""
+    online, comparison = attack.mode == "online", _Comparison(attack.gamma, attack.form)
     queries = signals.values.shape[2]
     total = np.zeros((len(signals.values), len(signals.targets)))
     outside = replace(population, reference=signals.reference, targets=signals.targets)
     for query in range(queries):
         log_z, prior_z = _own_and_prior(outside, query, "out")
-        log_z -= prior_z if mode == "online" else offline_prior(prior_z, offline_a)
-        judge = _judge(log_z, form)
+        log_z -= prior_z if online else offline_prior(prior_z, offline_a)
+        standard = comparison.standard(log_z)
         for rows in blocks(signals):
             log_x = signals.values[rows, signals.targets, query].astype(np.float64)
-            prior = log_prior(signals, rows, query, "both" if mode == "online" else "out")
-            log_x -= prior if mode == "online" else offline_prior(prior, offline_a)
-            total[rows] += _compare(log_x, judge, gamma, form)
+            prior = log_prior(signals, rows, query, "both" if online else "out")
+            log_x -= prior if online else offline_prior(prior, offline_a)
+            total[rows] += comparison.scores(log_x, standard)
     total /= queries
     return total
 
 
-def _judge(log_z: Float[np.ndarray, "population targets"], form: Form) -> np.ndarray:
-    """What records are compared with, per target: the mean log-ratio of the population, or all of them in order."""
-    if form == "log_ratio":
-        mean: np.ndarray = log_z.mean(axis=0)
-        return mean
-    ordered = np.ascontiguousarray(log_z.T)
-    ordered.sort(axis=1)
-    return ordered
+@dataclass(frozen=True)
+class _Comparison:
+    """How log-ratios of records are compared with those of the population."""
 
+    gamma: float
+    form: Form
 
-def _compare(
-    log_x: Float[np.ndarray, "examples targets"], judge: np.ndarray, gamma: float, form: Form
-) -> Float[np.ndarray, "examples targets"]:
-    """Log-ratios of records against what `_judge` gave: the difference, or the share dominated."""
-    if form == "log_ratio":
-        difference: np.ndarray = log_x - judge
-        return difference
-    shares = np.empty(log_x.shape)
-    for t, ratios in enumerate(judge):
-        shares[:, t] = np.searchsorted(ratios, log_x[:, t] - np.log(gamma), side="left") / len(ratios)
-    return shares
+    def standard(self, log_z: Float[np.ndarray, "population targets"]) -> np.ndarray:
+        """What records are compared with, per target: the population's mean log-ratio, or all of them in order."""
+        if self.form == "log_ratio":
+            mean: np.ndarray = log_z.mean(axis=0)
+            return mean
+        ordered = np.ascontiguousarray(log_z.T)
+        ordered.sort(axis=1)
+        return ordered
+
+    def scores(
+        self, log_x: Float[np.ndarray, "examples targets"], standard: np.ndarray
+    ) -> Float[np.ndarray, "examples targets"]:
+        """Log-ratios of records against what `standard` gave: the difference, or the share dominated."""
+        if self.form == "log_ratio":
+            difference: np.ndarray = log_x - standard
+            return difference
+        shares = np.empty(log_x.shape)
+        for t, ratios in enumerate(standard):
+            shares[:, t] = np.searchsorted(ratios, log_x[:, t] - np.log(self.gamma), side="left") / len(ratios)
+        return shares
 
 
 def _own_and_prior(

@@ -48,7 +48,7 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
     """Log-odds of membership from several attacks' scores together; higher means member.
 
     A score enters as the normal deviate of its rank among the target's records, which no label and no
-    outlier moves. Weights are fitted per target, on its stand-ins (see `tuning`): neither the target's
+    outlier moves. Weights are fitted per target, on its stand-ins (see `common.stand_ins`): neither the target's
     labels nor its complement's are read.
 
     Args:
@@ -83,14 +83,16 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
         try:
             if not len(plan.targets):
                 raise SignalError("no reference has both members and non-members; audit more records")
-            inner = plan.of_all(signals)
-            found = [attack(inner) for attack in attacks]
+            of_stand_ins = plan.of_all(signals)
+            inner = [attack(of_stand_ins) for attack in attacks]
         except SignalError as error:
             raise SignalError(f"the stack cannot be fitted for model {matrix.targets[t]} ({why_not(error)})") from None
-        features = np.stack([normal_scores(scores.values) for scores in found], axis=2)
-        fitted = _logistic_weights(features.reshape(-1, len(attacks)), found[0].member.ravel())
-        weights.append(fitted.tolist())
-        values[:, t] = np.stack([normal_scores(scores.values[:, t : t + 1])[:, 0] for scores in own], axis=1) @ fitted
+        features = np.stack([normal_scores(scores.values) for scores in inner], axis=2)
+        of_attacks = logistic_weights(features.reshape(-1, len(attacks)), inner[0].member.ravel())
+        weights.append(of_attacks.tolist())
+        values[:, t] = (
+            np.stack([normal_scores(scores.values[:, t : t + 1])[:, 0] for scores in own], axis=1) @ of_attacks
+        )
     settings = {"of": tuple(scores.attack for scores in own), "weights": weights}
     return Scores("stack", values, own[0].member, own[0].ids, own[0].targets, settings)
 
@@ -102,7 +104,7 @@ def normal_scores(values: Float[np.ndarray, "examples targets"]) -> Float[np.nda
     return deviates
 
 
-def _logistic_weights(
+def logistic_weights(
     features: Float[np.ndarray, "cells attacks"], member: Bool[np.ndarray, " cells"]
 ) -> Float[np.ndarray, " attacks"]:
     """Weights of a logistic regression with a small ridge, by Newton's method; the intercept is dropped."""

@@ -46,7 +46,7 @@ def parse_attacks(entries: Sequence[Any] | None, algorithm: str | None = None) -
         entries = PRIVACY_METER_ATTACKS[algorithm] if algorithm else DEFAULT_ATTACKS
     attacks: dict[str, Attack] = {}
     for index, entry in enumerate(entries):
-        label, attack = _attack(entry, f"audit.attacks[{index}]")
+        label, attack = _parse_entry(entry, f"audit.attacks[{index}]")
         if label in attacks:
             raise ConfigError(f"audit.attacks[{index}]: a second attack called {label!r}; give it a label of its own")
         attacks[label] = attack
@@ -55,7 +55,7 @@ def parse_attacks(entries: Sequence[Any] | None, algorithm: str | None = None) -
     return attacks
 
 
-def _attack(entry: Any, path: str) -> tuple[str, Attack]:
+def _parse_entry(entry: Any, path: str) -> tuple[str, Attack]:
     settings = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
         raise ConfigError(f"{path}: expected a name such as rmia or a mapping with a name, got {show(entry)}")
@@ -71,7 +71,7 @@ def _attack(entry: Any, path: str) -> tuple[str, Attack]:
             raise ConfigError(f"{path}.of: expected a list of attacks, got {show(settings['of'])}")
         if any(part == "stack" or (isinstance(part, dict) and part.get("name") == "stack") for part in settings["of"]):
             raise ConfigError(f"{path}.of: a stack cannot be part of a stack; list its attacks")
-        parts = [_attack(part, f"{path}.of[{index}]")[1] for index, part in enumerate(settings["of"])]
+        parts = [_parse_entry(part, f"{path}.of[{index}]")[1] for index, part in enumerate(settings["of"])]
         settings["of"] = tuple(parts)
     for key, value in settings.items():
         if isinstance(value, bool):

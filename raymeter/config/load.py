@@ -83,14 +83,14 @@ class AuditConfig(Section):
 
     def notes(self) -> list[str]:
         """One line for every key that was accepted and is not used."""
-        lines = []
+        notes = []
         for path, why in NO_LONGER_USED.items():
             section, key = path.split(".")
             if getattr(getattr(self, section), key) is not None:
-                lines.append(f"{path} is accepted and not used: {why}")
+                notes.append(f"{path} is accepted and not used: {why}")
         if self.audit.algorithm and self.audit.attacks is not None:
-            lines.append("audit.algorithm is not used: audit.attacks says which attacks run")
-        return lines
+            notes.append("audit.algorithm is not used: audit.attacks says which attacks run")
+        return notes
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration with its defaults, as plain values."""
@@ -149,7 +149,7 @@ def _known_keys(location: tuple[int | str, ...]) -> set[str]:
         if part not in fields_of_model:
             return set()
         annotation = fields_of_model[part].annotation
-        model = next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
+        model = next((kind for kind in get_args(annotation) if hasattr(kind, "model_fields")), annotation)
     return set(getattr(model, "model_fields", {}))
 
 

@@ -1,4 +1,4 @@
-"""Input texts and their mistakes: YAML to plain values, validation errors to one line each."""
+"""Mistakes in a configuration -> one line each: the key, what is wrong, the value, the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REMEDIES = {
 
 
 def first_mistake(errors: Sequence[Any]) -> Any:
-    """The validation error to tell: what is written before what is missing, which may be the same, misspelt."""
+    """The validation error to report: what is written before what is missing, which may be the same, misspelt."""
     return min(errors, key=lambda error: bool(error["type"] == "missing"))
 
 

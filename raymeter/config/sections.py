@@ -15,12 +15,13 @@ from raymeter.schema.recipe import Augment, Recipe
 from raymeter.schema.signals import View
 from raymeter.storage.addresses import is_remote, shown, without_keys
 
+MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
+
 
 class Section(BaseModel):
+    """A frozen section of which every key is known and every number finite."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class AuditSection(Section):
     )
     logits: bool = Field(
         False,
-        description="Keep all logits beside the signals (classes times larger); attacks that need them turn it on",
+        description="Keep all logits next to the signals (classes times larger); attacks that need them turn it on",
     )
     batch_size: int = Field(1000, ge=1, description="Records per block when signals are computed")
     report_log: str = Field("report", min_length=1, description="Directory of the report inside run.log_dir")

@@ -21,15 +21,15 @@ def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     if module == "__main__" and key.startswith("train."):
         raise ConfigError(f"{key}: {name} is of this session, and workers do not have it; write it to a file")
-    found: Any
+    value: Any
     try:
-        found = getattr(importlib.import_module(module), function)
+        value = getattr(importlib.import_module(module), function)
     except Exception as error:  # a user's module can fail in any way
         raise ConfigError(
             f"{key}: cannot load {name!r} ({type_and_line(error)}); write module:function, with the module importable "
             f"from here{not_uploaded()}"
         ) from error
-    if not callable(found):
-        raise ConfigError(f"{key}: {name} is {type(found).__name__}; give a function {gives}")
-    function_found: Callable[..., Any] = found
-    return function_found
+    if not callable(value):
+        raise ConfigError(f"{key}: {name} is {type(value).__name__}; give a function {gives}")
+    user_function: Callable[..., Any] = value
+    return user_function

@@ -81,10 +81,10 @@ def apply_override(values: dict[str, Any], override: str, sections: Mapping[str,
         raise ConfigError(f"override {override!r}: expected section.key=value, such as train.epochs=10")
     if section not in sections:
         raise ConfigError(f"{path}: unknown section {section!r}; {suggest(section, sections)}")
-    holder, where = values, section
+    parent, name = values, section
     for part in key.split("."):
-        if not isinstance(holder.get(where) or {}, dict):
-            raise ConfigError(f"{where}: expected keys and values, got {show(holder[where])}")
-        holder[where] = dict(holder.get(where) or {})
-        holder, where = holder[where], part
-    holder[where] = parse_yaml(text, f"override {path}")
+        if not isinstance(parent.get(name) or {}, dict):
+            raise ConfigError(f"{name}: expected keys and values, got {show(parent[name])}")
+        parent[name] = dict(parent.get(name) or {})
+        parent, name = parent[name], part
+    parent[name] = parse_yaml(text, f"override {path}")

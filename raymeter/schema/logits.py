@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 
 def logit_gap(
-    logits: Float[np.ndarray, "*cells classes"], labels: Int[np.ndarray, "*cells"]
+    logits: Num[np.ndarray, "*cells classes"], labels: Int[np.ndarray, "*cells"]
 ) -> Float[np.ndarray, "*cells"]:
     """True-class logit minus logsumexp of the other logits, in float64; higher means better fitted.
 
     It is log p - log(1 - p) of the true class's probability p, and keeps its digits where p is close to 0 or 1.
 
     Args:
-        logits: Of every class, finite; of any float type.
+        logits: Of every class, finite; of any type of number.
         labels: Class of each cell, in 0..classes - 1.
 
     References:

@@ -1,4 +1,4 @@
-"""What is known of one trained model."""
+"""The record of one trained model: how it was made, how well it fits, where its weights are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ModelRecord:
     """What is known about one finished model; written last, so its existence means done.
 
-    `architecture` is empty where it is what the audit trains.
+    Accuracies are in [0, 1], losses in nats, `seconds` how long training took; `started` and `finished` are seconds
+    since 1970. `architecture` is empty where it is what the audit trains.
     """
 
     index: int

@@ -1,4 +1,4 @@
-"""What a stage may tell whoever watches."""
+"""How a stage reports its progress and its decisions, to a terminal or to nobody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Reporter(Protocol):
-    """What long-running stages tell about themselves."""
+    """What long-running stages report of themselves."""
 
     def progress(self, done: float, total: float, what: str) -> None:
         """Move the bar of the running stage; `done` and `total` in units of `what`."""

@@ -73,7 +73,7 @@ class ThresholdSummary:
 
 @dataclass(frozen=True)
 class ThresholdComparison:
-    """Thresholds that an attacker can know, beside those that only the members' list gives.
+    """Thresholds that an attacker can know, next to those that only the members' list gives.
 
     `transferred` come from stand-ins and are None where there are too few models for any; `oracle` ones are
     chosen on the very scores they are applied to, so their intervals are too short and their rates optimistic.

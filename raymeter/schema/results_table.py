@@ -1,4 +1,4 @@
-"""How results show themselves: a table, as text and in a notebook, in the words of the terminal's."""
+"""How results show themselves: a table, as text and in a notebook, in the words of the terminal."""
 
 from __future__ import annotations
 

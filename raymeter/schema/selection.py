@@ -1,4 +1,4 @@
-"""Every cut of signals: some of the records, targets, models, references, views or population, for whoever asks."""
+"""Every cut of signals: some of the records, targets, models, references, views or the population."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def select(
         population=cut(signals.population, population),
         audit_logits=_some_logits(signals.audit_logits, records, models, views),
         population_logits=_some_logits(signals.population_logits, population, models, views),
-        predicted={key: _some_predictions(of, records, models, views) for key, of in signals.predicted.items()},
+        predicted={key: _some_predictions(part, records, models, views) for key, part in signals.predicted.items()},
         mapped=signals.mapped and records is None,
     )
 

@@ -18,6 +18,8 @@ from raymeter.errors import SignalError
 
 RECORDS_AT_ONCE = 262_144  # where all records are gone through: bounds what is copied
 SignalKind = Literal["log_prob", "logit_gap", "hinge", "neg_entropy", "neg_modified_entropy"]
+KINDS = ("log_prob", "logit_gap")  # that are stored, in this order
+View = Literal["identity", "mirror"]
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class SignalMatrix:
             raise SignalError("a target may not be its own reference; set reference[t, targets[t]] to False")
         if len(self.ids) != examples:
             raise SignalError(f"ids must have {examples} entries, got {len(self.ids)}")
-        steps = range(0, examples, RECORDS_AT_ONCE)
-        bad = [~np.isfinite(self.values[start : start + RECORDS_AT_ONCE]).all(axis=(1, 2)) for start in steps]
-        count = sum(int(part.sum()) for part in bad)
+        starts = range(0, examples, RECORDS_AT_ONCE)
+        bad = [~np.isfinite(self.values[start : start + RECORDS_AT_ONCE]).all(axis=(1, 2)) for start in starts]
+        count = sum(int(block.sum()) for block in bad)
         if count:
             first = int(np.flatnonzero(np.concatenate(bad))[0])
             raise SignalError(
@@ -185,7 +187,3 @@ def opposite_models(member: Bool[np.ndarray, "examples models"]) -> Bool[np.ndar
         agreement += (signs.T @ signs).astype(np.int64)  # float32 counts exactly up to 2**24 records
     opposite: np.ndarray = agreement == -len(member)
     return opposite
-
-
-View = Literal["identity", "mirror"]
-KINDS = ("log_prob", "logit_gap")

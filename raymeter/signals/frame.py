@@ -19,7 +19,7 @@ from raymeter.signals.compute import SIGNAL_VERSION
 from raymeter.signals.plan import SignalPlan
 from raymeter.signals.records import RecordSet
 from raymeter.signals.stored import matrices
-from raymeter.signals.targets.protocol import Columns, Content
+from raymeter.signals.targets.protocol import AnswerColumns, Content
 from raymeter.storage.columns import load_column, save_column
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array
@@ -74,7 +74,7 @@ def column_keys(plan: SignalPlan, parts: tuple[RecordSet, RecordSet], models: Se
 
 
 def keep_columns(
-    plan: SignalPlan, parts: tuple[RecordSet, RecordSet], model: ModelRecord, columns: Columns, store: RunStore
+    plan: SignalPlan, parts: tuple[RecordSet, RecordSet], model: ModelRecord, columns: AnswerColumns, store: RunStore
 ) -> None:
     """Store the columns of a model that can only be asked: they are read back like those of any other."""
     keys = column_keys(plan, parts, [model])

@@ -94,8 +94,8 @@ def cluster_bootstrap_mean(
         Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
 
     Examples:
-        >>> found = cluster_bootstrap_mean(np.array([0.0, 1.0, 8.0]), np.array([7, 7, 3]), confidence=0.9)
-        >>> found.estimate, found.low, found.high  # the means of {0, 1} twice, of both clusters, of {8} twice
+        >>> mean = cluster_bootstrap_mean(np.array([0.0, 1.0, 8.0]), np.array([7, 7, 3]), confidence=0.9)
+        >>> mean.estimate, mean.low, mean.high  # the means of {0, 1} twice, of both clusters, of {8} twice
         (3.0, 0.5, 8.0)
     """
     check_confidence(confidence)

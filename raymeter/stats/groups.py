@@ -179,15 +179,15 @@ def _shuffled_rates(
         yield np.divide(sums[:, 0], sums[:, 1], out=np.full(catches.groups, np.nan), where=sums[:, 1] > 0)
 
 
-def _metrics_within(flags: _Flags, mine: np.ndarray, name: str, p_values: tuple[float, float]) -> GroupMetrics:
+def _metrics_within(flags: _Flags, inside: np.ndarray, name: str, p_values: tuple[float, float]) -> GroupMetrics:
     """The metrics of one group; `p_values` are its own and Holm's adjusted one."""
     scores, clusters = flags.scores, flags.clusters
-    member = scores.member[mine]
+    member = scores.member[inside]
     members, non_members = member.sum(axis=0), (~member).sum(axis=0)
     complete = bool((members > 0).all() and (non_members > 0).all())
 
     def within_target(t: int) -> tuple[TprEstimate, Interval]:
-        values, side = scores.values[mine, t], member[:, t]
+        values, side = scores.values[inside, t], member[:, t]
         return tpr_at_fpr(values, side, flags.fpr), auc_interval(values, side)
 
     per_target = for_each(within_target, range(member.shape[1]), len(scores.values)) if complete else []
@@ -196,12 +196,12 @@ def _metrics_within(flags: _Flags, mine: np.ndarray, name: str, p_values: tuple[
     def common_rate(side: np.ndarray) -> MeanInterval | None:
         if not side.any(axis=0).all():
             return None
-        counts = zip((flags.flagged[mine] & side).sum(axis=0), side.sum(axis=0), strict=True)
+        counts = zip((flags.flagged[inside] & side).sum(axis=0), side.sum(axis=0), strict=True)
         return mean_over_targets([clopper_pearson(int(k), int(n)) for k, n in counts], clusters)
 
     return GroupMetrics(
         group=name,
-        records=int(mine.sum()),
+        records=int(inside.sum()),
         members=float(members.mean()),
         non_members=float(non_members.mean()),
         auc=mean_over_targets([area for _, area in per_target], clusters) if complete else None,

@@ -80,8 +80,8 @@ def t_difference(
     """Mean of paired differences with Student's t over clusters; None with one cluster, or where nothing varies.
 
     Examples:
-        >>> found = t_difference(np.array([0.1, 0.3]), np.array([0, 1]))  # standard error 0.1, so t = 2 with one degree
-        >>> round(found.estimate, 3), round(found.p_value, 3)
+        >>> difference = t_difference(np.array([0.1, 0.3]), np.array([0, 1]))  # standard error 0.1, so t = 2
+        >>> round(difference.estimate, 3), round(difference.p_value, 3)
         (0.2, 0.295)
     """
     means = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
@@ -140,8 +140,8 @@ def auc_difference(
 
     Examples:
         >>> member = np.array([True, True, False, False])
-        >>> found = auc_difference(np.array([2.0, 1.0, 0.0, 0.0]), np.zeros(4), member)  # perfect against constant
-        >>> found.estimate, found.p_value
+        >>> difference = auc_difference(np.array([2.0, 1.0, 0.0, 0.0]), np.zeros(4), member)  # perfect against constant
+        >>> difference.estimate, difference.p_value
         (0.5, 0.5)
     """
     check_confidence(confidence)

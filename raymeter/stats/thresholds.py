@@ -80,8 +80,8 @@ def rates_at_threshold(
         Clopper and Pearson, Biometrika 26 (1934).
 
     Examples:
-        >>> found = rates_at_threshold(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False]), 2.5)
-        >>> found.tpr.estimate, found.fpr.estimate, found.true_positives, found.false_positives
+        >>> rates = rates_at_threshold(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False]), 2.5)
+        >>> rates.tpr.estimate, rates.fpr.estimate, rates.true_positives, rates.false_positives
         (0.5, 0.0, 1, 0)
     """
     check_confidence(confidence)
@@ -163,8 +163,8 @@ def ppv_interval(
         Biometrika 31 (1940).
 
     Examples:
-        >>> found = ppv_interval(8, 10, 2, 10, prior=0.5)  # 0.8 / (0.8 + 0.2), as with Clopper-Pearson of 8 in 10
-        >>> round(found.estimate, 3), round(found.low, 3), round(found.high, 3)
+        >>> precision = ppv_interval(8, 10, 2, 10, prior=0.5)  # 0.8 / (0.8 + 0.2), as with Clopper-Pearson of 8 in 10
+        >>> round(precision.estimate, 3), round(precision.low, 3), round(precision.high, 3)
         (0.8, 0.444, 0.975)
     """
     check_rate("prior", prior)
@@ -207,8 +207,8 @@ def compare_thresholds(
     Examples:
         >>> values, member = np.array([[3.0], [1.0], [2.0], [0.0]]), np.array([[True], [True], [False], [False]])
         >>> scores = Scores("loss", values, member, np.arange(4), np.arange(1))
-        >>> found = compare_thresholds(scores, np.array([[1.5]]), [0.5], np.array([0]))["0.5"]
-        >>> found.transferred.tpr.estimate, found.oracle.tpr.estimate  # above 1.5, and above 0
+        >>> comparison = compare_thresholds(scores, np.array([[1.5]]), [0.5], np.array([0]))["0.5"]
+        >>> comparison.transferred.tpr.estimate, comparison.oracle.tpr.estimate  # above 1.5, and above 0
         (0.5, 1.0)
     """
     columns = list(zip(scores.values.T, scores.member.T, strict=True))

@@ -1,4 +1,4 @@
-"""A smaller audit inside a finished one: fewer records, references, views or population."""
+"""The limits of a setting, a smaller audit inside a finished one: fewer records, references, views or population."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def restrict(signals: Signals, targets: Int64[np.ndarray, " chosen"], limits: Li
     chosen = select_matrix(signals.design, targets=targets)
     outside = next(iter(signals.population.values()))
     examples, _, views = chosen.values.shape
-    _at_most("queries", limits.queries, views)
-    _at_most("population", limits.population, len(outside.values))
-    _at_most("records", limits.records, examples)
+    _require_at_most("queries", limits.queries, views)
+    _require_at_most("population", limits.population, len(outside.values))
+    _require_at_most("records", limits.records, examples)
     return select(
         signals,
-        records=_evenly(examples, limits.records),
+        records=_even_rows(examples, limits.records),
         targets=targets,
         references=None if limits.references is None else _fewer_references(chosen, limits.references, seed),
         views=limits.queries,
-        population=_drawn(len(outside.values), limits.population, seed),
+        population=_drawn_rows(len(outside.values), limits.population, seed),
     )
 
 
@@ -65,20 +65,20 @@ def most_references(signals: Signals, targets: Int64[np.ndarray, " chosen"] | No
 def _fewer_references(matrix: SignalMatrix, count: int, seed: int) -> Reference:
     orders = unit_orders(matrix, seed)
     for order in orders:
-        _at_most("references", count, len(order))
+        _require_at_most("references", count, len(order))
     return first_units(matrix, orders, count)
 
 
-def _at_most(what: str, asked: int | None, there: int) -> None:
+def _require_at_most(what: str, asked: int | None, there: int) -> None:
     if asked is not None and not 1 <= asked <= there:
         raise SignalError(f"{what}: {asked} asked for, the stored signals have {there}")
 
 
-def _evenly(size: int, count: int | None) -> Int64[np.ndarray, " rows"] | None:
+def _even_rows(size: int, count: int | None) -> Int64[np.ndarray, " rows"] | None:
     return None if count is None or count == size else np.linspace(0, size - 1, count).astype(np.int64)
 
 
-def _drawn(size: int, count: int | None, seed: int) -> Int64[np.ndarray, " rows"] | None:
+def _drawn_rows(size: int, count: int | None, seed: int) -> Int64[np.ndarray, " rows"] | None:
     if count is None or count == size:
         return None
     return np.sort(np.random.default_rng(seed).permutation(size)[:count])
@@ -86,8 +86,8 @@ def _drawn(size: int, count: int | None, seed: int) -> Int64[np.ndarray, " rows"
 
 def rungs(records: int, fewest: int = 1000, factor: int = 4) -> Sequence[int]:
     """Growing numbers of records at which poor settings are given up: 1,000, 4,000, ... and all."""
-    found = []
+    numbers = []
     while fewest < records:
-        found.append(fewest)
+        numbers.append(fewest)
         fewest *= factor
-    return [*found, records]
+    return [*numbers, records]

@@ -70,23 +70,25 @@ def write_heat_maps(result: SweepResult) -> Iterator[File]:
     rows = [row for row in result.rows if row["metric"] is not None and row["attack"] == result.best["attack"]]
     varied = [key for key in _varied(rows) if key != "attack"]
     for first, second in list(itertools.combinations(varied, 2))[:MOST_MAPS]:
-        axes = _Axis.of(rows, first), _Axis.of(rows, second)
+        axes = MapAxis.of(rows, first), MapAxis.of(rows, second)
         if all(axis is not None for axis in axes):
-            yield f"heat_{first}_{second}.png", _heat(rows, *axes, f"{result.best['attack']}: best {result.metric}")  # type: ignore[arg-type]
+            yield f"heat_{first}_{second}.png", _heat_map(rows, *axes, f"{result.best['attack']}: best {result.metric}")  # type: ignore[arg-type]
 
 
 def write_best_roc(result: SweepResult) -> Iterator[File]:
     """best_roc.png: ROC of the winner and of its attack's defaults, both on the report targets, log-log."""
-    pair = [("best", result.best_scores), ("defaults", result.default_scores)]
-    lines = [_average(name, scores, result.report.clusters) for name, scores in pair if scores is not None]
+    by_name = {"best": result.best_scores, "defaults": result.default_scores}
+    lines = [
+        _mean_curve(name, scores, result.report.clusters) for name, scores in by_name.items() if scores is not None
+    ]
     non_members = int((~result.best_scores.member).sum(axis=0).min())
-    title = f"{result.best['attack']} on {count(len(result.report.targets))} that nothing was chosen on"
+    title = f"{result.best['attack']} on {count_targets(len(result.report.targets))} that nothing was chosen on"
     if len(result.report.targets) > 1:
         title += " (band: ± one sd)"
     yield "best_roc.png", RocPicture(len(lines), log=True).draw(lines, title, non_members)
 
 
-def _average(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
+def _mean_curve(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
     columns = zip(scores.values.T, scores.member.T, strict=True)
     mean = mean_over_targets([auc_interval(values, member) for values, member in columns], np.asarray(clusters))
     (line,) = average_lines([AttackResult(name, scores, (), mean, {}, {})])
@@ -95,20 +97,20 @@ def _average(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
 
 def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: list[str], result: SweepResult) -> None:
     numbers = all(isinstance(row.get(key), int | float | None) for row in rows)
-    having = [row for row in rows if not numbers or row.get(key) is not None]
-    names = list(dict.fromkeys(map(show, _ordered(row.get(key) for row in having))))
+    shown = [row for row in rows if not numbers or row.get(key) is not None]
+    names = list(dict.fromkeys(map(show, ordered(row.get(key) for row in shown))))
     rng = np.random.default_rng(0)
     for i, attack in enumerate(attacks):
-        mine = [row for row in having if row["attack"] == attack]
-        if not mine:
+        own = [row for row in shown if row["attack"] == attack]
+        if not own:
             continue
-        places = [row[key] if numbers else names.index(show(row.get(key))) for row in mine]
+        places = [row[key] if numbers else names.index(show(row.get(key))) for row in own]
         spread = 0.0 if numbers else 0.12
         x = np.array(places, dtype=np.float64) + spread * rng.uniform(-1, 1, len(places))
-        axes.scatter(x, [row["metric"] for row in mine], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
+        axes.scatter(x, [row["metric"] for row in own], s=12, alpha=0.5, color=COLOURS[i % len(COLOURS)], label=attack)
     if numbers:
-        values = [row[key] for row in having]
-        if _is_wide(values):
+        values = [row[key] for row in shown]
+        if is_wide(values):
             axes.set_xscale("log")
         elif all(isinstance(value, int) for value in values):
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -124,26 +126,26 @@ def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, attacks: l
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """One setting on the axis of a heat map: its values, or intervals of them, and the place of each row."""
+class MapAxis:
+    """One setting on an axis of a heat map: its values, or intervals of them, and the place of each row."""
 
     key: str
     labels: list[str]
     places: Sequence[int]
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]], key: str) -> _Axis | None:
+    def of(cls, rows: Sequence[Mapping[str, Any]], key: str) -> MapAxis | None:
         """None where there are more names than an axis holds."""
         values = [row.get(key) for row in rows]
-        different = _ordered(values)
+        different = ordered(values)
         if len(different) <= MOST_VALUES:
-            at = {value: place for place, value in enumerate(different)}
-            return cls(key, [show(value) for value in different], [at[value] for value in values])
+            place = {value: position for position, value in enumerate(different)}
+            return cls(key, [show(value) for value in different], [place[value] for value in values])
         if not all(isinstance(value, int | float) for value in values):
             return None
         numbers = np.array(values, dtype=np.float64)
         count = min(MOST_VALUES, max(3, math.isqrt(len(rows))))  # few rows would leave most of many cells empty
-        if _is_wide(values):
+        if is_wide(values):
             edges = np.geomspace(numbers.min(), numbers.max(), count + 1)
         else:
             edges = np.asarray(MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(numbers.min(), numbers.max()))
@@ -152,7 +154,7 @@ class _Axis:
         return cls(key, labels, places.tolist())
 
 
-def _heat(rows: Sequence[Mapping[str, Any]], across: _Axis, down: _Axis, title: str) -> bytes:
+def _heat_map(rows: Sequence[Mapping[str, Any]], across: MapAxis, down: MapAxis, title: str) -> bytes:
     best = np.full((len(down.labels), len(across.labels)), np.nan)
     for row, x, y in zip(rows, across.places, down.places, strict=True):
         best[y, x] = np.fmax(best[y, x], row["metric"])
@@ -189,12 +191,12 @@ def _varied(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys(rows) if len({show(row.get(key)) for row in rows}) > 1]
 
 
-def _ordered(values: Iterable[Any]) -> list[Any]:
+def ordered(values: Iterable[Any]) -> list[Any]:
     """Different values: numbers first, then names, then what does not apply."""
     return sorted(set(values), key=lambda v: (v is None, isinstance(v, str), v if v is not None else 0))
 
 
-def _is_wide(values: Sequence[Any]) -> bool:
+def is_wide(values: Sequence[Any]) -> bool:
     """Whether numbers go up by factors rather than by steps, and are shown on a logarithmic scale."""
     low, high = min(values), max(values)
     return low > 0 and high / low > 20 and bool(np.median(values) < (math.sqrt(low * high) + (low + high) / 2) / 2)
@@ -205,10 +207,12 @@ def _chance(result: SweepResult) -> str:
 
 
 def show(value: Any) -> str:
+    """A setting's value as pictures and lines have it."""
     if value is None:
         return "does not apply"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def count(number: int) -> str:
+def count_targets(number: int) -> str:
+    """`1 target`, `2 targets`."""
     return f"{number} target" if number == 1 else f"{number} targets"

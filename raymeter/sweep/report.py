@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: results.parquet, best.yaml, summary.json and pictures."""
+"""What a sweep leaves behind: lines in the terminal, results.parquet, best.yaml, summary.json and pictures."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from raymeter.report.data_files import File, plain
 from raymeter.schema.interval_text import interval_text
 from raymeter.sweep.evaluate import RESULTS
 from raymeter.sweep.limits import LIMITS
-from raymeter.sweep.pictures import count, keys, show, write_best_roc, write_heat_maps, write_metric_picture
+from raymeter.sweep.pictures import count_targets, keys, show, write_best_roc, write_heat_maps, write_metric_picture
 from raymeter.sweep.result import SweepResult
 
 
 def sweep_lines(result: SweepResult) -> list[str]:
-    """The result in the terminal: the winner, its honest and its optimistic figure, and the defaults beside it."""
+    """The result in the terminal: the winner, its honest and its optimistic figure, and the defaults next to it."""
     failed = sum(row["error"] is not None for row in result.rows)
     settings = ", ".join(f"{key} {show(result.best[key])}" for key in keys([result.best]))
     name, report, selection, limits = result.best_attack["name"], result.report, result.selection, _limits(result)
     defaults = f"{name} with its defaults" + (f" and the same {limits}" if limits else "")
     lines = [
-        f"{len(result.rows)} different settings tried on {count(len(selection.targets))}"
+        f"{len(result.rows)} different settings tried on {count_targets(len(selection.targets))}"
         + (f", {failed} of them failed (see error in results.parquet)" if failed else ""),
         *([f"{len(result.passed_over)} that ranked above failed on the report targets"] if result.passed_over else []),
         f"Best: {settings}",
-        f"{result.metric} on {count(len(report.targets))} that it was not chosen on: {interval_text(report.winner, 4)}",
+        f"{result.metric} on {count_targets(len(report.targets))} that it was not chosen on: "
+        f"{interval_text(report.winner, 4)}",
         f"{result.metric} where it was chosen, which is optimistic: {interval_text(selection.winner, 4)} "
         f"(difference {selection.winner.estimate - report.winner.estimate:+.4f})",
     ]

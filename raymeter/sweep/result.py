@@ -1,4 +1,4 @@
-"""What a sweep finds."""
+"""The result of a sweep: every setting that was tried, and the winner's figures on both halves of the targets."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ class Range:
     high: float
 
     def draw(self, rng: np.random.Generator) -> float:
+        """A number of the range, uniform or uniform in its logarithm."""
         if self.kind == "uniform":
             return float(rng.uniform(self.low, self.high))
         return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
@@ -138,21 +139,23 @@ def settings_of(config: SweepConfig) -> list[Setting]:
         count = sum(math.prod(len(_ends(choices)) for choices in space.choices.values()) for space in spaces)
         if count > MOST_SETTINGS:
             raise ConfigError(f"sweep.space: {count} settings; use searcher: random, or fewer choices")
-        found = [space.setting(values) for space in spaces for values in _grid(space)]
+        settings = [space.setting(values) for space in spaces for values in _grid(space)]
     else:
         rng = np.random.default_rng(config.run.random_seed)
-        found = [_drawn(spaces[int(rng.integers(len(spaces)))], rng) for _ in range(config.sweep.samples or 0)]
+        settings = [
+            _drawn_setting(spaces[int(rng.integers(len(spaces)))], rng) for _ in range(config.sweep.samples or 0)
+        ]
     different: dict[str, Setting] = {}
-    for setting in found:
+    for setting in settings:
         different.setdefault(repr((setting.attack, setting.limits)), setting)
     return list(different.values())
 
 
-def filled(row: Mapping[str, Any], keys: Sequence[str], there: Mapping[str, int]) -> dict[str, Any]:
-    """A row with what its attack has by default, and all that is `there` of a limit, where the space did not say."""
+def filled(row: Mapping[str, Any], keys: Sequence[str], available: Mapping[str, int]) -> dict[str, Any]:
+    """A row with its attack's defaults, and with all that is `available` of a limit, where the space did not say."""
     attack = ATTACKS[row["attack"]]()
     own = {key: getattr(attack, key) for key in keys if key not in row and hasattr(attack, key)}
-    limits = {key: there[key] for key in keys if key not in row and key in LIMITS}
+    limits = {key: available[key] for key in keys if key not in row and key in LIMITS}
     return {"attack": row["attack"], **own, **limits, **{key: value for key, value in row.items() if key != "attack"}}
 
 
@@ -161,7 +164,7 @@ def _grid(space: Subspace) -> Iterator[dict[str, Any]]:
     return (dict(zip(space.choices, point, strict=True)) for point in itertools.product(*lists))
 
 
-def _drawn(space: Subspace, rng: np.random.Generator) -> Setting:
+def _drawn_setting(space: Subspace, rng: np.random.Generator) -> Setting:
     values = {
         key: choices.draw(rng) if isinstance(choices, Range) else choices[int(rng.integers(len(choices)))]
         for key, choices in space.choices.items()

@@ -95,7 +95,7 @@ def test_rates_at_a_transferred_threshold_coverage():
 
 @pytest.mark.parametrize(("size", "shared"), [(50, 0.8), (1000, 0.0), (1000, 0.8)])
 def test_auc_difference_errs_in_five_percent(size, shared):
-    """Two equally good attacks are told apart at p < .05 in 3.5 to 6.5 of 100; a real difference is held in 95."""
+    """Two equally good attacks differ at p < .05 in 3.5 to 6.5 of 100; a real difference is held in 95."""
     rng, member = np.random.default_rng(16), np.arange(2 * size) < size
     truth, rejected, found = norm.cdf(1 / 2**0.5) - norm.cdf(0.6 / 2**0.5), [], []
     for _ in range(AUDITS):

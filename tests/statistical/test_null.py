@@ -130,7 +130,7 @@ def one_target(found: Signals, target: int, least: int) -> Signals:
 
 
 def assert_blind(aucs: np.ndarray) -> None:
-    """The mean over repeats is within 4 standard errors of 1/2, and those are small enough to tell."""
+    """The mean over repeats is within 4 standard errors of 1/2, and those are small enough to show a shift."""
     error = aucs.std(axis=0, ddof=1) / np.sqrt(len(aucs))
     assert (error < 0.01).all()
     assert (np.abs(aucs.mean(axis=0) - 0.5) < 4 * error).all(), (aucs.mean(axis=0), error)
@@ -176,7 +176,7 @@ def test_exact_half_with_only_the_target_left_out_leaks_through_counts(attack, m
 
 @pytest.mark.parametrize("models", [4, 8])
 def test_keeping_the_complement_of_a_pair_leaks(models):
-    """The complement's side of every record is the target's label turned around, so it must not judge."""
+    """The complement's side of every record is the target's label inverted, so it must not judge."""
     aucs = null_aucs("lira online global", pair_members, models, ~np.eye(models, dtype=bool))[:, 1]
     assert abs(aucs.mean() - 0.5) > 4 * aucs.std(ddof=1) / np.sqrt(len(aucs))
 

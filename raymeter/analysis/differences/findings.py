@@ -93,8 +93,9 @@ def _same_family(known: Side, other: Side, label: str, family: type[Attack]) -> 
     theirs = other.scores[label]
     if label in known.attacks and theirs.settings:
         attack = known.attacks[label]
-        mine = {setting.name: getattr(attack, setting.name) for setting in fields(attack)}
-        yield from (Finding("settings", True, text) for text in settings_apart(label, mine, theirs.settings))
+        own_settings = {setting.name: getattr(attack, setting.name) for setting in fields(attack)}
+        texts = settings_apart(label, own_settings, theirs.settings)
+        yield from (Finding("settings", True, text) for text in texts)
     for own, attack in known.attacks.items():
         if not isinstance(attack, family):
             continue

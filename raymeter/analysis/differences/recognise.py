@@ -59,7 +59,7 @@ def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack
         SignalError: The two have fewer than ten records, or no target, in common.
     """
     matrix = signals.audit["log_prob"]
-    ids, mine, theirs = np.intersect1d(matrix.ids, scores.ids, return_indices=True)
+    ids, signal_rows, score_rows = np.intersect1d(matrix.ids, scores.ids, return_indices=True)
     if len(ids) < 10:
         raise SignalError(
             f"{len(ids)} records in common are too few to compare an order; give results of the same records"
@@ -67,15 +67,15 @@ def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack
     pairs = [
         (t, int(s))
         for t, column in enumerate(matrix.targets)
-        for s in np.flatnonzero((scores.member[theirs] == matrix.member[mine, column, None]).all(axis=0))[:1]
+        for s in np.flatnonzero((scores.member[score_rows] == matrix.member[signal_rows, column, None]).all(axis=0))[:1]
     ]
     if not pairs:
         raise SignalError("no target of the scores has the members of a target of the signals; the memberships differ")
     places = np.array([t for t, _ in pairs])
-    wanted = scores.values[theirs][:, [s for _, s in pairs]]
+    wanted = scores.values[score_rows][:, [s for _, s in pairs]]
     steps = max(len(np.unique(column)) for column in wanted.T)
     matches = [
-        (Match(candidate.name, _correlation(candidate_scores[mine], wanted), steps), candidate.family)
+        (Match(candidate.name, _correlation(candidate_scores[signal_rows], wanted), steps), candidate.family)
         for candidate, candidate_scores in _scored_candidates(signals, places)
     ]
     return sorted(matches, key=lambda match: -abs(match[0].correlation))

@@ -15,6 +15,8 @@ from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import RECORDS_AT_ONCE, SignalMatrix, Signals
 
+BLOCK_CELLS = 131_072  # examples x models handled at once: bounds the memory next to the signals
+
 
 def works_in_blocks(attack: Attack) -> bool:
     """Whether the attack can score some of the records as it would score them among all."""
@@ -37,12 +39,9 @@ def block_attack(attack: Attack, signals: Signals) -> Callable[[Signals], Scores
 
 def record_blocks(matrix: SignalMatrix, records: int = RECORDS_AT_ONCE) -> list[slice]:
     """Ranges of about so many records, in multiples of what attacks work on at once: their sums are the same then."""
-    inner = next(iter(blocks(matrix)), slice(0, 1))
-    step = max(1, records // inner.stop) * inner.stop
+    first = next(iter(blocks(matrix)), slice(0, 1))
+    step = max(1, records // first.stop) * first.stop
     return [slice(start, min(start + step, len(matrix.values))) for start in range(0, len(matrix.values), step)]
-
-
-BLOCK_CELLS = 131_072  # examples x models handled at once: bounds the memory beside the signals
 
 
 def blocks(signals: SignalMatrix) -> Iterator[slice]:

@@ -63,7 +63,7 @@ def require_population(signals: SignalMatrix, population: SignalMatrix, attack: 
     if population.values.shape[1:] != signals.values.shape[1:]:
         raise SignalError(
             f"{attack} needs a population under the same models and queries, got {population.values.shape} "
-            f"beside {signals.values.shape}"
+            f"next to {signals.values.shape}"
         )
     if population.member.any():
         raise SignalError(

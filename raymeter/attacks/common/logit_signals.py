@@ -1,6 +1,6 @@
 """Logits -> other signals than the two that are always stored: pure NumPy, by blocks, in log space.
 
-All are of the form "the more the model prefers the true class, the higher", so every attack reads them alike.
+All are of the form "the more the model prefers the true class, the higher", so every attack reads them astored.
 """
 
 from __future__ import annotations
@@ -151,20 +151,20 @@ def _signal(signals: Signals, part: Literal["audit", "population"], kind: Signal
     )
     if kind in matrices and (softmax.is_plain or kind != "log_prob"):
         return matrices[kind]
-    like = next(iter(matrices.values()))
-    if logits is None or like.labels is None:
+    stored = next(iter(matrices.values()))
+    if logits is None or stored.labels is None:
         missing = "logits" if logits is None else "labels"
         raise SignalError(f"{kind} of the {part} is made from {missing}, which are not there; set audit.logits: true")
-    return replace(like, kind=kind, values=_by_blocks(logits, like, kind, softmax))
+    return replace(stored, kind=kind, values=_values_by_blocks(logits, stored, kind, softmax))
 
 
-def _by_blocks(logits: np.ndarray, like: SignalMatrix, kind: SignalKind, softmax: Softmax) -> np.ndarray:
+def _values_by_blocks(logits: np.ndarray, stored: SignalMatrix, kind: SignalKind, softmax: Softmax) -> np.ndarray:
     examples, models, queries, classes = logits.shape
-    assert like.labels is not None
-    if len(like.labels) and not 0 <= like.labels.min() <= like.labels.max() < classes:
+    assert stored.labels is not None
+    if len(stored.labels) and not 0 <= stored.labels.min() <= stored.labels.max() < classes:
         raise SignalError(
             f"labels must lie in 0..{classes - 1} for logits of {classes} classes, got "
-            f"{like.labels.min()}..{like.labels.max()}"
+            f"{stored.labels.min()}..{stored.labels.max()}"
         )
     values = np.empty((examples, models, queries), dtype=np.float32)
     limit = np.finfo(np.float32).max
@@ -173,9 +173,9 @@ def _by_blocks(logits: np.ndarray, like: SignalMatrix, kind: SignalKind, softmax
         block = logits[start : start + step]
         bad = ~np.isfinite(block).all(axis=(1, 2, 3))
         if bad.any():
-            first = like.ids[start + int(bad.argmax())]
+            first = stored.ids[start + int(bad.argmax())]
             raise SignalError(f"the logits of record {first} are not finite; its model has diverged")
-        labels = np.repeat(like.labels[start : start + step], models * queries)
+        labels = np.repeat(stored.labels[start : start + step], models * queries)
         cells = block.reshape(-1, classes)
         of_block = log_prob_from(cells, labels, softmax) if kind == "log_prob" else FROM_LOGITS[kind](cells, labels)
         values[start : start + step] = np.clip(of_block, -limit, limit).reshape(len(block), models, queries)

@@ -44,7 +44,7 @@ def log_mean_prob(
     """Log of the mean probability over the models on one side of each record among each target's references.
 
     A product with the reference mask does all targets at once; cells in which probabilities underflow
-    beside the record's largest are done again in log space.
+    next to the record's largest are done again in log space.
     """
     top = log_prob.max(axis=1, keepdims=True)
     weight = np.exp(log_prob - top)

@@ -29,6 +29,7 @@ class Law:
     freedom: Float[np.ndarray, "examples targets"] | float
 
     def log_density(self, x: Float[np.ndarray, "examples targets"]) -> Float[np.ndarray, "examples targets"]:
+        """Natural logarithm of the law's density at x."""
         square = ((x - self.centre) / self.scale) ** 2
         if isinstance(self.freedom, float):
             normal: np.ndarray = -0.5 * square - np.log(self.scale) - 0.5 * np.log(2 * np.pi)
@@ -77,18 +78,18 @@ def shared_prior(
     count, mean, within, overall, freedom = (np.zeros(targets) for _ in range(5))
     for rows in blocks(signals):
         mask = _side(signals.member[rows], side)
-        part = moments(values(rows).astype(np.float64), mask, signals.reference)
-        part_count = part.count.sum(axis=0)
-        part_mean = (part.count * part.mean).sum(axis=0) / part_count
-        part_within = part.squares.sum(axis=0)
-        shift = part_mean - mean
-        overall += part_within + (part.count * (part.mean - part_mean) ** 2).sum(axis=0)
-        overall += shift**2 * count * part_count / (count + part_count)
-        within += part_within
-        mean += shift * part_count / (count + part_count)
-        count += part_count
-        freedom += np.maximum(part.count - 1, 0).sum(axis=0)
-    # With one reference a record nothing tells how far one record's signals spread; the spread of all
+        block = moments(values(rows).astype(np.float64), mask, signals.reference)
+        block_count = block.count.sum(axis=0)
+        block_mean = (block.count * block.mean).sum(axis=0) / block_count
+        block_within = block.squares.sum(axis=0)
+        shift = block_mean - mean
+        overall += block_within + (block.count * (block.mean - block_mean) ** 2).sum(axis=0)
+        overall += shift**2 * count * block_count / (count + block_count)
+        within += block_within
+        mean += shift * block_count / (count + block_count)
+        count += block_count
+        freedom += np.maximum(block.count - 1, 0).sum(axis=0)
+    # With one reference a record nothing says how far one record's signals spread; the spread of all
     # signals of the side is then the honest stand-in, where zero would be a claim of certainty.
     pooled = np.where(freedom > 0, within / count, overall / count)
     unbiased = np.where(freedom > 0, within / np.maximum(freedom, 1), overall / count)
@@ -99,16 +100,16 @@ def _side(member: Bool[np.ndarray, "examples models"], side: str) -> Bool[np.nda
     return member if side == "in" else ~member
 
 
-def predictive_law(found: Moments, prior: Prior | None, variance: Variance) -> Law:
+def predictive_law(own: Moments, prior: Prior | None, variance: Variance) -> Law:
     """Predictive law of a signal, from a record's own moments and what all records say together."""
     if prior is None:
-        return Law(found.mean, np.sqrt(found.squares / np.maximum(found.count, 1) + VARIANCE_FLOOR), np.inf)
+        return Law(own.mean, np.sqrt(own.squares / np.maximum(own.count, 1) + VARIANCE_FLOOR), np.inf)
     if variance in ("global", "pooled"):
         shared = prior.overall if variance == "global" else prior.pooled
-        return Law(found.mean, np.broadcast_to(np.sqrt(shared + VARIANCE_FLOOR), found.mean.shape), np.inf)
-    kappa = NIG_KAPPA + found.count
-    alpha = NIG_ALPHA + found.count / 2
-    centre = (NIG_KAPPA * prior.mean + found.count * found.mean) / kappa
-    beta = (NIG_ALPHA - 1) * (prior.pooled + VARIANCE_FLOOR) + 0.5 * found.squares
-    beta = beta + 0.5 * NIG_KAPPA * found.count * (found.mean - prior.mean) ** 2 / kappa
+        return Law(own.mean, np.broadcast_to(np.sqrt(shared + VARIANCE_FLOOR), own.mean.shape), np.inf)
+    kappa = NIG_KAPPA + own.count
+    alpha = NIG_ALPHA + own.count / 2
+    centre = (NIG_KAPPA * prior.mean + own.count * own.mean) / kappa
+    beta = (NIG_ALPHA - 1) * (prior.pooled + VARIANCE_FLOOR) + 0.5 * own.squares
+    beta = beta + 0.5 * NIG_KAPPA * own.count * (own.mean - prior.mean) ** 2 / kappa
     return Law(centre, np.sqrt(beta * (kappa + 1) / (alpha * kappa)), 2 * alpha)

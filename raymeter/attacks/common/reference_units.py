@@ -1,4 +1,4 @@
-"""References in an order of their own per target, a pair at a time: which come first when there are to be fewer."""
+"""Which references come first when a target is to have fewer: a seeded order per target, a pair at a time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def unit_orders(matrix: SignalMatrix, seed: int) -> list[list[Int64[np.ndarray, 
     orders = []
     for t, target in enumerate(matrix.targets):
         allowed = np.flatnonzero(matrix.reference[t])
-        names = np.random.default_rng([seed, int(target)]).permutation(np.unique(unit[allowed]))
-        orders.append([allowed[unit[allowed] == name] for name in names])
+        numbers = np.random.default_rng([seed, int(target)]).permutation(np.unique(unit[allowed]))
+        orders.append([allowed[unit[allowed] == number] for number in numbers])
     return orders
 
 

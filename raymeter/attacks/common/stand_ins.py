@@ -64,12 +64,12 @@ def stand_ins(signals: SignalMatrix) -> list[StandIns]:
     rows = np.arange(examples)
     if examples > RECORDS:
         rows = np.linspace(0, examples - 1, RECORDS).astype(np.int64)
-    few = signals.member[rows]
-    both = np.asarray(few.any(axis=0) & ~few.all(axis=0))
+    member = signals.member[rows]
+    has_both_sides = np.asarray(member.any(axis=0) & ~member.all(axis=0))
     plans = []
     for t, target in enumerate(signals.targets):
         columns = np.flatnonzero(signals.reference[t] & ~apart[target])
-        usable = np.flatnonzero(both[columns])
+        usable = np.flatnonzero(has_both_sides[columns])
         chosen = usable[np.linspace(0, len(usable) - 1, min(STAND_INS, len(usable))).astype(np.int64)]
         judges: np.ndarray = ~apart[np.ix_(columns[chosen], columns)]
         judges[np.arange(len(chosen)), chosen] = False
@@ -78,7 +78,7 @@ def stand_ins(signals: SignalMatrix) -> list[StandIns]:
 
 
 def why_not(error: SignalError) -> str:
-    """Why stand-ins could not be attacked; missing references are told without the numbers of the cut-out models."""
+    """Why stand-ins could not be attacked; missing references without the numbers of the cut-out models."""
     if isinstance(error, MissingReferences):
         return "too few models are left to judge a reference in its place; train more models"
     return str(error)
@@ -93,7 +93,7 @@ def stand_in_thresholds(
     where the attack cannot judge the stand-ins, for want of models.
     """
     plans = stand_ins(signals.design)
-    found = np.full((len(plans), len(fprs)), np.nan)
+    thresholds = np.full((len(plans), len(fprs)), np.nan)
     for t, plan in enumerate(plans):
         if not len(plan.targets):
             continue
@@ -101,5 +101,5 @@ def stand_in_thresholds(
             scores = attack(plan.of_all(signals))
         except SignalError:
             continue
-        found[t] = [transferred_threshold(scores, fpr) for fpr in fprs]
-    return found
+        thresholds[t] = [transferred_threshold(scores, fpr) for fpr in fprs]
+    return thresholds

@@ -25,7 +25,7 @@ from raymeter.schema.signals import View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import logit_gap
 from raymeter.signals.targets.answers import Answers, first_of_each, record_keys
-from raymeter.signals.targets.protocol import Columns, Part, accuracy_line, as_model, is_member
+from raymeter.signals.targets.protocol import AnswerColumns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.run_store import RunStore
 
 SMALLEST = 1e-12  # probabilities below count as this: an answer of 0 has no logarithm
@@ -83,7 +83,7 @@ class BlackBox:
             reporter.note(f"asking {self.asked.query} about {wanted} records, {self.asked.batch_size} at a time")
             self._ask(first, wanted)
 
-    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, Columns]:
+    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """See Target.
 
         Raises:
@@ -91,7 +91,7 @@ class BlackBox:
         """
         total = len(self.views) * sum(len(x) for _, x, _ in parts)
         digest, done = hashlib.sha256(), 0
-        columns: Columns = {}
+        columns: AnswerColumns = {}
         for part, x, y in parts:
             probabilities = np.empty((len(x), len(self.views), self.num_classes), dtype=np.float32)
             for query, rows, inputs in self._chunks(x):

@@ -15,7 +15,7 @@ from raymeter.schema.split import Split
 
 Part: TypeAlias = tuple[str, np.ndarray | LazyRecords, np.ndarray]
 Content = Literal["signals", "logits"]
-Columns: TypeAlias = dict[tuple[Content, str], np.ndarray]
+AnswerColumns: TypeAlias = dict[tuple[Content, str], np.ndarray]
 
 
 @runtime_checkable
@@ -27,7 +27,7 @@ class Target(Protocol):
     def prepare(self, reporter: Reporter) -> None:
         """Find out before any training whether the target can be asked."""
 
-    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, Columns]:
+    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """The target as a model of this audit, and its columns where it cannot be loaded like one.
 
         Args:

@@ -26,7 +26,7 @@ from raymeter.schema.dataset import Dataset, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.split import Split
-from raymeter.signals.targets.protocol import Columns, Part, accuracy_line, as_model, is_member
+from raymeter.signals.targets.protocol import AnswerColumns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.addresses import shown
 from raymeter.storage.local_files import sha256
 from raymeter.storage.run_store import RunStore
@@ -109,7 +109,7 @@ class KnownWeights:
         self.about |= {"sha256": sha256(content), "accuracy": correct}
         reporter.note(accuracy_line(correct, self.dataset.num_classes))
 
-    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, Columns]:
+    def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """The target as a model of this audit, which loads its weights as it does those of others."""
         record = as_model(self.split, self.about, weights=WEIGHTS, architecture=self.architecture)
         return record, {}

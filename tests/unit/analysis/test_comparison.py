@@ -100,7 +100,7 @@ def test_exposure_is_the_gap_in_standing():
 
 
 def test_attacks_with_different_labels_are_not_compared():
-    """What only one side has is told; nothing in common is an error that names both."""
+    """What only one side has is reported; nothing in common is an error that names both."""
     a, b = outcome("a", scores(0.5)), outcome("b", scores(0.5), label="lira")
     with pytest.raises(DataError, match="no attack has the same label in both: a has rmia; b has lira"):
         compare_outcomes(a, b)
@@ -123,7 +123,7 @@ def test_pools_of_the_same_files_meet_by_their_rows():
 
 @pytest.mark.parametrize("name", ["digits", "mnist"])
 def test_other_data_have_no_record_in_common(name):
-    """Two datasets with as many records were paired, and their records told to have moved; so for files that changed."""
+    """Two datasets with as many records were paired, and their records reported as moved; so for files that changed."""
     one = outcome("a", scores(0.5))
     places = np.arange(RECORDS), np.arange(RECORDS) % 3
     first = replace(one, data=("digits", "1f"), places=places)

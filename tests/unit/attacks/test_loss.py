@@ -158,7 +158,7 @@ def test_no_in_reference_points_to_offline():
 
 
 def test_per_sample_variance_of_one_reference_points_to_nig():
-    """One value has no variance, which is an error that tells how to go on."""
+    """One value has no variance, which is an error that says how to go on."""
     member = np.array([[True, False, True, False], [True, False, False, True]])
     with pytest.raises(SignalError) as error:
         lira_scores(matrix("logit_gap", member, 1), variance="per_sample")

@@ -82,7 +82,7 @@ def test_rmia_population_is_judged_by_the_references_of_the_target():
 
 
 def test_log_mean_prob_survives_underflow():
-    """Probabilities of exp(-10000) have a mean, also beside a model that is sure of the record."""
+    """Probabilities of exp(-10000) have a mean, also next to a model that is sure of the record."""
     log_prob = np.array([[-10000.0, -10001.0, 0.0]])
     out = np.array([[True, True, True]])
     reference = np.array([[True, True, False], [False, True, True]])

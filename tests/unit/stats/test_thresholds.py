@@ -146,7 +146,7 @@ def test_ppv_interval_carries_the_bounds_to_another_prior():
 
 @pytest.mark.parametrize("prior", [0.5, 0.1, 0.001])
 def test_ppv_interval_without_flagged_records_is_the_prior_and_open(prior):
-    """Nothing flagged tells nothing: the estimate stays at the prior, the interval is [0, 1]."""
+    """Nothing flagged says nothing: the estimate stays at the prior, the interval is [0, 1]."""
     assert ppv_interval(0, 500, 0, 500, prior) == Interval(prior, 0.0, 1.0)
 
 

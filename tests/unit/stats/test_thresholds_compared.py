@@ -1,4 +1,4 @@
-"""Thresholds that stand-ins suggest, beside oracle ones; attacks compared over targets."""
+"""Thresholds that stand-ins suggest, next to oracle ones; attacks compared over targets."""
 
 from __future__ import annotations
 

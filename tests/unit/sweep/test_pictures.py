@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymeter.sweep.pictures import _Axis, _is_wide, _ordered
+from raymeter.sweep.pictures import MapAxis, is_wide, ordered
 
 
 def test_values_are_ordered_as_numbers_then_names_then_none():
     """As texts, a population of 200 came before one of 50."""
-    assert _ordered([200, None, "tuned", 50, 599, 50]) == [50, 200, 599, "tuned", None]
+    assert ordered([200, None, "tuned", 50, 599, 50]) == [50, 200, 599, "tuned", None]
 
 
 @pytest.mark.parametrize(
@@ -26,14 +26,14 @@ def test_values_are_ordered_as_numbers_then_names_then_none():
 )
 def test_a_scale_is_logarithmic_where_values_go_up_by_factors(values, wide):
     """The least of many uniform numbers is small too, and made their axis a logarithmic one."""
-    assert _is_wide(list(values)) is wide
+    assert is_wide(list(values)) is wide
 
 
 @pytest.mark.parametrize("high", [1.0, 8.0, 1e4])
 def test_intervals_of_a_heat_map_hold_every_row(high):
     """At most twelve with round ends, fewer where rows are few; each row is in the one that its label says."""
     numbers = np.random.default_rng(1).uniform(0, high, 50)
-    axis = _Axis.of([{"gamma": number} for number in numbers], "gamma")
+    axis = MapAxis.of([{"gamma": number} for number in numbers], "gamma")
     ends = [tuple(map(float, label.split(" to "))) for label in axis.labels]
     assert 3 <= len(ends) <= 7
     for number, place in zip(numbers, axis.places, strict=True):

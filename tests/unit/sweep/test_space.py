@@ -47,7 +47,7 @@ def test_settings_that_differ_in_writing_only_are_one():
 
 
 def test_too_many_settings_are_refused_before_any_is_made():
-    """The number is told."""
+    """The number is in the message."""
     space = [{"attack": "rmia", "offline_a": [i / 2000 for i in range(2000)], "gamma": [1 + i for i in range(501)]}]
     with pytest.raises(ConfigError, match="sweep.space: 1002000 settings; use searcher: random, or fewer choices"):
         sweep(space)
@@ -114,13 +114,13 @@ def test_mistakes_in_a_sweep_are_one_line(space, section, message):
 
 
 def test_a_misspelt_key_is_told_before_the_one_that_it_should_have_been():
-    """`spaces` was told as a space that is missing, and the file had one."""
+    """`spaces` was reported as a space that is missing, and the file had one."""
     with pytest.raises(ConfigError, match=r"^sweep.spaces: unknown; did you mean space\?$"):
         build_sweep({"run": {"log_dir": "demo"}, "sweep": {"spaces": [{"attack": "loss"}]}})
 
 
 def test_what_a_setting_leaves_out_is_filled_with_what_it_had():
-    """Limits were filled with the text `all`, which made texts of the numbers beside it."""
+    """Limits were filled with the text `all`, which made texts of the numbers next to it."""
     row = filled({"attack": "rmia", "gamma": 2.0}, ["gamma", "form", "variance", "population"], {"population": 599})
     assert row == {"attack": "rmia", "form": "log_ratio", "population": 599, "gamma": 2.0}
 

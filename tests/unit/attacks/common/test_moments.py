@@ -59,7 +59,7 @@ def test_blocks_do_not_change_the_numbers(monkeypatch):
 
 
 def test_moments_survive_a_large_common_offset():
-    """A variance of 1e-4 beside a mean of 1e6 is found to many digits, thanks to centring per record."""
+    """A variance of 1e-4 next to a mean of 1e6 is found to many digits, thanks to centring per record."""
     rng = np.random.default_rng(1)
     values = 1e6 + 1e-2 * rng.normal(size=(5, 9))
     found = moments(values, np.ones((5, 9), dtype=bool), np.ones((2, 9), dtype=bool))

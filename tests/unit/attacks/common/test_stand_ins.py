@@ -126,7 +126,7 @@ def test_stack_weights_maximise_the_likelihood():
     """Newton's solution has no slope left, against SciPy's general optimiser."""
     from scipy.optimize import minimize
 
-    from raymeter.attacks.stack import RIDGE, _logistic_weights
+    from raymeter.attacks.stack import RIDGE, logistic_weights
 
     rng = np.random.default_rng(0)
     features, member = rng.normal(size=(500, 3)), rng.random(500) < 0.5
@@ -136,7 +136,7 @@ def test_stack_weights_maximise_the_likelihood():
         return float(np.logaddexp(0, np.where(member, -odds, odds)).mean() + RIDGE / 2 * (beta[:3] ** 2).sum())
 
     expected = minimize(loss, np.zeros(4), tol=1e-12).x[:3]
-    np.testing.assert_allclose(_logistic_weights(features, member), expected, atol=1e-5)
+    np.testing.assert_allclose(logistic_weights(features, member), expected, atol=1e-5)
 
 
 def test_normal_scores_keep_the_order_and_share_ties():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+@runtime_checkable
 class Verb(Protocol):
     """A module of this package. At its top it imports nothing but this package and the standard library."""
 

@@ -45,7 +45,7 @@ def make_audit_split(config: AuditConfig, dataset: Dataset) -> Split:
     audited = split.member[split.audit_ids][:, split.targets]
     one_sided = np.flatnonzero(audited.all(axis=0) | ~audited.any(axis=0))
     if one_sided.size:
-        name = split.name_of(split.targets[one_sided[0]])
+        name = split.name_of(int(split.targets[one_sided[0]]))
         remedy = "audit records of both kinds" if split.has_foreign_target else "raise it"
         key = "audit.target.members" if split.has_foreign_target else "audit.data_size"
         raise ConfigError(

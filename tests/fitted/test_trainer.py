@@ -151,7 +151,14 @@ def test_normalise_maps_bytes_to_one():
 
 def test_recipe_hash_covers_every_field():
     """Changing any field changes the hash."""
-    changes = {"model": "mlp", "optimizer": "Adam", "schedule": "constant", "augment": "none", "precision": "bf16"}
+    changes = {
+        "model": "mlp",
+        "optimizer": "Adam",
+        "schedule": "constant",
+        "augment": "none",
+        "precision": "bf16",
+        "fit": "mine:fit",
+    }
     for name, value in vars(RECIPE).items():
         changed = changes.get(name, 0.5 if value is None else value if isinstance(value, str) else value + 1)
         assert replace(RECIPE, **{name: changed}).hash != RECIPE.hash, name

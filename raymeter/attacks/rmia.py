@@ -15,8 +15,9 @@ from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_choice, require_kind, require_population, require_references
 from raymeter.attacks.common.logit_signals import Softmax, audit_signal, population_signal
-from raymeter.attacks.common.mean_probability import log_prior, offline_prior
+from raymeter.attacks.common.mean_probability import Sides, log_prior, offline_prior, own_and_prior
 from raymeter.attacks.common.moments import target_members
+from raymeter.attacks.common.population_comparison import Form, PopulationComparison
 from raymeter.attacks.common.stand_ins import stand_ins, why_not
 from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
@@ -24,8 +25,6 @@ from raymeter.schema.signals import SignalMatrix, Signals
 from raymeter.stats.auc import auc
 
 Mode = Literal["offline", "online"]
-Form = Literal["log_ratio", "count"]
-Sides = Literal["out", "both"]
 TUNING_GRID = tuple(step / 10 for step in range(11))
 MOST_THREADS = 4
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0)
@@ -174,7 +173,7 @@ def rmia_grid(
         >>> rmia_grid(signals, population, [1.0, 0.0], form="count").tolist()  # with a = 0 1.14, 0.29 against 0.67, 1
         [[[0.5], [0.0]], [[1.0], [0.0]]]
     """
-    comparison = _Comparison(gamma, form)
+    comparison = PopulationComparison(gamma, form)
     for a in offline_a:
         Rmia("offline", a, gamma, form)
     _check(signals, population, "offline")
@@ -182,8 +181,8 @@ def rmia_grid(
     scores = np.zeros((len(offline_a), len(signals.values), len(signals.targets)))
     outside = replace(population, reference=signals.reference, targets=signals.targets)
     for query in queries:
-        own_x, prior_x = (np.asfortranarray(array) for array in _own_and_prior(signals, query, "out"))
-        own_z, prior_z = (np.asfortranarray(array) for array in _own_and_prior(outside, query, "out"))
+        own_x, prior_x = (np.asfortranarray(array) for array in own_and_prior(signals, query, "out"))
+        own_z, prior_z = (np.asfortranarray(array) for array in own_and_prior(outside, query, "out"))
         for t in range(len(signals.targets)):
             record, point = (own_x[:, t], prior_x[:, t]), (own_z[:, t], prior_z[:, t])
             scores[:, :, t] += _grid_of_target(record, point, offline_a, comparison) / len(queries)
@@ -194,7 +193,7 @@ def _grid_of_target(
     records: tuple[Float[np.ndarray, " examples"], Float[np.ndarray, " examples"]],
     population: tuple[Float[np.ndarray, " population"], Float[np.ndarray, " population"]],
     offline_a: Sequence[float],
-    comparison: _Comparison,
+    comparison: PopulationComparison,
 ) -> Float[np.ndarray, "settings examples"]:
     """Scores of one target and query at every a, which NumPy sorts and searches in threads, without the GIL.
 
@@ -279,7 +278,7 @@ def _mean_areas(signals: SignalMatrix, grid: Sequence[float], mode: Mode) -> lis
     if mode == "online":
         require_references(signals, "in", 1, "RMIA online")
     sides: Sides = "both" if mode == "online" else "out"
-    per_query = [_own_and_prior(signals, query, sides) for query in range(signals.values.shape[2])]
+    per_query = [own_and_prior(signals, query, sides) for query in range(signals.values.shape[2])]
     member = target_members(signals)
     areas = []
     for a in grid:
@@ -292,12 +291,12 @@ def _score(
     signals: SignalMatrix, population: SignalMatrix, attack: Rmia, offline_a: Float[np.ndarray, " targets"]
 ) -> Float[np.ndarray, "examples targets"]:
     """Scores of all records, averaged over queries; `offline_a` is not read online."""
-    online, comparison = attack.mode == "online", _Comparison(attack.gamma, attack.form)
+    online, comparison = attack.mode == "online", PopulationComparison(attack.gamma, attack.form)
     queries = signals.values.shape[2]
     total = np.zeros((len(signals.values), len(signals.targets)))
     outside = replace(population, reference=signals.reference, targets=signals.targets)
     for query in range(queries):
-        log_z, prior_z = _own_and_prior(outside, query, "out")
+        log_z, prior_z = own_and_prior(outside, query, "out")
         log_z -= prior_z if online else offline_prior(prior_z, offline_a)
         standard = comparison.standard(log_z)
         for rows in blocks(signals):
@@ -307,43 +306,3 @@ def _score(
             total[rows] += comparison.scores(log_x, standard)
     total /= queries
     return total
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """How log-ratios of records are compared with those of the population."""
-
-    gamma: float
-    form: Form
-
-    def standard(self, log_z: Float[np.ndarray, "population targets"]) -> np.ndarray:
-        """What records are compared with, per target: the population's mean log-ratio, or all of them in order."""
-        if self.form == "log_ratio":
-            mean: np.ndarray = log_z.mean(axis=0)
-            return mean
-        ordered = np.ascontiguousarray(log_z.T)
-        ordered.sort(axis=1)
-        return ordered
-
-    def scores(
-        self, log_x: Float[np.ndarray, "examples targets"], standard: np.ndarray
-    ) -> Float[np.ndarray, "examples targets"]:
-        """Log-ratios of records against what `standard` gave: the difference, or the share dominated."""
-        if self.form == "log_ratio":
-            difference: np.ndarray = log_x - standard
-            return difference
-        shares = np.empty(log_x.shape)
-        for t, ratios in enumerate(standard):
-            shares[:, t] = np.searchsorted(ratios, log_x[:, t] - np.log(self.gamma), side="left") / len(ratios)
-        return shares
-
-
-def _own_and_prior(
-    signals: SignalMatrix, query: int, sides: Sides
-) -> tuple[Float[np.ndarray, "examples targets"], Float[np.ndarray, "examples targets"]]:
-    """log p(x | target), and log of the OUT mean or of both means' average, for one query."""
-    own = signals.values[:, signals.targets, query].astype(np.float64)
-    prior = np.empty(own.shape)
-    for rows in blocks(signals):
-        prior[rows] = log_prior(signals, rows, query, sides)
-    return own, prior

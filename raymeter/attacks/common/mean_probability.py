@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.moments import reference_counts
 from raymeter.schema.signals import SignalMatrix
 
+Sides = Literal["out", "both"]
 
-def log_prior(
-    signals: SignalMatrix, rows: slice, query: int, sides: Literal["out", "both"]
-) -> Float[np.ndarray, "examples targets"]:
+
+def log_prior(signals: SignalMatrix, rows: slice, query: int, sides: Sides) -> Float[np.ndarray, "examples targets"]:
     """Log of the OUT mean probability of one query, or of the average of the IN mean and the OUT mean."""
     log_prob = signals.values[rows, :, query].astype(np.float64)
     out = log_mean_prob(log_prob, ~signals.member[rows], signals.reference)
@@ -21,6 +22,17 @@ def log_prior(
         return out
     both: np.ndarray = np.logaddexp(out, log_mean_prob(log_prob, signals.member[rows], signals.reference)) - np.log(2)
     return both
+
+
+def own_and_prior(
+    signals: SignalMatrix, query: int, sides: Sides
+) -> tuple[Float[np.ndarray, "examples targets"], Float[np.ndarray, "examples targets"]]:
+    """log p(x | target), and log of the OUT mean or of both means' average, for one query."""
+    own = signals.values[:, signals.targets, query].astype(np.float64)
+    prior = np.empty(own.shape)
+    for rows in blocks(signals):
+        prior[rows] = log_prior(signals, rows, query, sides)
+    return own, prior
 
 
 def offline_prior(

@@ -43,7 +43,7 @@ def test_a_shifted_population_is_noticed():
     data.population_x[:] += 1.0
     result = blind_baseline(data, split(data), seed=0)
     assert result.warns
-    assert "tells pool from population with AUC 0." in blind_warning(result)
+    assert "distinguishes pool from population with AUC 0." in blind_warning(result)
 
 
 def test_a_shift_in_labels_alone_is_noticed():

@@ -1,4 +1,4 @@
-"""Files that a user names beside another tool's signals: memberships, ids, labels, a population."""
+"""Files that a user names next to another tool's signals: memberships, ids, labels, a population."""
 
 from __future__ import annotations
 

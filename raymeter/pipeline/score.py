@@ -1,6 +1,6 @@
 """`raymeter score`: scores or signals that were made elsewhere -> the full statistics and report; no Ray.
 
-A report goes beside other results, never in their place without a word.
+A report goes next to other results, never in their place without a word.
 """
 
 from __future__ import annotations

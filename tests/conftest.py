@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import annotation_checks
 import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 annotation_checks.install()
 
@@ -20,13 +22,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 RAY = {"cluster", "e2e", "faults", "ray_local", "storage"}  # folders whose tests start a Ray
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers (`-n`), one of them runs all tests that start a Ray, one after another; a module stays whole."""
-    tests = Path(__file__).parent
-    for item in items:
-        module = item.path.relative_to(tests) if item.path.is_relative_to(tests) else item.path
-        item.add_marker(pytest.mark.xdist_group("ray" if module.parts[0] in RAY else str(module)))
+class OneWorkerForRay(LoadScopeScheduling):
+    """With several workers (`-n`), one runs all tests that start a Ray, one after another; other modules stay whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        return "ray" if RAY & set(path.parts) else str(path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForRay:
+    """Spread tests over workers so."""
+    return OneWorkerForRay(config, log)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from raymeter.analysis.power_curve import power_curve
 from raymeter.analysis.record_exposure import FDR, d_prime, leak_p_values, record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
-from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
+from raymeter.attacks import ATTACKS, Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
 from raymeter.attacks.common.stand_ins import stand_in_thresholds
 from raymeter.errors import SignalError
 from raymeter.schema.interval_text import interval_text
@@ -21,8 +21,9 @@ from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import SignalMatrix, Signals, default_reference
 from raymeter.stats import auc_interval, benjamini_hochberg, dependent_targets, mean_over_targets, transferred_threshold
 
-# What is tried on signals, in this order: the first that uses references and can run is the main attack.
-POSSIBLE: Mapping[str, Attack] = {
+# What is tried on signals, in this order, and then every other attack of the table that signals suffice for: the first
+# that uses references and can run is the main attack.
+NAMED: Mapping[str, Attack] = {
     "loss": Loss(),
     "rmia": Rmia(),
     "rmia_online": Rmia(mode="online"),
@@ -35,6 +36,10 @@ POSSIBLE: Mapping[str, Attack] = {
     "population": Population(),
     "entropy": Entropy(),
     "stack": Stack(),
+}
+POSSIBLE: Mapping[str, Attack] = {
+    **NAMED,
+    **{name: kind() for name, kind in ATTACKS.items() if name not in NAMED and not kind.needs_records},
 }
 
 

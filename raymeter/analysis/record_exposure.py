@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from raymeter.stats import benjamini_hochberg
 from raymeter.stats.threads import for_each
 
 NEARLY_EQUAL = 1e-9  # relative difference of two precisions below which the likelihood ratio is linear
+MOST_SHOWN = 200  # records that a report shows; all of them are in records.parquet
 FDR = 0.05  # expected share of false names among the records at risk
 ModelColumns: TypeAlias = Int64[np.ndarray, " columns"]
 LARGEST_P = 0.999  # a p-value of 1 has an infinite Cauchy deviate and would silence all others
@@ -222,3 +223,17 @@ def _side_moments(signals: SignalMatrix, models: ModelColumns | None) -> tuple[M
         for part in parts
     )
     return inside, outside
+
+
+def most_exposed(records: Mapping[str, np.ndarray], main: str) -> Int64[np.ndarray, " rows"]:
+    """Rows of the table of records, the most exposed first: by p-value, else by the main attack's rank."""
+    if "p_value" in records:
+        order = np.nan_to_num(records["p_value"].astype(float), nan=2.0)
+    elif f"{main}_rank" in records:
+        order = records[f"{main}_rank"].astype(float)
+    else:
+        order = np.arange(len(records["id"]), dtype=float)
+    count = min(MOST_SHOWN, len(order))
+    chosen = np.argpartition(order, count - 1)[:count]
+    rows: Int64[np.ndarray, " rows"] = chosen[np.argsort(order[chosen], kind="stable")]
+    return rows

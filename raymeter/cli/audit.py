@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from raymeter.distributed.job_upload import left_out
     from raymeter.pipeline.audit import audit
     from raymeter.pipeline.console import JsonConsole
-    from raymeter.pipeline.plan import dry_run
+    from raymeter.pipeline.dry_run import dry_run
     from raymeter.report.data_files import plain_attacks
     from raymeter.report.gate import parse_gates
 

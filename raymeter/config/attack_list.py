@@ -19,7 +19,7 @@ DEFAULT_ATTACKS = ("loss", "rmia", "lira")
 
 def attack_settings(attack: Attack) -> dict[str, Any]:
     """The name of an attack in the attacks table and its settings, as YAML would give them."""
-    name = next(name for name, kind in ATTACKS.items() if isinstance(attack, kind))
+    name = next(name for name, kind in ATTACKS.items() if type(attack) is kind)
     settings = {field.name: getattr(attack, field.name) for field in fields(attack)}
     return {"name": name} | {
         key: [attack_settings(part) for part in value] if name == "stack" and key == "of" else value

@@ -1,4 +1,4 @@
-"""Datasets by name: DATASETS, one file each, and `module:function` for anything else.
+"""The table of datasets, and how a dataset is divided into pool and population.
 
 Every loader returns all records it has; `load_dataset` divides them, by the seed alone, into a
 population that never trains a model and a pool that may.
@@ -31,7 +31,7 @@ DATASETS: dict[str, Callable[[DataSpec], Records]] = {
     "texas100": texas100.load,
     "arrays": arrays.load,
 }
-DOWNLOADABLE = frozenset(DATASETS) - {"digits", "arrays"}
+DOWNLOADABLE = frozenset({"fashion_mnist", "mnist", "cifar10", "cifar100", "purchase100", "texas100"})
 LARGEST_DEFAULT_POPULATION = 10_000
 
 
@@ -45,7 +45,7 @@ def load_dataset(spec: DataSpec) -> Dataset:
 
     Returns:
         The dataset; pool and population each keep the order of the files. A Parquet dataset beyond
-        `spec.in_memory_limit` keeps its records in its files, see `streamed`.
+        `spec.in_memory_limit` keeps its records in its files, see `readers/parquet_streamed.py`.
 
     Raises:
         DataError: The name is unknown, files are missing or corrupt, the pool is odd, or there are

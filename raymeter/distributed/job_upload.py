@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raymeter.attacks import regressors_of
 from raymeter.config.load import AuditConfig
+from raymeter.data import DOWNLOADABLE
 from raymeter.distributed.ray_internals.on_demand import ignore_rules
 from raymeter.errors import is_submitted
 
@@ -52,7 +53,7 @@ def _needed(config: AuditConfig, path: str | Path) -> Iterator[tuple[str, Path]]
         if target is not None and getattr(target, key) is not None:
             yield f"audit.target.{key}", Path(getattr(target, key)).expanduser()
     folder = Path(config.data.data_dir).expanduser()
-    if config.data.dataset not in ("digits", "arrays") and folder.is_dir():
+    if (config.data.dataset in DOWNLOADABLE or ":" in config.data.dataset) and folder.is_dir():
         yield "data.data_dir", next((file for file in sorted(folder.rglob("*")) if file.is_file()), folder)
     models = {recipe.model for recipe in regressors_of(list(config.attacks.values()))}
     own = [config.train.model_name, config.train.fit, config.data.dataset]

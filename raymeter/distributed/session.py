@@ -1,4 +1,4 @@
-"""Connect to Ray, count slots, quiet the console, stop cleanly."""
+"""Connect to Ray or start an embedded one, quiet the console, stop cleanly."""
 
 from __future__ import annotations
 

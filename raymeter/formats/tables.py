@@ -16,7 +16,6 @@ from raymeter.formats.values import parquet_file
 from raymeter.schema.scores import Scores
 
 NEEDED = ("id", "score", "member")
-KNOWN = (*NEEDED, "target", "group")
 REMEDY = "it needs the columns id, score and member, and may have target and group"
 
 

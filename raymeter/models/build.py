@@ -1,4 +1,4 @@
-"""Architectures by name: MODELS, one file per family, and `module:function` for the user's own."""
+"""The table of architectures, and how a model is built by its name or by the user's own function."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from raymeter.analysis.record_exposure import record_columns
+from raymeter.analysis.record_exposure import most_exposed, record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.config.load import AuditConfig, build_config, load_config
 from raymeter.config.sections import QueryTarget, WeightsTarget
@@ -28,7 +28,6 @@ from raymeter.pipeline.checks import check_fit, make_audit_split, without_missin
 from raymeter.pipeline.console import StageConsole
 from raymeter.pipeline.provenance import identity, provenance, timeline
 from raymeter.pipeline.stage_settings import regression, signal_plan
-from raymeter.report.page.data import most_exposed
 from raymeter.report.terminal import console_table
 from raymeter.report.verdict import remarks, verdict
 from raymeter.report.write import WRITERS, write_report

@@ -181,7 +181,7 @@ def check_data(config: AuditConfig) -> CheckResult:
 
 def check_configuration(config: AuditConfig) -> CheckResult:
     """Whether data, model and attacks suit one another; as the audit itself checks before it starts."""
-    from raymeter.pipeline.plan import dry_run
+    from raymeter.pipeline.dry_run import dry_run
 
     plan = dry_run(config).splitlines()
     return CheckResult("configuration", "ok", next(line for line in reversed(plan) if line))

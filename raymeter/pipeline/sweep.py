@@ -1,6 +1,7 @@
-"""Sweeps of attack settings over stored signals: `python -m raymeter.sweep SWEEP.yaml [section.key=value ...]`.
+"""What `raymeter sweep` does: attack settings tried on the stored signals of a finished audit.
 
-Settings are ranked on some targets and the winner is reported on others; `trials` runs them with Ray Tune.
+Settings are ranked on some targets and the winner is reported on others; `distributed/trials.py` runs them with Ray
+Tune.
 """
 
 from __future__ import annotations

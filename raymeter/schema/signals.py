@@ -1,4 +1,4 @@
-"""The values that flow between stages, with their invariants.
+"""Signals of audited records under all models, with the design of who trained on what and who may judge whom.
 
 Axes have names, the same everywhere: *pool* (records that may train a model), *examples* (audited
 records), *models*, *targets*, *queries* (views of a record, at least one, always present) and

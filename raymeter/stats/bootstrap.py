@@ -1,4 +1,4 @@
-"""Resampling intervals, as a check on the closed-form ones, and the pooled ROC as a secondary view."""
+"""Resampling intervals, as a check on the closed-form ones."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from raymeter.errors import RunError
 from raymeter.models import build_model
 from raymeter.pipeline.audit import run
 from raymeter.pipeline.console import StageConsole
-from raymeter.pipeline.plan import dry_run
+from raymeter.pipeline.dry_run import dry_run
 from raymeter.report.verdict import remarks
 from raymeter.storage.run_store import RunStore
 

@@ -37,7 +37,7 @@ def imports(source: str) -> set[str]:
         ("stats/auc.py", "import ray", "Numbers without torch, Ray or a screen"),
         ("attacks/loss.py", "from raymeter.report import verdict", "Data flows one way"),
         ("training/split.py", "def f():\n    from raymeter.signals import compute", "Data flows one way"),
-        ("pipeline/plan.py", "import ray", "Ray only in raymeter/distributed"),
+        ("pipeline/dry_run.py", "import ray", "Ray only in raymeter/distributed"),
         ("stats/roc.py", "from raymeter.stats import tpr", "No circle, in no package"),
     ],
 )

@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
+from raymeter.analysis.record_exposure import MOST_SHOWN
 from raymeter.attacks import ATTACKS
 from raymeter.errors import StoreError
 from raymeter.report.data_files import File, plain, write_metrics
 from raymeter.report.page import charts
-from raymeter.report.page.data import MOST_RECORDS, VERSION, page_data
+from raymeter.report.page.data import VERSION, page_data
 from raymeter.report.page.templates import included, render
 from raymeter.schema.results import AuditResult
 from raymeter.stats import PRIORS
@@ -84,7 +85,7 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
         methods=[attack.source for name, attack in ATTACKS.items() if name in names],
         statistics=STATISTICS,
         limits=LIMITS,
-        most=MOST_RECORDS,
+        most=MOST_SHOWN,
         priors=PRIORS,
         pointing=pointing(data),
     )
@@ -130,9 +131,8 @@ def _name(label: str, config: Mapping[str, Any]) -> str:
     """Which attack a label means: as the configuration says, else as the label itself suggests."""
     entries = config.get("audit", {}).get("attacks") or []
     name_of = {entry.get("label", entry["name"]): entry["name"] for entry in entries if "name" in entry}
-    return name_of.get(label) or next(
-        (name for name in ATTACKS if label == name or label.startswith(f"{name}_")), label
-    )
+    begins = [name for name in ATTACKS if label == name or label.startswith(f"{name}_")]
+    return name_of.get(label) or max(begins, key=len, default=label)
 
 
 def pointing(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from PIL import Image
 from scipy import stats
 
+from raymeter.analysis.record_exposure import most_exposed
 from raymeter.report.curves import curve, step_tpr
 from raymeter.report.verdict import finding, in_people, remarks, verdict
 from raymeter.schema.results import AttackResult, AuditResult
@@ -20,7 +20,6 @@ from raymeter.stats import dependent_targets
 VERSION = 2
 POINTS = 160  # of a curve
 BINS = 40  # of a histogram
-MOST_RECORDS = 200  # in the table; all of them are in records.parquet
 MOST_VALUES = 12  # of a record that is no image
 MOST_SCORES = 2_000_000  # of a target, beyond which thresholds are not looked up
 ROWS_FOR_CLUSTERS, DEPENDENT = 100_000, 0.9
@@ -115,20 +114,6 @@ def histogram(attack: AttackResult) -> dict[str, list[float]]:
     inside = np.clip(some, edges[0], edges[-1])
     shares = [np.histogram(inside[side], edges)[0] / max(1, int(side.sum())) for side in (of, ~of)]
     return {"edges": edges.tolist(), "members": shares[0].tolist(), "non_members": shares[1].tolist()}
-
-
-def most_exposed(records: Mapping[str, np.ndarray], main: str) -> Int64[np.ndarray, " rows"]:
-    """Rows of the table of records, the most exposed first: by p-value, else by the main attack's rank."""
-    if "p_value" in records:
-        order = np.nan_to_num(records["p_value"].astype(float), nan=2.0)
-    elif f"{main}_rank" in records:
-        order = records[f"{main}_rank"].astype(float)
-    else:
-        order = np.arange(len(records["id"]), dtype=float)
-    count = min(MOST_RECORDS, len(order))
-    chosen = np.argpartition(order, count - 1)[:count]
-    rows: Int64[np.ndarray, " rows"] = chosen[np.argsort(order[chosen], kind="stable")]
-    return rows
 
 
 def exposed_table(result: AuditResult) -> dict[str, Any]:

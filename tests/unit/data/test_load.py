@@ -13,7 +13,7 @@ from raymeter.data.loaded_records import Records
 from raymeter.errors import DataError
 from raymeter.schema.dataset import DataSpec
 
-NAMES = "digits, fashion_mnist, mnist, cifar10, cifar100, purchase100, texas100, arrays, or module:function"
+NAMES = f"{', '.join(DATASETS)}, or module:function"
 
 
 def numbered(spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:

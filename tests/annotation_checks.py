@@ -18,8 +18,11 @@ CONF = BeartypeConf(is_pep484_tower=True, hint_overrides=STRANGERS)
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with a check of its arguments and result; what the import hook puts around every function."""
-    return beartype(function, conf=CONF)
+    """The function with a check of its arguments and result; what the import hook puts around every function.
+
+    A function within a function is made anew at every call, and a check with it, which is dear: it stays as it is.
+    """
+    return function if "<locals>" in function.__qualname__ else beartype(function, conf=CONF)
 
 
 def install() -> None:

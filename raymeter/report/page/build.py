@@ -61,7 +61,7 @@ def index_page(metrics: Mapping[str, Any], data: Mapping[str, Any], timeline: Ma
         raise StoreError("page.json was written by another version of raymeter; run the audit again, models are reused")
     attacks = metrics["attacks"]
     provenance = metrics.get("provenance", {})
-    names = {_name(label, provenance.get("config", {})) for label in attacks}
+    names = {attack_name(label, provenance.get("config", {})) for label in attacks}
     rates = list(next(iter(attacks.values()))["tpr_at_fpr"])
     return render(
         "report.html",
@@ -127,7 +127,7 @@ def _failed_attempts(timeline: Mapping[str, Any]) -> list[Mapping[str, Any]] | N
     return [attempt for attempt in timeline["attempts"] if attempt.get("outcome") not in DONE]
 
 
-def _name(label: str, config: Mapping[str, Any]) -> str:
+def attack_name(label: str, config: Mapping[str, Any]) -> str:
     """Which attack a label means: as the configuration says, else as the label itself suggests."""
     entries = config.get("audit", {}).get("attacks") or []
     name_of = {entry.get("label", entry["name"]): entry["name"] for entry in entries if "name" in entry}

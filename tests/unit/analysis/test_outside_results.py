@@ -8,9 +8,9 @@ import numpy as np
 from audits import stored_audit
 from results import sample
 
-from raymeter.analysis.outside_results import assess_signals
+from raymeter.analysis.outside_results import POSSIBLE, assess_signals
 from raymeter.analysis.result import main_label
-from raymeter.attacks import Entropy, Lira, Loss, Population, Rmia
+from raymeter.attacks import ATTACKS, Entropy, Lira, Loss, Population, Rmia
 from raymeter.config.load import build_config
 from raymeter.pipeline.audit import analyse
 from raymeter.report.data_files import plain
@@ -51,3 +51,9 @@ def test_a_result_knows_its_main_attack():
     result = sample()
     assert result.main_attack.name == "rmia"
     assert replace(result, main="").main_attack.name == "loss"
+
+
+def test_every_attack_that_signals_suffice_for_is_tried():
+    """A new row of the table is not forgotten by `raymeter score`."""
+    tried = {type(attack) for attack in POSSIBLE.values()}
+    assert tried == {kind for kind in ATTACKS.values() if not kind.needs_records}

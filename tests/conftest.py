@@ -1,4 +1,4 @@
-"""Shared by all tests: annotations are checked, hypothesis profiles."""
+"""Shared by all tests: annotations are checked, hypothesis profiles, and how tests are spread over processes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,34 @@ settings.register_profile("dev", max_examples=15, derandomize=True, deadline=Non
 settings.register_profile("nightly", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-RAY = {"cluster", "e2e", "faults", "ray_local", "storage"}  # folders whose tests start a Ray
+PROCESSES = 2
+RAY = {"cluster", "e2e", "faults", "ray_local", "storage"}  # folders of tests that start a Ray
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run folders in two processes; single files, --pdb, -s, and whatever -n says, are run as they are asked for."""
+    option = config.option
+    within = "PYTEST_XDIST_WORKER" in os.environ  # this is one of the processes already
+    asked = not hasattr(option, "numprocesses") or option.numprocesses is not None or option.dist != "no"
+    if within or asked or option.usepdb or option.capture == "no" or option.collectonly:
+        return
+    if all(argument.partition("::")[0].endswith(".py") for argument in config.args):
+        return
+    option.numprocesses, option.dist, option.loadscopereorder = PROCESSES, "loadscope", False
 
 
 class OneWorkerForRay(LoadScopeScheduling):
-    """With several workers (`-n`), one runs all tests that start a Ray, one after another; other modules stay whole."""
+    """One process runs all tests that start a Ray, one after another; of the others a module stays whole."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.partition("::")[0])
-        return "ray" if RAY & set(path.parts) else str(path)
+        return "ray" if RAY & set(path.parts[:2]) else str(path)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForRay:
-    """Spread tests over workers so."""
+    """Spread the tests so, with `-n` too."""
     return OneWorkerForRay(config, log)
 
 

@@ -199,6 +199,7 @@ def test_another_sweep_of_the_same_name_is_refused(swept):
         run(swept[0], space=[{"attack": "loss"}])
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("space", "message"),
     [

@@ -197,6 +197,7 @@ def test_attacks_in_tasks_equal_attacks_in_the_driver(eight_models, monkeypatch)
         assert np.isfinite(found).any(), label
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("attack", "error", "message"),
     [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import IO, Any, TextIO
+from typing import IO, Any, BinaryIO, TextIO
 
 import jaxtyping
 from beartype import BeartypeConf, FrozenDict, beartype
 from pydantic import TypeAdapter
 
 # beartype knows files by an attribute `mode`, which those in memory lack, and does not know TypeAdapter[...] at all.
-STRANGERS = FrozenDict({IO[bytes]: object, TextIO: object, TypeAdapter[Any]: TypeAdapter})
+STRANGERS = FrozenDict({IO[bytes]: object, BinaryIO: object, TextIO: object, TypeAdapter[Any]: TypeAdapter})
 
 # An int serves as a float, as for mypy.
 CONF = BeartypeConf(is_pep484_tower=True, hint_overrides=STRANGERS)

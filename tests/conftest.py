@@ -50,6 +50,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerFor
     return OneWorkerForRay(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Annotations go unchecked where a test starts a Ray: its workers have no checks either, and audits are long."""
+    jaxtyping.config.update(
+        "jaxtyping_disable", bool(RAY & set(item.path.relative_to(Path(__file__).parent).parts[:1]))
+    )
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """Annotations go unchecked, as for users: for tests of what the package itself says of wrong values."""

@@ -53,7 +53,7 @@ def head():
 
 def submit(environment, folder, *arguments, module="raymeter.audit", options=()):
     """Submit a job from a folder, waiting until the head can take it."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     command = [RAY, "job", "submit", "--working-dir", folder, *options, "--", sys.executable, "-m", module, *arguments]
     while True:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -76,10 +76,10 @@ def stopped(head, tmp_path_factory):
         target=lambda: ended.append(submit(head, folder / "job", "audit.yaml", options=["--submission-id", "stopped"]))
     )
     thread.start()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while len(list(folder.glob("batches-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    subprocess.run([RAY, "job", "stop", "stopped"], env=head, check=True, capture_output=True, timeout=60)
+    subprocess.run([RAY, "job", "stop", "stopped"], env=head, check=True, capture_output=True, timeout=200)
     thread.join()
     (folder / "slow").unlink()
     return folder, ended[0]
@@ -135,7 +135,7 @@ def test_jobs_as_documented(head, tmp_path, monkeypatch):
     small = ["train.epochs=2", "audit.num_ref_models=1"]
     program, *arguments = shlex.split(plan)
     run = [sys.executable, *arguments, *small]
-    planned = subprocess.run(run, cwd=tmp_path, env=head, capture_output=True, text=True, timeout=60)
+    planned = subprocess.run(run, cwd=tmp_path, env=head, capture_output=True, text=True, timeout=200)
     assert planned.returncode == 0, planned.stderr
     assert (program, "models: 4 in all" in planned.stdout) == ("python", True)
     *command, log_dir = shlex.split(job.replace("/shared/demo", f"{tmp_path}/demo"))

@@ -34,7 +34,7 @@ def undisturbed(tmp_path_factory):
     return run_here(small_config(tmp_path_factory.mktemp("undisturbed"), train=LONG))[0]
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=400):
     """Poll until a condition gives something true, and return that."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -44,7 +44,7 @@ def test_a_killed_sweep_goes_on_with_what_is_left(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SWEEP.replace("LOG_DIR", str(tmp_path)))
     blocks = tmp_path / "sweep/sweep/blocks"
     process = start(tmp_path)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while len(list(blocks.glob("*.json")) if blocks.is_dir() else []) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)

@@ -198,7 +198,7 @@ def test_a_killed_driver_goes_on(bucket, tmp_path):
     command = [sys.executable, "-m", "raymeter.audit", str(file), "--json-logs"]
     environment = {**os.environ, "RAY_TMPDIR": os.environ.get("RAY_TMPDIR", "/tmp")}
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    store, end = RunStore.at(bucket.address("killed")), time.monotonic() + 120
+    store, end = RunStore.at(bucket.address("killed")), time.monotonic() + 400
     while not any(key.endswith(".json") and "model_" in key for key in keys_in(bucket, "killed/models")):
         assert time.monotonic() < end and first.poll() is None
         time.sleep(0.1)

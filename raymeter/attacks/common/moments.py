@@ -49,7 +49,8 @@ def reference_counts(
 ) -> Float[np.ndarray, "examples targets"]:
     """How many of each target's references are on the given side of each record."""
     # float32 counts exactly up to 2**24 models, and is quicker
-    counts: np.ndarray = (side.astype(np.float32) @ reference.T.astype(np.float32)).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # BLAS has been seen to warn of a product of zeros and ones
+        counts: np.ndarray = (side.astype(np.float32) @ reference.T.astype(np.float32)).astype(np.float64)
     return counts
 
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from recipes import RECIPE as IMAGES
 from tables import write
 
 from raymeter.data.readers.parquet import list_tables
 from raymeter.data.readers.parquet_streamed import scan
-from raymeter.schema.recipe import Recipe
 from raymeter.training.streamed_trainer import StreamedData, StreamedTrainer, read_directly
 from raymeter.training.trainer import fit
 
 N = 3000
-RECIPE = Recipe(
-    model="mlp",
-    optimizer="SGD",
-    learning_rate=0.05,
-    momentum=0.9,
-    weight_decay=5e-4,
-    batch_size=32,
-    epochs=3,
-    schedule="cosine",
-    warmup=0.1,
-    augment="none",
-    ema=None,
-    precision="float32",
-)
+RECIPE = replace(IMAGES, model="mlp", augment="none", batch_size=32)
 
 
 @pytest.fixture(scope="module")

@@ -9,27 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from recipes import RECIPE
 
 from raymeter.models.inputs import normalise
-from raymeter.schema.recipe import Recipe
 from raymeter.training.augment import augment_batch
 from raymeter.training.optimizer import learning_rate_at
 from raymeter.training.trainer import Trainer, TrainingData, fit
-
-RECIPE = Recipe(
-    model="cnn",
-    optimizer="SGD",
-    learning_rate=0.05,
-    momentum=0.9,
-    weight_decay=5e-4,
-    batch_size=16,
-    epochs=3,
-    schedule="cosine",
-    warmup=0.1,
-    augment="mirror",
-    ema=None,
-    precision="float32",
-)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ settings.register_profile("nightly", max_examples=1000, deadline=None, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 PROCESSES = 2
-RAY = {"cluster", "e2e", "faults", "ray_local", "storage"}  # folders of tests that start a Ray
+ONE_RAY, ANOTHER_RAY = {"e2e", "faults", "ray_local"}, {"cluster", "storage"}  # folders of tests that start a Ray
+RAY = ONE_RAY | ANOTHER_RAY
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,18 +37,21 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option.numprocesses, option.dist, option.loadscopereorder = PROCESSES, "loadscope", False
 
 
-class OneWorkerForRay(LoadScopeScheduling):
-    """One process runs all tests that start a Ray, one after another; of the others a module stays whole."""
+class TwoScopesForRay(LoadScopeScheduling):
+    """Tests that start a Ray run one after another in two long scopes; of the others a module stays whole."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.partition("::")[0])
-        return "ray" if RAY & set(path.parts[:2]) else str(path)
+        folders = set(path.parts[:2])
+        if folders & ONE_RAY:
+            return "ray"
+        return "another ray" if folders & ANOTHER_RAY else str(path)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForRay:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoScopesForRay:
     """Spread the tests so, with `-n` too."""
-    return OneWorkerForRay(config, log)
+    return TwoScopesForRay(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

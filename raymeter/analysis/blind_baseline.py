@@ -95,7 +95,8 @@ def _out_of_fold_scores(
     if folds < 2:
         return {name: np.zeros(len(features)) for name in classifiers}
     divide = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
-    return {
-        name: cross_val_predict(classifier, features, truth, cv=divide, method="predict_proba")[:, 1]
-        for name, classifier in classifiers.items()
-    }
+    with np.errstate(invalid="ignore"):  # a BLAS may raise the flag in lanes that it does not use; results are finite
+        return {
+            name: cross_val_predict(classifier, features, truth, cv=divide, method="predict_proba")[:, 1]
+            for name, classifier in classifiers.items()
+        }

@@ -15,7 +15,8 @@ from raymeter.schema.results import Difference, Interval
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import default_reference
 from raymeter.stats import compare_attacks, dependent_targets
-from raymeter.stats.paired import NORMAL_95, normal_difference
+from raymeter.stats.figures import NORMAL_95
+from raymeter.stats.paired import normal_difference
 
 MOST_MOVED = 10
 
@@ -98,8 +99,8 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
     """B against A, attack by attack.
 
     Where both have the same targets with the same members, differences are taken per target on the records that both
-    have (DeLong, Biometrics 44, 1988, or Student's t over dependent targets). Else the means are independent, and
-    their standard errors, from the intervals of the reports, are added as squares.
+    have, see `compare_attacks`. Else the means are taken for independent, and their standard errors, from the intervals
+    of the reports, are added as squares.
 
     Raises:
         DataError: No attack has the same label in both.

@@ -19,7 +19,8 @@ from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import SignalMatrix, Signals, default_reference
-from raymeter.stats import auc_interval, benjamini_hochberg, dependent_targets, mean_over_targets, transferred_threshold
+from raymeter.stats import auc_figure, benjamini_hochberg, dependent_targets, transferred_threshold
+from raymeter.stats.means import MeanOverTargets
 
 # What is tried on signals, in this order, and then every other attack of the table that signals suffice for: the first
 # that uses references and can run is the main attack.
@@ -122,17 +123,17 @@ def direction(matrix: SignalMatrix) -> tuple[str, ...]:
             "transpose them",
         )
     clusters = dependent_targets(matrix.reference, matrix.targets)
-    intervals = []
+    mean = MeanOverTargets(clusters)
     for column in matrix.targets:
         member = matrix.member[:, column]
         if member.all() or not member.any():
             return (f"warning: model {column} was trained on all of the records, or on none: it cannot be a target",)
-        intervals.append(auc_interval(matrix.values[:, column].mean(axis=1, dtype=np.float64), member))
-    mean = mean_over_targets(intervals, clusters)
-    text = f"the signal alone separates members from non-members with AUC {interval_text(mean)}"
-    if mean.high < 0.5:
+        mean.add(auc_figure(matrix.values[:, column].mean(axis=1, dtype=np.float64), member))
+    auc = mean.interval()
+    text = f"the signal alone separates members from non-members with AUC {interval_text(auc)}"
+    if auc.high < 0.5:
         return (f"warning: {text}, below chance: check that 1 means member and that signals rise with the fit",)
-    if mean.low <= 0.5:
+    if auc.low <= 0.5:
         return (f"{text}, which may be chance: if more was expected, check that rows and ids belong together",)
     return ()
 

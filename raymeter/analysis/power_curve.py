@@ -13,7 +13,8 @@ from raymeter.schema.results import PowerPoint
 from raymeter.schema.scores import Scores
 from raymeter.schema.selection import select
 from raymeter.schema.signals import Signals
-from raymeter.stats import auc_interval, dependent_targets, mean_over_targets, tpr_at_fpr
+from raymeter.stats import auc_figure, dependent_targets, tpr_figure
+from raymeter.stats.means import MeanOverTargets
 
 POWER_FPR = 0.001
 
@@ -56,12 +57,10 @@ def power_curve(
 
 
 def _point(scores: Scores, count: int, clusters: Int64[np.ndarray, " targets"], fpr: float) -> PowerPoint:
-    columns = list(zip(scores.values.T, scores.member.T, strict=True))
-    rates = [tpr_at_fpr(values, member, fpr) for values, member in columns]
-    return PowerPoint(
-        references=count,
-        auc=mean_over_targets([auc_interval(values, member) for values, member in columns], clusters),
-        tpr=mean_over_targets(rates, clusters),
-        fpr=fpr,
-        resolvable=all(rate.resolvable for rate in rates),
-    )
+    auc, tpr, resolvable = MeanOverTargets(clusters), MeanOverTargets(clusters), True
+    for values, member in zip(scores.values.T, scores.member.T, strict=True):
+        auc.add(auc_figure(values, member))
+        rate = tpr_figure(values, member, fpr)
+        tpr.add(rate)
+        resolvable = resolvable and rate.interval.resolvable
+    return PowerPoint(count, auc.interval(), tpr.interval(), fpr, resolvable)

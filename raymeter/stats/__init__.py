@@ -3,8 +3,10 @@
 from raymeter.schema.results import Comparison, Difference, Interval, MeanInterval, ThresholdRates, TprEstimate
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean
+from raymeter.stats.figures import Figure, auc_figure, rate_figure, tpr_figure
 from raymeter.stats.groups import group_metrics, holm
-from raymeter.stats.paired import auc_difference, compare_attacks, t_difference
+from raymeter.stats.means import dependent_targets, difference_over_targets, mean_over_targets
+from raymeter.stats.paired import auc_difference, compare_attacks
 from raymeter.stats.pooled import pooled_auc, pooled_roc
 from raymeter.stats.records import (
     benjamini_hochberg,
@@ -16,7 +18,7 @@ from raymeter.stats.records import (
     top_overlap,
 )
 from raymeter.stats.roc import roc_curve
-from raymeter.stats.summary import dependent_targets, mean_over_targets, summarise
+from raymeter.stats.summary import summarise
 from raymeter.stats.thresholds import (
     PRIORS,
     compare_thresholds,
@@ -30,6 +32,7 @@ from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
 __all__ = [
     "Comparison",
     "Difference",
+    "Figure",
     "Interval",
     "MeanInterval",
     "PRIORS",
@@ -38,6 +41,7 @@ __all__ = [
     "auc",
     "auc_and_variance",
     "auc_difference",
+    "auc_figure",
     "auc_interval",
     "benjamini_hochberg",
     "bootstrap_tpr",
@@ -48,6 +52,7 @@ __all__ = [
     "compare_attacks",
     "compare_thresholds",
     "dependent_targets",
+    "difference_over_targets",
     "flip_rate",
     "group_metrics",
     "holm",
@@ -57,13 +62,14 @@ __all__ = [
     "ppv",
     "ppv_interval",
     "rank_intervals",
+    "rate_figure",
     "rates_at_threshold",
     "risk_rank",
     "roc_curve",
     "summarise",
-    "t_difference",
     "threshold_at_fpr",
     "top_overlap",
     "tpr_at_fpr",
+    "tpr_figure",
     "transferred_threshold",
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import special, stats
+from scipy import optimize, stats
 
 from raymeter.schema.results import Interval
 from raymeter.stats.roc import divide
+
+PRIOR_RECORDS = 10  # found by simulation: with 5, 30 members among 3,000 others had less than 93 %
 
 
 def auc(scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]) -> float:
@@ -74,7 +76,13 @@ def auc_and_variance(
 def auc_interval(
     scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"], confidence: float = 0.95
 ) -> Interval:
-    """AUC with DeLong's interval, taken on the logit scale so that it stays within (0, 1).
+    """AUC with a score interval on DeLong's variance, made ready for small groups and high areas.
+
+    The ends are the areas a with (AUC - a)^2 = t^2 V(a), so that they stay within [0, 1]. V is DeLong's variance,
+    carried over to a by a (1 - a); t is Student's with Welch's degrees of freedom. With few records of a side, or few
+    that are not placed alike, its share of the variance is itself hardly known: it is then drawn towards that of
+    exponential scores (Hanley and McNeil), with the weight of PRIOR_RECORDS against as many degrees of freedom as the
+    placements' kurtosis leaves.
 
     A perfect separation has no variance to estimate. Its open end is then (alpha / 2) ** (1 / n) with
     the smaller group's n: the Clopper-Pearson bound for n successes in n trials. Where all scores are
@@ -83,22 +91,59 @@ def auc_interval(
     Raises:
         SignalError: A score is NaN, or there are no members or no non-members.
 
+    Notes:
+        Simulated coverage of the nominal 95 %, benchmarks/coverage_of_intervals.py: at least 93 % from 5 + 500 and
+        15 + 15 records on, for normal, heavy-tailed and unequally spread scores and for scores of three levels, up to
+        an AUC of 0.999; DeLong's on the logit scale, which was used before, fell to 33 to 86 % there. Of hundreds of
+        records on each side both are the same.
+
+    References:
+        DeLong, DeLong, Clarke-Pearson, Biometrics 44 (1988). Score intervals of an AUC: Newcombe, Statistics in
+        Medicine 25 (2006). Hanley and McNeil, Radiology 143 (1982).
+
     Examples:
         >>> perfect = auc_interval(np.array([4.0, 3.0, 2.0, 1.0]), np.array([True, True, False, False]))
         >>> perfect.estimate, round(perfect.low, 3), perfect.high  # 0.025 ** (1 / 2)
         (1.0, 0.158, 1.0)
     """
-    area, variance = auc_and_variance(scores, member)
-    alpha = 1 - confidence
-    smaller = min(int(np.sum(member)), len(member) - int(np.sum(member)))
+    sides = placements(scores, member)
+    area, alpha = float(sides[0].mean()), 1 - confidence
+    smaller = min(len(side) for side in sides)
     if area in (0.0, 1.0):
         bound = (alpha / 2) ** (1 / smaller)
         return Interval(area, bound, 1.0) if area == 1.0 else Interval(area, 0.0, 1 - bound)
     if smaller < 2:
         return Interval(area, 0.0, 1.0)
-    if variance == 0:  # nothing but ties
+    variances = [float(side.var(ddof=1)) / len(side) for side in sides]
+    if sum(variances) == 0:  # nothing but ties
         untied = 1 - (alpha / 2) ** (1 / smaller)
         return Interval(area, area - untied / 2, area + untied / 2)
-    half = stats.norm.ppf(1 - alpha / 2) * np.sqrt(variance) / (area * (1 - area))
-    centre = special.logit(area)
-    return Interval(area, float(special.expit(centre - half)), float(special.expit(centre + half)))
+    welch = sum(variances) ** 2 / sum(v**2 / (len(side) - 1) for v, side in zip(variances, sides, strict=True))
+    t = float(stats.t.ppf(1 - alpha / 2, welch))
+    known = [_known(side) for side in sides]
+
+    def beyond(end: float) -> float:
+        """Above 0 where this end is further from the AUC than its variance allows."""
+        scale, spread = end * (1 - end) / (area * (1 - area)), _exponential_variance(end)
+        variance = 0.0
+        for v, side, degrees in zip(variances, sides, known, strict=True):
+            prior = max(v * scale, spread / len(side))
+            variance += (degrees * v * scale + PRIOR_RECORDS * prior) / (degrees + PRIOR_RECORDS)
+        return (area - end) ** 2 - t**2 * variance
+
+    return Interval(area, float(optimize.brentq(beyond, 0.0, area)), float(optimize.brentq(beyond, area, 1.0)))
+
+
+def _known(placed: Float[np.ndarray, " records"]) -> float:
+    """Degrees of freedom of a sample's variance: n - 1 for normal values, fewer the longer their tails are."""
+    squares = (placed - placed.mean()) ** 2
+    square = float(squares.mean())
+    if square == 0:
+        return float(len(placed) - 1)
+    excess = float((squares**2).mean()) / square**2 - 1
+    return float((len(placed) - 1) * min(1.0, 2 / excess)) if excess > 0 else float(len(placed) - 1)
+
+
+def _exponential_variance(area: float) -> float:
+    """The larger of the two variances of placements where members and non-members have exponential scores."""
+    return max(area / (2 - area), 2 * area**2 / (1 + area)) - area**2

@@ -87,8 +87,9 @@ def cluster_bootstrap_mean(
 
     Notes:
         Too short with few clusters, as it knows neither the t-law nor the ddof: its nominal 95 % cover about
-        79 % with 4 clusters, 89 % with 8 and 94 % with 30. `mean_over_targets`, a t-interval, keeps its 95 %
-        and is the one reported; use this where the clusters are many and the values far from normal.
+        79 % with 4 clusters, 89 % with 8 and 94 % with 30, and it takes the records as given. `mean_over_targets`,
+        which is the one reported, does neither; use this where the clusters are many and the values far from
+        normal.
 
     References:
         Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.

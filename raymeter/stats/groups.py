@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float, Int64
 from raymeter.errors import SignalError
 from raymeter.schema.results import GroupMetrics, GroupTable, Interval, MeanInterval, TprEstimate
 from raymeter.schema.scores import Scores
-from raymeter.stats.auc import auc_interval
-from raymeter.stats.summary import mean_over_targets
-from raymeter.stats.threads import for_each
-from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr, tpr_at_fpr
+from raymeter.stats.figures import Figure, auc_figure, rate_figure, tpr_figure
+from raymeter.stats.means import MeanOverTargets
+from raymeter.stats.threads import in_turn
+from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr
 
 GROUP_FPR = 0.01
 PERMUTATIONS = (500, 5000)  # at least and at most
@@ -186,29 +186,34 @@ def _metrics_within(flags: _Flags, inside: np.ndarray, name: str, p_values: tupl
     members, non_members = member.sum(axis=0), (~member).sum(axis=0)
     complete = bool((members > 0).all() and (non_members > 0).all())
 
-    def within_target(t: int) -> tuple[TprEstimate, Interval]:
+    def within_target(t: int) -> tuple[Figure[TprEstimate], Figure[Interval]]:
         values, side = scores.values[inside, t], member[:, t]
-        return tpr_at_fpr(values, side, flags.fpr), auc_interval(values, side)
+        return tpr_figure(values, side, flags.fpr), auc_figure(values, side)
 
-    per_target = for_each(within_target, range(member.shape[1]), len(scores.values)) if complete else []
-    own_rates = [rate for rate, _ in per_target]
+    auc, own, resolvable = MeanOverTargets(clusters), MeanOverTargets(clusters), complete
+    for rate, area in in_turn(within_target, range(member.shape[1]) if complete else (), len(scores.values)):
+        own.add(rate)
+        auc.add(area)
+        resolvable = resolvable and rate.interval.resolvable
 
-    def common_rate(side: np.ndarray) -> MeanInterval | None:
-        if not side.any(axis=0).all():
+    def common_rate(sides: np.ndarray) -> MeanInterval | None:
+        if not sides.any(axis=0).all():
             return None
-        counts = zip((flags.flagged[inside] & side).sum(axis=0), side.sum(axis=0), strict=True)
-        return mean_over_targets([clopper_pearson(int(k), int(n)) for k, n in counts], clusters)
+        rates = MeanOverTargets(clusters)
+        for flagged, side in zip(flags.flagged[inside].T, sides.T, strict=True):
+            rates.add(rate_figure(clopper_pearson(int((flagged & side).sum()), int(side.sum())), flagged, side))
+        return rates.interval()
 
     return GroupMetrics(
         group=name,
         records=int(inside.sum()),
         members=float(members.mean()),
         non_members=float(non_members.mean()),
-        auc=mean_over_targets([area for _, area in per_target], clusters) if complete else None,
+        auc=auc.interval() if complete else None,
         tpr_common=common_rate(member),
         fpr_common=common_rate(~member),
-        tpr_own=mean_over_targets(own_rates, clusters) if complete else None,
-        own_resolvable=complete and all(rate.resolvable for rate in own_rates),
+        tpr_own=own.interval() if complete else None,
+        own_resolvable=resolvable,
         p_value=p_values[0],
         p_value_holm=p_values[1],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -13,11 +14,10 @@ from raymeter.schema.mapped import forget_pages
 from raymeter.schema.results import Comparison, Difference
 from raymeter.schema.scores import Scores
 from raymeter.stats.auc import auc, placements
-from raymeter.stats.summary import ROUNDING
-from raymeter.stats.threads import for_each
+from raymeter.stats.figures import NORMAL_95, auc_influence
+from raymeter.stats.means import ROUNDING, TwoWaySum, t_difference
+from raymeter.stats.threads import in_turn
 from raymeter.stats.tpr import check_confidence
-
-NORMAL_95 = 1.959964  # the 97.5 % point of a standard normal
 
 
 def compare_attacks(
@@ -25,11 +25,11 @@ def compare_attacks(
 ) -> tuple[Comparison, ...]:
     """Every attack against every later one on the same records: is one better, or do they only look so?
 
-    Differences are taken per target, where both attacks see the same model, and then averaged over dependent
-    targets; the interval and the p-value are of Student's t over those clusters. With one cluster they are
-    paired DeLong's, averaged over its targets, and so they are where all clusters differ equally and there is no
-    spread to judge by. The p-value is then twice the mean of the targets' own, which holds however dependent
-    they are (Vovk and Wang, Biometrika 107, 2020).
+    Differences are taken per target, where both attacks see the same model, and then averaged; the interval and the
+    p-value are Student's t on the variance of `TwoWaySum`, for other records and other trainings. A single target has
+    paired DeLong's, and where two attacks order the records of all targets alike the mean of the targets' own is
+    given. The p-value is then twice the mean of theirs, which holds however dependent they are (Vovk and Wang,
+    Biometrika 107, 2020).
 
     Args:
         scores: One entry per attack, all on the same records and targets.
@@ -50,18 +50,28 @@ def compare_attacks(
         >>> [(pair.first, pair.second, pair.auc.estimate) for pair in pairs]
         [('lira', 'loss', 0.5)]
     """
-    areas = []
+    columns = zip(*([*of_attack.values.T] for of_attack in scores), scores[0].member.T, strict=True)
+    total = TwoWaySum(clusters)
+
+    def areas(column: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+        *values, member = column
+        of_attacks = [auc(of_attack, member) for of_attack in values]
+        return np.array(of_attacks), np.stack([auc_influence(of_attack, member) for of_attack in values])
+
+    for area, influence in in_turn(areas, columns, len(scores[0].values)):
+        total.add(area, influence)
     for of_attack in scores:
-        columns = list(zip(of_attack.values.T, of_attack.member.T, strict=True))
-        areas.append(np.array(for_each(lambda column: auc(*column), columns, len(of_attack.values))))
         forget_pages(of_attack.values)
     comparisons = []
-    for i, first in enumerate(scores):
-        for j, second in enumerate(scores[i + 1 :], start=i + 1):
-            difference = t_difference(areas[i] - areas[j], clusters, confidence)
-            if difference is None:
-                difference = _mean_difference(first, second, confidence)
-            comparisons.append(Comparison(first.attack, second.attack, difference))
+    for i, j in combinations(range(len(scores)), 2):
+        contrast = np.zeros(len(scores))
+        contrast[i], contrast[j] = 1.0, -1.0
+        difference = None
+        if len(clusters) > 1:
+            difference = t_difference(float(contrast @ total.estimates), total.spread(contrast), confidence)
+        if difference is None:
+            difference = _mean_difference(scores[i], scores[j], confidence)
+        comparisons.append(Comparison(scores[i].attack, scores[j].attack, difference))
     return tuple(comparisons)
 
 
@@ -72,25 +82,6 @@ def _mean_difference(first: Scores, second: Scores, confidence: float) -> Differ
     estimate, low, high, p = np.array([(d.estimate, d.low, d.high, d.p_value) for d in per_target]).mean(axis=0)
     p_value = p if len(per_target) == 1 else min(2 * p, 1.0)
     return Difference(float(estimate), float(low), float(high), float(p_value))
-
-
-def t_difference(
-    differences: Float[np.ndarray, " targets"], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
-) -> Difference | None:
-    """Mean of paired differences with Student's t over clusters; None with one cluster, or where nothing varies.
-
-    Examples:
-        >>> difference = t_difference(np.array([0.1, 0.3]), np.array([0, 1]))  # standard error 0.1, so t = 2
-        >>> round(difference.estimate, 3), round(difference.p_value, 3)
-        (0.2, 0.295)
-    """
-    means = np.array([differences[clusters == cluster].mean() for cluster in np.unique(clusters)])
-    if len(means) < 2 or np.ptp(means) < ROUNDING:
-        return None
-    estimate, error = float(differences.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(means) - 1)) * error
-    p_value = float(2 * stats.t.sf(abs(estimate) / error, len(means) - 1))
-    return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
 
 
 def normal_difference(estimate: float, error: float, p_without_error: float) -> Difference:

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from scipy import stats
-from scipy.sparse.csgraph import connected_components
 
 from raymeter.schema.mapped import forget_pages
-from raymeter.schema.results import AttackResult, Interval, MeanInterval, TargetMetrics, TprEstimate
+from raymeter.schema.results import AttackResult, Interval, TargetMetrics, TprEstimate
 from raymeter.schema.scores import Scores
-from raymeter.stats.auc import auc_interval
+from raymeter.stats.figures import Figure, auc_figure, tpr_figure
+from raymeter.stats.means import MeanOverTargets, dependent_targets
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, mean_where, rank_intervals, risk_rank
 from raymeter.stats.roc import roc_curve, thin
-from raymeter.stats.threads import MOST_POINTS, for_each
-from raymeter.stats.tpr import tpr_at_fpr
+from raymeter.stats.threads import MOST_POINTS, for_each, in_turn
 
 FPRS = (0.01, 0.001, 0.0)
-ROUNDING = 1e-12  # differences of rates below this are none
 CAUGHT_FPRS = {0.01: "1pct", 0.001: "0.1pct"}
 COIN_FPR = 0.01
 
@@ -36,7 +33,7 @@ def summarise(
     Args:
         scores: One entry per attack, all on the same records and targets.
         reference: Which model may judge which target; targets that may not judge one another were
-            trained on dependent data and count as one when the mean's interval is computed.
+            trained on dependent data and count as one training when the mean's interval is computed.
         labels: Class of each record, if known.
         fprs: False-positive rates at which the true-positive rate is reported.
         seed: Of the rank intervals.
@@ -75,68 +72,34 @@ def summarise(
     return tuple(results), table
 
 
-def dependent_targets(
-    reference: Bool[np.ndarray, "targets models"], targets: Int64[np.ndarray, " targets"]
-) -> Int64[np.ndarray, " targets"]:
-    """Cluster number of each target: targets that may not judge one another share a cluster.
-
-    Examples:
-        >>> reference = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]], bool)
-        >>> dependent_targets(reference, np.arange(4)).tolist()
-        [0, 0, 1, 1]
-    """
-    linked = ~reference[:, targets]
-    return connected_components(linked | linked.T, directed=False)[1].astype(np.int64)  # type: ignore[no-any-return]
-
-
-def mean_over_targets(
-    intervals: Sequence[Interval | TprEstimate], clusters: Int64[np.ndarray, " targets"], confidence: float = 0.95
-) -> MeanInterval:
-    """Mean and standard deviation over targets, with a t-interval over the means of dependent targets.
-
-    With one cluster, or none of the spread that a t-interval lives on, the mean of the targets' own
-    intervals is given instead. Bounds stay within [0, 1].
-
-    Examples:
-        >>> areas = [Interval(0.75, 0.625, 0.875), Interval(0.75, 0.5, 1.0)]  # nothing varies: their own intervals
-        >>> mean_over_targets(areas, np.array([0, 1]))
-        MeanInterval(estimate=0.75, low=0.5625, high=0.9375, sd=0.0, targets=2)
-    """
-    estimates = np.array([interval.estimate for interval in intervals])
-    mean = float(estimates.mean())
-    sd = float(estimates.std(ddof=1)) if len(estimates) > 1 else 0.0
-    means = np.array([estimates[clusters == cluster].mean() for cluster in np.unique(clusters)])
-    if len(means) < 2 or np.ptp(means) < ROUNDING:
-        low = float(np.mean([interval.low for interval in intervals]))
-        high = float(np.mean([interval.high for interval in intervals]))
-    else:
-        half = stats.t.ppf((1 + confidence) / 2, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
-        low, high = float(max(mean - half, 0.0)), float(min(mean + half, 1.0))
-    return MeanInterval(mean, min(low, mean), max(high, mean), sd, len(estimates))
-
-
 def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float]) -> AttackResult:
     names = [f"{fpr:g}" for fpr in fprs]
 
-    def metrics(t: int) -> TargetMetrics:
-        values, member = scores.values[:, t], scores.member[:, t]
-        return TargetMetrics(
-            target=int(scores.targets[t]),
-            members=int(member.sum()),
-            non_members=int((~member).sum()),
-            auc=auc_interval(values, member),
-            tpr_at_fpr={name: tpr_at_fpr(values, member, fpr) for name, fpr in zip(names, fprs, strict=True)},
-        )
+    def figures(t: int) -> tuple[Figure[Interval], dict[str, Figure[TprEstimate]]]:
+        column = scores.values[:, t], scores.member[:, t]
+        return auc_figure(*column), {name: tpr_figure(*column, fpr) for name, fpr in zip(names, fprs, strict=True)}
 
-    targets = tuple(for_each(metrics, range(len(scores.targets)), len(scores.values)))
+    auc, rates, targets = MeanOverTargets(clusters), {name: MeanOverTargets(clusters) for name in names}, []
+    for t, (area, of_rates) in enumerate(in_turn(figures, range(len(scores.targets)), len(scores.values))):
+        auc.add(area)
+        for name, rate in of_rates.items():
+            rates[name].add(rate)
+        member = scores.member[:, t]
+        targets.append(
+            TargetMetrics(
+                target=int(scores.targets[t]),
+                members=int(member.sum()),
+                non_members=int((~member).sum()),
+                auc=area.interval,
+                tpr_at_fpr={name: rate.interval for name, rate in of_rates.items()},
+            )
+        )
     return AttackResult(
         name=scores.attack,
         scores=scores,
-        targets=targets,
-        auc=mean_over_targets([target.auc for target in targets], clusters),
-        tpr_at_fpr={
-            name: mean_over_targets([target.tpr_at_fpr[name] for target in targets], clusters) for name in names
-        },
+        targets=tuple(targets),
+        auc=auc.interval(),
+        tpr_at_fpr={name: rate.interval() for name, rate in rates.items()},
         resolvable={name: all(target.tpr_at_fpr[name].resolvable for target in targets) for name in names},
         curves=_thin_curves(scores) if len(scores.values) > MOST_POINTS else (),
     )

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, Int64
 from raymeter.errors import SignalError
 from raymeter.schema.results import Interval, ThresholdComparison, ThresholdRates, ThresholdSummary
 from raymeter.schema.scores import Scores
+from raymeter.stats.figures import precision_figure, rate_figure
+from raymeter.stats.means import MeanOverTargets
 from raymeter.stats.roc import divide
-from raymeter.stats.summary import mean_over_targets
 from raymeter.stats.tpr import check_confidence, check_rate, clopper_pearson, threshold_at_fpr
 
 PRIORS = (0.5, 0.1, 0.01)  # shares of members among the records that are asked about
@@ -227,18 +228,18 @@ def compare_thresholds(
 def _summary(
     rates: Sequence[ThresholdRates], scores: Scores, clusters: np.ndarray, priors: Sequence[float]
 ) -> ThresholdSummary:
-    members, non_members = scores.member.sum(axis=0), (~scores.member).sum(axis=0)
-
-    def precision(t: int, prior: float) -> Interval:
-        counts = rates[t].true_positives, int(members[t]), rates[t].false_positives, int(non_members[t])
-        return ppv_interval(*counts, prior)
-
+    tpr, fpr = MeanOverTargets(clusters), MeanOverTargets(clusters)
+    precisions = {prior: MeanOverTargets(clusters) for prior in priors}
+    for rate, values, member in zip(rates, scores.values.T, scores.member.T, strict=True):
+        flagged = values > rate.threshold
+        tpr.add(rate_figure(rate.tpr, flagged, member))
+        fpr.add(rate_figure(rate.fpr, flagged, ~member))
+        counts = rate.true_positives, int(member.sum()), rate.false_positives, int((~member).sum())
+        for prior, precision in precisions.items():
+            precision.add(precision_figure(ppv_interval(*counts, prior), flagged, member))
     return ThresholdSummary(
-        tpr=mean_over_targets([rate.tpr for rate in rates], clusters),
-        fpr=mean_over_targets([rate.fpr for rate in rates], clusters),
-        ppv={
-            f"{prior:g}": mean_over_targets([precision(t, prior) for t in range(len(rates))], clusters)
-            for prior in priors
-        },
+        tpr=tpr.interval(),
+        fpr=fpr.interval(),
+        ppv={f"{prior:g}": precision.interval() for prior, precision in precisions.items()},
         targets=tuple(rates),
     )

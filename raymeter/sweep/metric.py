@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from raymeter.schema.results import Difference, MeanInterval
 from raymeter.schema.scores import Scores
-from raymeter.stats import auc, auc_interval, mean_over_targets, t_difference, tpr_at_fpr
-from raymeter.stats.log_auc import LOG_AUC_CHANCE, log_auc, log_auc_interval, stratified_bootstrap
-from raymeter.stats.paired import normal_difference
+from raymeter.stats import auc, auc_figure, difference_over_targets, mean_over_targets, tpr_figure
+from raymeter.stats.figures import auc_influence, figures_of
+from raymeter.stats.log_auc import LOG_AUC_CHANCE, log_auc, log_auc_figure, log_auc_influence
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import allowed_false_positives, threshold_at_fpr
 
@@ -58,32 +60,34 @@ class Metric:
         return float(np.mean(members > threshold_at_fpr(non_members, self.fpr)))
 
     def interval(self, scores: Scores, clusters: Int64[np.ndarray, " targets"]) -> MeanInterval:
-        """Mean over targets with its interval; of one cluster, the mean of the targets' own intervals."""
-        columns = list(zip(scores.values.T, scores.member.T, strict=True))
+        """Mean over targets with its interval."""
         if self.name == "auc":
-            return mean_over_targets([auc_interval(*column) for column in columns], clusters)
+            return mean_over_targets(figures_of(auc_figure, scores), clusters)
         if self.name == "log_auc":
-            alone = len(np.unique(clusters)) == 1
-            return mean_over_targets([log_auc_interval(*column, alone) for column in columns], clusters)
-        return mean_over_targets([tpr_at_fpr(*column, self.fpr) for column in columns], clusters)
+            return mean_over_targets(figures_of(log_auc_figure, scores), clusters)
+        return mean_over_targets(figures_of(partial(tpr_figure, fpr=self.fpr), scores), clusters)
 
     def gain(self, first: Scores, second: Scores, clusters: Int64[np.ndarray, " targets"]) -> Difference:
-        """First minus second on the same targets: mean of the paired differences, with Student's t over clusters.
+        """First minus second on the same targets: mean of the paired differences, for other records and trainings.
 
-        With one cluster the interval is normal, with the standard error of a paired, stratified bootstrap of
-        each target's records, averaged over its targets.
+        Where records show no influence on the difference, as two settings order them alike, it is taken as sure.
         """
-        triples = list(zip(first.values.T, second.values.T, first.member.T, strict=True))
-        differences = np.array([self.of(a, m) - self.of(b, m) for a, b, m in triples])
-        over_clusters = t_difference(differences, clusters)
-        if over_clusters is not None:
-            return over_clusters
-        estimate = float(differences.mean())
-        if not differences.any():
-            return Difference(0.0, 0.0, 0.0, 1.0)
 
-        def standard_error(a: np.ndarray, b: np.ndarray, m: np.ndarray) -> float:
-            draws = stratified_bootstrap(lambda rows: self.of(a[rows], m[rows]) - self.of(b[rows], m[rows]), m)
-            return float(draws.std(ddof=1))
+        def differences() -> Iterator[tuple[float, Float[np.ndarray, " examples"]]]:
+            for a, b, member in zip(first.values.T, second.values.T, first.member.T, strict=True):
+                yield self.of(a, member) - self.of(b, member), self._influence(a, member) - self._influence(b, member)
 
-        return normal_difference(estimate, float(np.mean([standard_error(*triple) for triple in triples])), 1.0)
+        gain = difference_over_targets(differences(), clusters)
+        if gain is not None:
+            return gain
+        estimate = float(np.mean([difference for difference, _ in differences()]))
+        return Difference(estimate, estimate, estimate, float(estimate == 0))
+
+    def _influence(
+        self, scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]
+    ) -> Float[np.ndarray, " examples"]:
+        if self.name == "auc":
+            return auc_influence(scores, member)
+        if self.name == "log_auc":
+            return log_auc_influence(scores, member)
+        return tpr_figure(scores, member, self.fpr).influence

@@ -21,7 +21,8 @@ from raymeter.report.data_files import File
 from raymeter.report.roc_pictures import COLOURS, FAINT, GREY, RocPicture
 from raymeter.schema.results import AttackResult
 from raymeter.schema.scores import Scores
-from raymeter.stats import auc_interval, mean_over_targets
+from raymeter.stats import auc_figure, mean_over_targets
+from raymeter.stats.figures import figures_of
 from raymeter.sweep.evaluate import RESULTS
 from raymeter.sweep.metric import Metric
 from raymeter.sweep.result import SweepResult
@@ -89,8 +90,7 @@ def write_best_roc(result: SweepResult) -> Iterator[File]:
 
 
 def _mean_curve(name: str, scores: Scores, clusters: Sequence[int]) -> Line:
-    columns = zip(scores.values.T, scores.member.T, strict=True)
-    mean = mean_over_targets([auc_interval(values, member) for values, member in columns], np.asarray(clusters))
+    mean = mean_over_targets(figures_of(auc_figure, scores), np.asarray(clusters))
     (line,) = average_lines([AttackResult(name, scores, (), mean, {}, {})])
     return line
 

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from oracles import auc_oracle, roc_oracle, tpr_oracle
 from strategies import scored
 
-from raymeter.stats import auc, auc_interval, clopper_pearson, mean_over_targets, risk_rank, roc_curve, tpr_at_fpr
+from raymeter.stats import (
+    auc,
+    auc_figure,
+    auc_interval,
+    clopper_pearson,
+    mean_over_targets,
+    risk_rank,
+    roc_curve,
+    tpr_at_fpr,
+    tpr_figure,
+)
 
 
 @given(scored())
@@ -58,7 +68,9 @@ def test_tpr_at_fpr_matches_trying_all_thresholds(data, fpr):
 def test_intervals_contain_the_estimate(data, fpr, confidence):
     """Every interval holds its estimate and lies within [0, 1]."""
     found = [auc_interval(*data, confidence), tpr_at_fpr(*data, fpr, confidence)]
-    found.append(mean_over_targets([found[0], auc_interval(-data[0], data[1], confidence)], np.array([0, 1])))
+    figures = [auc_figure(*data), auc_figure(-data[0], data[1])]
+    found.append(mean_over_targets(figures, np.array([0, 1]), confidence))
+    found.append(mean_over_targets([tpr_figure(*data, fpr)] * 2, np.array([0, 1]), confidence))
     for interval in found:
         assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
 

@@ -22,9 +22,9 @@ from raymeter.analysis.record_exposure import MOST_SHOWN
 from raymeter.cli.main import main
 from raymeter.report.page.build import write_page
 from raymeter.report.page.charts import looks
-from raymeter.report.page.data import mean_curve, page_data
+from raymeter.report.page.data import EVERY, mean_curve, page_data
 from raymeter.schema.results import AuditResult, PowerPoint
-from raymeter.stats import dependent_targets, group_metrics, mean_over_targets, tpr_at_fpr
+from raymeter.stats import dependent_targets, group_metrics, mean_over_targets, tpr_figure
 
 EVIL = "<script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
 WIDE, NARROW = (1200, 900), (390, 800)
@@ -205,12 +205,12 @@ def test_the_page_is_made_again_from_what_is_stored(page, capsys):
 
 
 def test_scores_alone_and_a_single_target_have_a_page(chromium, tmp_path):
-    """No groups, no provenance, no bands: sections that have nothing are left out."""
+    """No groups, no provenance: sections that have nothing are left out; the band of one target is of its records."""
     files = written(sample(("score",), targets=2, records=40))
     (tmp_path / "index.html").write_bytes(files["index.html"])
     chromium.get((tmp_path / "index.html").as_uri())
     assert chromium.find_elements(By.ID, "groups") == [] and chromium.find_elements(By.ID, "power") == []
-    assert "which one independent target does not give" in chromium.find_element(By.ID, "curves").text
+    assert "other records and other trainings" in chromium.find_element(By.ID, "curves").text
     assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
@@ -220,16 +220,17 @@ def test_a_large_audit_has_a_small_page():
     assert large < 1.3 * small
 
 
-def test_curves_are_means_with_students_t(page):
-    """TPR at 1 % as metrics.json has it; the band is the interval over pairs."""
+def test_curves_are_means_with_the_band_of_their_figures(page):
+    """TPR at a rate as metrics.json has it; the band there is nearly the interval that a report gives."""
     attack = sample(records=400).attacks[2]
     curve = mean_curve(attack)
-    at = max(i for i, fpr in enumerate(curve["fpr"]) if fpr <= 0.1 + 1e-12)
+    at = max(i for i, fpr in enumerate(curve["fpr"]) if fpr <= 0.1 + 1e-12) // EVERY * EVERY
     columns = list(zip(attack.scores.values.T, attack.scores.member.T, strict=True))
-    each = [tpr_at_fpr(*column, curve["fpr"][at]) for column in columns]
+    each = [tpr_figure(*column, curve["fpr"][at]) for column in columns]
     expected = mean_over_targets(each, np.array([0, 0, 1, 1]))
     assert curve["tpr"][at] == pytest.approx(expected.estimate, abs=1e-5)
-    assert (curve["low"][at], curve["high"][at]) == pytest.approx((expected.low, expected.high), abs=1e-5)
+    assert curve["high"][at] - curve["low"][at] == pytest.approx(expected.high - expected.low, rel=0.2)
+    assert curve["low"][at] < expected.estimate < curve["high"][at]
     thresholds = [value for value in curve["threshold"] if value is not None]
     assert thresholds == sorted(thresholds, reverse=True)
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from raymeter.attacks import lira_scores
+from raymeter.schema import SignalMatrix
 from raymeter.schema.results import Interval
-from raymeter.stats import auc, auc_interval, clopper_pearson, mean_over_targets, tpr_at_fpr
+from raymeter.stats import Figure, auc, auc_figure, auc_interval, clopper_pearson, mean_over_targets, tpr_at_fpr
+from raymeter.stats.figures import figures_of
 
 
 def gaussian(rng: np.random.Generator, members: int, non_members: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
@@ -25,10 +28,11 @@ def test_gaussian_scores_have_the_analytic_auc_and_tpr():
 
 @pytest.mark.parametrize(("size", "shift"), [(1000, 1.0), (100, 0.0), (30, 2.5)])
 def test_auc_interval_covers(size, shift):
-    """The DeLong interval covers the true AUC about 95 times in 100."""
+    """About 95 times in 100; more often for few records and high areas, whose variance is not known."""
     rng, truth = np.random.default_rng(1), norm.cdf(shift / 2**0.5)
     found = [auc_interval(*gaussian(rng, size, size, shift)) for _ in range(1000)]
-    assert 0.93 <= np.mean([interval.low <= truth <= interval.high for interval in found]) <= 0.975
+    most = 0.975 if shift < 2 else 0.995
+    assert 0.93 <= np.mean([interval.low <= truth <= interval.high for interval in found]) <= most
 
 
 def test_tpr_interval_covers():
@@ -81,13 +85,46 @@ def test_clopper_pearson_covers_at_least_as_often_as_it_says(rate):
     assert np.mean([kept[int(k)].low <= rate <= kept[int(k)].high for k in counts]) >= 0.945
 
 
-def test_mean_over_targets_covers_with_dependent_pairs():
-    """Pairs whose two targets move together count once, so the t-interval keeps its 95 %."""
+@pytest.mark.parametrize(
+    ("members", "non_members", "shift", "levels"), [(5, 500, 3.0, 0), (30, 3000, 4.5, 0), (20, 400, 3.0, 3)]
+)
+def test_auc_interval_covers_with_few_of_a_side(members, non_members, shift, levels):
+    """Regression: 74 % with 5 members, 77 % with 30 and an AUC of 0.999, 78 % with three levels of scores."""
+    rng = np.random.default_rng(12)
+
+    def draw(n1: int, n0: int) -> tuple[np.ndarray, np.ndarray]:
+        values, member = gaussian(rng, n1, n0, shift)
+        return (np.digitize(values, [-0.5, 1.5]).astype(float) if levels else values), member
+
+    truth = auc(*draw(300_000, 300_000))
+    found = [auc_interval(*draw(members, non_members)) for _ in range(400)]
+    assert np.mean([interval.low <= truth <= interval.high for interval in found]) >= 0.93
+
+
+def test_mean_over_targets_covers_where_pairs_judge_one_another():
+    """Regression: online LiRA's interval, a t over pairs, missed 0.5 in 13 to 22 % of audits without a leak."""
+    rng, missed, false_alarms = np.random.default_rng(6), 0, 0
+    for _ in range(200):
+        member = np.zeros((150, 8), dtype=bool)
+        for pair in range(4):
+            member[rng.permutation(150)[:75], 2 * pair] = True
+            member[:, 2 * pair + 1] = ~member[:, 2 * pair]
+        values = rng.normal(0, 2, (150, 1)) + rng.normal(0, 1, (150, 8))
+        scores = lira_scores(SignalMatrix("logit_gap", values.astype(np.float32)[..., None], member))
+        mean = mean_over_targets(figures_of(auc_figure, scores), np.repeat(np.arange(4), 2))
+        missed += not mean.low <= 0.5 <= mean.high
+        false_alarms += mean.low > 0.5
+    assert 0.02 <= missed / 200 <= 0.09 and false_alarms / 200 <= 0.05
+
+
+def test_mean_over_targets_covers_where_trainings_differ():
+    """Pairs whose two targets move together, far beyond what their records explain, count once."""
     rng = np.random.default_rng(6)
     clusters = np.repeat(np.arange(6), 2)
     covered = []
     for _ in range(1000):
         estimates = 0.6 + 0.02 * np.repeat(rng.normal(size=6), 2) + 0.002 * rng.normal(size=12)
-        mean = mean_over_targets([Interval(e, e, e) for e in estimates], clusters)
+        influence = np.full(100, 0.0001)
+        mean = mean_over_targets([Figure(Interval(e, e, e), influence) for e in estimates], clusters)
         covered.append(mean.low <= 0.6 <= mean.high)
     assert 0.93 <= np.mean(covered) <= 0.97

@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 
 from raymeter.cli.main import main
 from raymeter.schema import Scores
-from raymeter.stats import auc_interval, summarise
+from raymeter.stats import auc_figure, auc_interval, mean_over_targets, summarise
 
 RNG = np.random.default_rng(0)
 HALF = RNG.random((300, 2)) < 0.5
@@ -170,14 +170,15 @@ def test_records_that_not_every_target_has_can_be_left_out(tmp_path, capsys):
 
 
 def test_targets_trained_on_the_same_records_are_no_second_draw(tmp_path):
-    """Two models of one membership count once: the interval is that of the targets, not of Student's t over two."""
+    """Two models of one membership count as one training: the interval is that of one cluster."""
     same = np.repeat(MEMBER[:, :1], 2, axis=1)
     changes = {"id": np.repeat(np.arange(300), 2), "target": np.tile(np.arange(2), 300), "group": None}
     path = table(tmp_path, score=VALUES[:, :2].ravel() + same.ravel(), member=same.ravel(), **changes)
     assert main(["score", path]) == 0
     found = report(tmp_path / "scores-report")["attacks"]["score"]
-    lows = [target["auc"]["low"] for target in found["targets"]]
-    assert found["auc"]["low"] == pytest.approx(np.mean(lows))
+    figures = [auc_figure(VALUES[:, t] + same[:, t], same[:, t]) for t in range(2)]
+    expected = mean_over_targets(figures, np.array([0, 0]))
+    assert (found["auc"]["low"], found["auc"]["high"]) == pytest.approx((expected.low, expected.high))
 
 
 def test_own_signals_are_attacked_by_all_that_is_possible(tmp_path, capsys):

@@ -16,7 +16,8 @@ from raymeter.errors import SignalError
 from raymeter.schema.interval_text import interval_text
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import SignalMatrix, default_reference, opposite_models
-from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
+from raymeter.stats import auc_figure, dependent_targets, mean_over_targets
+from raymeter.stats.figures import figures_of
 
 SHOWN = ("mode", "form", "offline_a", "gamma", "variance")  # settings that name an attack
 ROUNDING = 2e-7  # of a probability that was once a float32
@@ -291,7 +292,5 @@ def _label_pairs(a: Mapping[str, Scores], b: Mapping[str, Scores]) -> list[tuple
 
 
 def _auc_text(scores: Scores) -> str:
-    columns = zip(scores.values.T, scores.member.T, strict=True)
-    intervals = [auc_interval(values, member) for values, member in columns]
-    clusters = dependent_targets(default_reference(scores.member), np.arange(len(intervals)))
-    return interval_text(mean_over_targets(intervals, clusters))
+    clusters = dependent_targets(default_reference(scores.member), np.arange(scores.values.shape[1]))
+    return interval_text(mean_over_targets(figures_of(auc_figure, scores), clusters))

@@ -16,7 +16,8 @@ from raymeter.schema.results import MeanInterval
 from raymeter.schema.scores import Scores
 from raymeter.schema.selection import select, with_targets
 from raymeter.schema.signals import SignalMatrix, Signals
-from raymeter.stats import auc_interval, dependent_targets, mean_over_targets
+from raymeter.stats import auc_figure, dependent_targets, mean_over_targets
+from raymeter.stats.figures import figures_of
 
 ALIKE = 0.9  # share of the records on which two columns of members agree; of unrelated halves it is one half
 
@@ -170,7 +171,7 @@ def _auc(attack: Attack, signals: Signals) -> MeanInterval | None:
     design = signals.audit["logit_gap"]
     try:
         scores = attack(signals)
-        intervals = [auc_interval(v, m) for v, m in zip(scores.values.T, scores.member.T, strict=True)]
+        clusters = dependent_targets(design.reference, design.targets)
+        return mean_over_targets(figures_of(auc_figure, scores), clusters) if len(clusters) else None
     except SignalError:
         return None
-    return mean_over_targets(intervals, dependent_targets(design.reference, design.targets)) if intervals else None

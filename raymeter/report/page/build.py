@@ -21,7 +21,7 @@ from raymeter.schema.results import AuditResult
 from raymeter.stats import PRIORS
 
 STATISTICS = (
-    "AUC intervals: DeLong et al., Biometrics 44 (1988), per target; Student's t over independent targets for means.",
+    "AUC intervals: DeLong et al., Biometrics 44 (1988), per target; means: variance by records and by trainings.",
     "TPR at a fixed FPR: the step rule, no interpolation. A rate that allows less than one false positive is reported "
     "as not resolvable.",
     "Records at risk: Benjamini and Hochberg, JRSS B 57 (1995), at a false discovery rate of 5 %.",

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 from PIL import Image
-from scipy import stats
 
 from raymeter.analysis.record_exposure import most_exposed
 from raymeter.report.curves import curve, step_tpr
 from raymeter.report.verdict import finding, in_people, remarks, verdict
 from raymeter.schema.results import AttackResult, AuditResult
 from raymeter.stats import dependent_targets
+from raymeter.stats.roc_band import roc_band
 
 VERSION = 2
-POINTS = 160  # of a curve
+POINTS, EVERY = 160, 4  # of a curve, and of its band
 BINS = 40  # of a histogram
 MOST_VALUES = 12  # of a record that is no image
 MOST_SCORES = 2_000_000  # of a target, beyond which thresholds are not looked up
@@ -44,16 +44,16 @@ def page_data(result: AuditResult) -> dict[str, Any]:
 
 
 def mean_curve(attack: AttackResult) -> dict[str, list[float | None]]:
-    """The mean over targets of TPR and threshold at rising FPRs, with a 95 % interval where there are clusters.
+    """The mean over targets of TPR and threshold at rising FPRs, with the 95 % band of `roc_band`.
 
-    Student's t over dependent targets at each rate; none with a single cluster. A threshold is the mean over targets
-    of the lowest score that is called a member at that rate.
+    The band is computed at every fourth rate and drawn straight in between. A threshold is the mean over targets of
+    the lowest score that is called a member at that rate.
     """
     member = attack.scores.member
     grid = rates(int((~member).sum(axis=0).min()))
     targets = range(member.shape[1])
     tpr = np.stack([step_tpr(*curve(attack, t), grid) for t in targets])
-    low, high = _band(tpr, clusters_of(member))
+    low, high = _band(attack, grid, tpr.mean(axis=0))
     thresholds: Float[np.ndarray, " points"] = np.full(len(grid), np.nan)
     if len(member) <= MOST_SCORES:
         thresholds = np.mean([_thresholds(attack.scores.values[:, t], member[:, t], grid) for t in targets], axis=0)
@@ -83,15 +83,14 @@ def clusters_of(member: Bool[np.ndarray, "examples targets"]) -> Int64[np.ndarra
 
 
 def _band(
-    tpr: Float[np.ndarray, "targets points"], clusters: Int64[np.ndarray, " targets"]
-) -> tuple[np.ndarray, np.ndarray]:
-    groups = np.stack([tpr[clusters == cluster].mean(axis=0) for cluster in np.unique(clusters)])
-    if len(groups) < 2:
-        nothing = np.full(tpr.shape[1], np.nan)
-        return nothing, nothing
-    half = stats.t.ppf(0.975, len(groups) - 1) * groups.std(axis=0, ddof=1) / np.sqrt(len(groups))
-    mean = tpr.mean(axis=0)
-    return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
+    attack: AttackResult, grid: Float[np.ndarray, " points"], tpr: Float[np.ndarray, " points"]
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    some = np.union1d(np.arange(0, len(grid), EVERY), [len(grid) - 1])
+    clusters = clusters_of(attack.scores.member)
+    ends = roc_band(attack.scores, clusters, grid[some], lambda t, fprs: step_tpr(*curve(attack, t), fprs))
+    widths = [np.nan_to_num(np.abs(end - tpr[some])) for end in ends]
+    below, above = (np.interp(grid, grid[some], width) for width in widths)
+    return np.clip(tpr - below, 0, 1), np.clip(tpr + above, 0, 1)
 
 
 def _thresholds(

@@ -10,7 +10,7 @@ import pytest
 from raymeter.analysis.comparison import Outcome, compare_outcomes, exposure
 from raymeter.errors import DataError
 from raymeter.schema import Scores
-from raymeter.stats import auc, auc_interval, compare_attacks, dependent_targets, mean_over_targets
+from raymeter.stats import auc, auc_figure, compare_attacks, dependent_targets, mean_over_targets
 from raymeter.training.split import pair_reference
 
 TARGETS, RECORDS = 8, 300
@@ -28,7 +28,7 @@ def scores(leak: float, seed: int = 0, noise: int = 0) -> Scores:
 
 def outcome(name: str, of: Scores, at_risk: np.ndarray | None = None, label: str = "rmia") -> Outcome:
     columns = zip(of.values.T, of.member.T, strict=True)
-    mean = mean_over_targets([auc_interval(*column) for column in columns], CLUSTERS)
+    mean = mean_over_targets([auc_figure(*column) for column in columns], CLUSTERS)
     figures = {"auc": {"estimate": mean.estimate, "low": mean.low, "high": mean.high}}
     return Outcome(name, {label: figures}, {label: of}, at_risk)
 

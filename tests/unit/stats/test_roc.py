@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.stats import auc, auc_and_variance, auc_interval, clopper_pearson, roc_curve, threshold_at_fpr, tpr_at_fpr
@@ -41,13 +42,31 @@ def test_auc_and_delong_variance_check_values(members, non_members, area, varian
     assert got_variance == pytest.approx(variance, abs=5e-11)
 
 
-def test_auc_interval_is_delong_on_the_logit_scale():
-    """Half-width is 1.96 standard errors of logit(AUC)."""
-    interval = auc_interval(*joined([1, 2, 3, 4, 5], [0, 1, 2, 3]))
-    half = 1.959963985 * 0.0269791667**0.5 / (0.775 * 0.225)
-    logit = np.log(0.775 / 0.225)
-    expected = [1 / (1 + np.exp(-(logit + sign * half))) for sign in (-1, 1)]
-    assert [interval.low, interval.high] == pytest.approx(expected, rel=1e-8)
+def test_auc_interval_is_the_score_interval_of_delong():
+    """With many records its ends are 1.96 of DeLong's standard errors away, as they are at the end itself."""
+    rng = np.random.default_rng(0)
+    member = np.arange(40_000) % 2 == 0
+    scores = rng.normal(size=40_000) + member
+    area, variance = auc_and_variance(scores, member)
+    interval = auc_interval(scores, member)
+    for end in (interval.low, interval.high):
+        at_end = variance * end * (1 - end) / (area * (1 - area))
+        assert abs(area - end) == pytest.approx(1.959964 * at_end**0.5, rel=2e-3)
+
+
+def test_auc_interval_by_hand():
+    """Two members at 0 and 2, two others at 1 and 3: DeLong, Welch and the exponential prior, one step at a time."""
+    area, variances, n = 0.25, [0.125 / 2, 0.125 / 2], 2  # placements 0, 1/2 and 1/2, 0
+    t = stats.t.ppf(0.975, sum(variances) ** 2 / sum(v**2 / (n - 1) for v in variances))
+    interval = auc_interval(*joined([0, 2], [1, 3]))
+
+    def variance(end: float) -> float:
+        scaled = [v * end * (1 - end) / (area * (1 - area)) for v in variances]
+        spread = max(end / (2 - end), 2 * end**2 / (1 + end)) - end**2
+        return sum((1 * v + 10 * max(v, spread / n)) / 11 for v in scaled)  # two values: one degree of freedom
+
+    for end in (interval.low, interval.high):
+        assert (area - end) ** 2 == pytest.approx(t**2 * variance(end), rel=1e-9) or end in (0.0, 1.0)
 
 
 @pytest.mark.parametrize("size", [1, 5, 100])

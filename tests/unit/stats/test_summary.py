@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.schema import Scores
-from raymeter.schema.results import Interval
-from raymeter.stats import dependent_targets, mean_over_targets, risk_rank, summarise
+from raymeter.stats import auc_figure, mean_over_targets, risk_rank, summarise, tpr_figure
 from raymeter.training.split import pair_reference
 
 
@@ -21,53 +19,6 @@ def scores(targets: int = 4, records: int = 300, attack: str = "lira", seed: int
     values = rng.normal(size=member.shape) + member
     ids = np.arange(records, dtype=np.int64) + 1000
     return Scores(attack, values, member, ids, np.arange(targets, dtype=np.int64))
-
-
-def intervals(*estimates: float) -> list[Interval]:
-    """Estimates with an interval of 0.1 to both sides."""
-    return [Interval(e, e - 0.1, e + 0.1) for e in estimates]
-
-
-def test_dependent_targets_are_the_complementary_pairs():
-    """Targets that may not judge one another share a cluster, wherever their columns are."""
-    reference = pair_reference(6)
-    assert dependent_targets(reference, np.arange(6)).tolist() == [0, 0, 1, 1, 2, 2]
-    some = np.array([4, 0, 5])
-    assert dependent_targets(reference[some], some).tolist() == [0, 1, 0]
-
-
-def test_mean_over_targets_is_a_t_interval_over_pairs():
-    """Three pairs give two degrees of freedom, however many targets there are."""
-    mean = mean_over_targets(intervals(0.5, 0.7, 0.6, 0.7, 0.7, 0.8), np.array([0, 0, 1, 1, 2, 2]))
-    half = stats.t.ppf(0.975, 2) * np.std([0.6, 0.65, 0.75], ddof=1) / 3**0.5
-    assert mean.estimate == pytest.approx(4 / 6)
-    assert (mean.low, mean.high) == pytest.approx((4 / 6 - half, 4 / 6 + half))
-    assert mean.sd == pytest.approx(np.std([0.5, 0.7, 0.6, 0.7, 0.7, 0.8], ddof=1))
-    assert mean.targets == 6
-
-
-def test_mean_over_one_target_is_its_own_interval():
-    """A single target has no spread between targets to go by."""
-    mean = mean_over_targets(intervals(0.6), np.array([0]))
-    assert (mean.estimate, mean.low, mean.high, mean.sd, mean.targets) == pytest.approx((0.6, 0.5, 0.7, 0.0, 1))
-
-
-def test_mean_over_one_pair_is_the_mean_of_the_own_intervals():
-    """Complementary targets are one cluster: their difference says nothing about another pair."""
-    mean = mean_over_targets(intervals(0.5, 0.7), np.array([0, 0]))
-    assert (mean.low, mean.high) == pytest.approx((0.5, 0.7))
-
-
-def test_mean_over_targets_stays_in_the_unit_interval():
-    """Two clusters far apart give a wide interval, but still one of a rate."""
-    mean = mean_over_targets(intervals(0.15, 0.85), np.array([0, 1]))
-    assert (mean.low, mean.high) == (0.0, 1.0)
-
-
-def test_mean_over_targets_without_spread_is_not_a_point():
-    """Two pairs that agree by chance, for instance at a rate of 0, do not make the rate certain."""
-    mean = mean_over_targets([Interval(0.0, 0.0, 0.02)] * 4, np.array([0, 0, 1, 1]))
-    assert (mean.estimate, mean.low, mean.high) == (0.0, 0.0, 0.02)
 
 
 def test_summarise_keys_and_columns():
@@ -83,6 +34,18 @@ def test_summarise_keys_and_columns():
     names += ("rank", "rank_low", "rank_high")
     assert list(records) == ["id", "label", "targets_in", *(f"{a}_{n}" for a in ("lira", "rmia") for n in names)]
     assert {len(column) for column in records.values()} == {300}
+
+
+def test_summarise_means_are_those_of_the_figures():
+    """The mean of an attack is `mean_over_targets` of the figures of its targets, and each target keeps its own."""
+    found = scores()
+    (result,), _ = summarise([found], pair_reference(4), None)
+    columns = list(zip(found.values.T, found.member.T, strict=True))
+    pairs = np.array([0, 0, 1, 1])
+    assert result.auc == mean_over_targets([auc_figure(*column) for column in columns], pairs)
+    rates = [tpr_figure(*column, 0.01) for column in columns]
+    assert result.tpr_at_fpr["0.01"] == mean_over_targets(rates, pairs)
+    assert [target.tpr_at_fpr["0.01"] for target in result.targets] == [rate.interval for rate in rates]
 
 
 def test_summarise_records_match_a_loop():

@@ -6,10 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from raymeter.schema import Scores
-from raymeter.stats import auc, auc_difference, compare_attacks, compare_thresholds, ppv_interval, threshold_at_fpr
+from raymeter.stats import (
+    auc,
+    auc_difference,
+    compare_attacks,
+    compare_thresholds,
+    difference_over_targets,
+    ppv_interval,
+    threshold_at_fpr,
+)
+from raymeter.stats.figures import auc_influence
 
 
 def scores(name: str = "lira", shift: float = 1.0, seed: int = 0, targets: int = 4) -> Scores:
@@ -58,27 +66,27 @@ def test_compare_thresholds_without_stand_ins_has_only_the_oracle():
     assert found["0.001"].oracle.tpr.targets == 4
 
 
-def test_compare_attacks_is_a_t_test_over_pairs():
-    """Mean difference, interval and p-value are those of Student's t over the two pairs."""
+def test_compare_attacks_is_the_difference_over_targets():
+    """Mean difference, interval and p-value are those of the paired differences with the influences of both."""
     first, second = scores("lira", 1.0), scores("rmia", 0.5, seed=1)
     (found,) = compare_attacks([first, second], PAIRS)
-    each = [auc(a, m) - auc(b, m) for a, b, m in zip(first.values.T, second.values.T, first.member.T, strict=True)]
-    groups = [np.mean(each[:2]), np.mean(each[2:])]
-    expected = stats.ttest_1samp(groups, 0)
-    interval = expected.confidence_interval(0.95)
+    columns = zip(first.values.T, second.values.T, first.member.T, strict=True)
+    each = [(auc(a, m) - auc(b, m), auc_influence(a, m) - auc_influence(b, m)) for a, b, m in columns]
+    expected = difference_over_targets(each, PAIRS)
     assert (found.first, found.second) == ("lira", "rmia")
-    assert found.auc.estimate == pytest.approx(np.mean(each))
-    assert (found.auc.low, found.auc.high) == pytest.approx((interval.low, min(interval.high, 1.0)))
-    assert found.auc.p_value == pytest.approx(expected.pvalue)
+    assert found.auc.estimate == pytest.approx(expected.estimate)
+    assert (found.auc.low, found.auc.high) == pytest.approx((expected.low, expected.high))
+    assert found.auc.p_value == pytest.approx(expected.p_value)
 
 
-def test_compare_attacks_on_one_pair_is_paired_delong():
-    """A single cluster leaves DeLong's comparison of the records."""
-    first, second = scores("a", 1.0, targets=2), scores("b", 0.9, seed=2, targets=2)
-    (found,) = compare_attacks([first, second], np.array([0, 0]))
-    each = [auc_difference(a, b, m) for a, b, m in zip(first.values.T, second.values.T, first.member.T, strict=True)]
-    assert found.auc.low == pytest.approx(np.mean([d.low for d in each]))
-    assert found.auc.p_value == pytest.approx(min(1.0, 2 * np.mean([d.p_value for d in each])))
+def test_compare_attacks_on_one_target_is_paired_delong():
+    """A single target leaves DeLong's comparison of the records."""
+    first, second = (
+        replace(s, values=s.values[:, :1], member=s.member[:, :1], targets=s.targets[:1])
+        for s in (scores("a", 1.0), scores("b", 0.9, seed=2))
+    )
+    (found,) = compare_attacks([first, second], np.array([0]))
+    assert found.auc == auc_difference(first.values[:, 0], second.values[:, 0], first.member[:, 0])
 
 
 def test_compare_attacks_on_itself_finds_no_difference():

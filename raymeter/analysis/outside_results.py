@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int64
 
+from raymeter.analysis.leak_test import leak_p_values
 from raymeter.analysis.power_curve import power_curve
-from raymeter.analysis.record_exposure import FDR, d_prime, leak_p_values, record_columns
+from raymeter.analysis.record_exposure import FDR, d_prime, record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.attacks import ATTACKS, Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Population, Rmia, Stack
 from raymeter.attacks.common.stand_ins import stand_in_thresholds
@@ -108,7 +109,7 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
     with_references = {label: attack for label, attack in ran.items() if attack.needs_references}
     power_seed = seed_for(seed, "power")
     power = {label: power_curve(attack, signals, power_seed) for label, attack in with_references.items()}
-    columns, lacking = _record_columns(matrix)
+    columns, lacking = _record_columns(matrix, seed_for(seed, "records at risk"))
     curves = {label: points for label, points in power.items() if points}
     result = replace(result, power=curves, records={**result.records, **columns})
     return Assessment(result, (*notes, *lacking, *direction(matrix)))
@@ -158,12 +159,12 @@ def _possible_scores(signals: Signals) -> tuple[list[Scores], list[str]]:
     return scores, notes
 
 
-def _record_columns(matrix: SignalMatrix) -> tuple[dict[str, np.ndarray], list[str]]:
+def _record_columns(matrix: SignalMatrix, seed: int) -> tuple[dict[str, np.ndarray], list[str]]:
     """What the table of records says whatever the attack; without LiRA's p-values where references lack."""
     try:
-        return record_columns(matrix), []
+        return record_columns(matrix, seed=seed), []
     except SignalError as error:
-        p = leak_p_values(matrix)
+        p = leak_p_values(matrix, seed=seed)
         return {"d_prime": d_prime(matrix), "p_value": p, "at_risk": benjamini_hochberg(p, FDR)}, [
             f"without membership_p_value: {error}"
         ]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy import special
 
+from raymeter.analysis.leak_test import leak_p_values
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_kind, require_references
 from raymeter.attacks.common.moments import Moments, moments
@@ -118,35 +119,14 @@ def _tail_probability(
     return np.clip(p_values, 0.0, 1.0)
 
 
-def leak_p_values(signals: SignalMatrix, models: ModelColumns | None = None) -> Float[np.ndarray, " examples"]:
-    """Probability of such a rise of a record's signals by training on it, if training on it has no effect.
-
-    One-sided Student's t-test of the record's signals under the models that trained on it against those
-    under the models that did not, with a common variance: without an effect they are all alike. NaN where a
-    side has no model, or fewer than three models in all, or nothing varies.
-
-    Args:
-        signals: Kind logit_gap. Several queries are averaged first.
-        models: Columns of the models to go by, which must be alike but for their records; by default all.
-    """
-    require_kind(signals, "logit_gap", "p-values")
-    inside, outside = _side_moments(signals, models)
-    freedom = inside.count + outside.count - 2
-    defined = (inside.count > 0) & (outside.count > 0) & (freedom > 0) & (inside.squares + outside.squares > 0)
-    variance = np.where(defined, (inside.squares + outside.squares) / np.maximum(freedom, 1), 1.0)
-    error = np.sqrt(variance * (1 / np.maximum(inside.count, 1) + 1 / np.maximum(outside.count, 1)))
-    tail = special.stdtr(np.maximum(freedom, 1), (outside.mean - inside.mean) / error)
-    p_values: np.ndarray = np.where(defined, tail, np.nan)[:, 0]
-    return p_values
-
-
 def record_columns(
-    signals: SignalMatrix, models: ModelColumns | None = None, fdr: float = FDR
+    signals: SignalMatrix, models: ModelColumns | None = None, fdr: float = FDR, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """What the table of records says of each record whatever the attack.
 
     Args:
         models: Columns of the models that `d_prime` and `p_value` go by, as in `leak_p_values`.
+        seed: Of the relabellings of `leak_p_values`.
 
     Returns:
         `d_prime`; `p_value` (see `leak_p_values`); `at_risk`, named by Benjamini and Hochberg at `fdr`;
@@ -154,7 +134,7 @@ def record_columns(
         sure LiRA's statistic is of them together. It is not a test of a leak (where nothing leaks 9 % of these
         are below 5 % with 64 models, 13 % with 8), so no record is named by it.
     """
-    p = leak_p_values(signals, models)
+    p = leak_p_values(signals, models, seed)
     membership, of_rows = np.empty(len(p)), _p_values_by_rows(signals)
 
     def combine(rows: slice) -> None:  # never all of them: [examples, targets] may be large

@@ -174,7 +174,7 @@ def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signal
     )
     return replace(
         with_model_numbers(result, split.models, foreign=split.has_foreign_target),
-        records={**result.records, **record_columns(audited, split.here)},
+        records={**result.records, **record_columns(audited, split.here, seed=seed_for(seed, "records at risk"))},
         power=power_of_all(signals, attacks, seed_for(seed, "power")) if config.audit.power_curve else {},
         blind=_ask_blindly(dataset, split, seed) if config.audit.blind_baseline else None,
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raymeter.analysis.record_exposure import leak_p_values, record_p_values
+from raymeter.analysis.leak_test import leak_p_values
+from raymeter.analysis.record_exposure import record_p_values
 from raymeter.schema import Scores, SignalMatrix
 from raymeter.stats import benjamini_hochberg, group_metrics
 from raymeter.training.split import pair_reference

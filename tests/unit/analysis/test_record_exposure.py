@@ -7,7 +7,7 @@ import pytest
 from oracles import references
 from scipy import stats
 
-from raymeter.analysis.record_exposure import combined_p_values, d_prime, leak_p_values, record_p_values
+from raymeter.analysis.record_exposure import combined_p_values, d_prime, record_p_values
 from raymeter.errors import SignalError
 from raymeter.schema import SignalMatrix
 from raymeter.training.split import pair_reference
@@ -132,25 +132,6 @@ def test_d_prime_matches_a_loop():
         inside, outside = values[found.member[record]], values[~found.member[record]]
         expected = (inside.mean() - outside.mean()) / np.sqrt((inside.var(ddof=1) + outside.var(ddof=1)) / 2)
         assert got[record] == pytest.approx(expected)
-
-
-def test_leak_p_values_are_student_s():
-    """SciPy's one-sided two-sample t-test, record by record."""
-    found = signals(queries=2)
-    got = leak_p_values(found)
-    for record in range(12):
-        values, member = found.values[record].mean(axis=1, dtype=np.float64), found.member[record]
-        expected = stats.ttest_ind(values[member], values[~member], alternative="greater").pvalue
-        assert got[record] == pytest.approx(expected, rel=1e-9)
-
-
-def test_leak_p_values_are_undefined_without_spread_or_a_side():
-    """Constant signals, and a record that every model trained on, have none."""
-    found = signals(records=3)
-    found.values[0] = 1.0
-    found.member[1] = True
-    got = leak_p_values(found)
-    assert np.isnan(got[:2]).all() and 0 < got[2] < 1
 
 
 def test_d_prime_is_undefined_without_spread_or_with_one_model():

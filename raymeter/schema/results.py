@@ -153,7 +153,8 @@ class GroupMetrics:
     """One attack within one group of records; None where a target has no members or no non-members in it.
 
     `members` and `non_members` are means over targets. `tpr_common` and `fpr_common` are at the threshold of
-    all records, `tpr_own` at the group's own. p-values are of a randomisation test, NaN with a single group.
+    all records, `tpr_own` at the group's own. p-values are of a randomisation test of
+    TPR minus FPR at the common threshold, NaN with a single group.
     """
 
     group: str
@@ -171,7 +172,7 @@ class GroupMetrics:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """All groups of one grouping under one attack, and the largest gap in TPR between two of them."""
+    """All groups of one grouping under one attack, and the largest gap in TPR minus FPR between two of them."""
 
     fpr: float
     groups: tuple[GroupMetrics, ...]

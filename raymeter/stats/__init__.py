@@ -4,7 +4,8 @@ from raymeter.schema.results import Comparison, Difference, Interval, MeanInterv
 from raymeter.stats.auc import auc, auc_and_variance, auc_interval
 from raymeter.stats.bootstrap import bootstrap_tpr, cluster_bootstrap_mean
 from raymeter.stats.figures import Figure, auc_figure, rate_figure, tpr_figure
-from raymeter.stats.groups import group_metrics, holm
+from raymeter.stats.group_tests import holm
+from raymeter.stats.groups import group_metrics
 from raymeter.stats.means import dependent_targets, difference_over_targets, mean_over_targets
 from raymeter.stats.paired import auc_difference, compare_attacks
 from raymeter.stats.pooled import pooled_auc, pooled_roc

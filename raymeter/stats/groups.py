@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 
 from raymeter.errors import SignalError
 from raymeter.schema.results import GroupMetrics, GroupTable, Interval, MeanInterval, TprEstimate
 from raymeter.schema.scores import Scores
 from raymeter.stats.figures import Figure, auc_figure, rate_figure, tpr_figure
+from raymeter.stats.group_tests import compare_groups, holm
 from raymeter.stats.means import MeanOverTargets
 from raymeter.stats.threads import in_turn
 from raymeter.stats.tpr import clopper_pearson, threshold_at_fpr
 
 GROUP_FPR = 0.01
 PERMUTATIONS = (500, 5000)  # at least and at most
-MOST_SHUFFLED = 1_000_000_000  # labels that are shuffled one by one; beyond that counts are drawn
-
-
-@dataclass(frozen=True)
-class _Catches:
-    """Per record its group and in how many of the targets that trained on it (`trials`) it was caught."""
-
-    place: Int64[np.ndarray, " examples"]
-    groups: int
-    caught: Float[np.ndarray, " examples"]
-    trials: Float[np.ndarray, " examples"]
-
-    def rates(self, place: Int64[np.ndarray, " examples"]) -> Float[np.ndarray, " groups"]:
-        """Share caught, over all targets that trained on a record of the group; NaN where there is none."""
-        count = np.bincount(place, weights=self.trials, minlength=self.groups)
-        total = np.bincount(place, weights=self.caught, minlength=self.groups)
-        rates: np.ndarray = np.divide(total, count, out=np.full(self.groups, np.nan), where=count > 0)
-        return rates
 
 
 @dataclass(frozen=True)
@@ -71,9 +53,9 @@ def group_metrics(
             1 / (permutations + 1), by the number of groups, so that among more than 250 none can be named at 5 %.
 
     Returns:
-        Groups in the order of their labels. p-values say how often a random group of the same size differs
-        as much from the rest in TPR at the common threshold (two-sided), Holm-adjusted over groups. The
-        largest gap between two groups is compared with that of shuffled labels: groups that leak alike
+        Groups in the order of their labels. p-values are of `compare_groups`: how often a random group of the same
+        size differs as much from the rest in TPR minus FPR at the common threshold (two-sided), Holm-adjusted over
+        groups. The largest gap between two groups is compared with that of shuffled labels: groups that leak alike
         differ too, and small ones most. Groups that lack members or non-members in a target have no AUC.
 
     Raises:
@@ -94,89 +76,20 @@ def group_metrics(
         raise SignalError(f"groups must have one label per record, {len(scores.values)}, got shape {groups.shape}")
     names, place = np.unique(groups, return_inverse=True)
     permutations = int(np.clip(50 * len(names), *PERMUTATIONS)) if permutations is None else permutations
-    if permutations < 1:
-        raise SignalError(f"permutations must be at least 1, got {permutations}")
     sides = enumerate(scores.member.T)
     flagged = scores.values > np.array([threshold_at_fpr(scores.values[~member, t], fpr) for t, member in sides])
-    catches = _Catches(
-        place=place,
-        groups=len(names),
-        caught=(flagged & scores.member).sum(axis=1).astype(np.float64),
-        trials=scores.member.sum(axis=1).astype(np.float64),
-    )
-    p_values, gap, gap_p = _tests(catches, permutations, np.random.default_rng(seed))
+    tests = compare_groups(place, flagged, scores.member, permutations, seed)
     flags = _Flags(scores, flagged, clusters, fpr)
     metrics = [
         _metrics_within(flags, place == g, str(name), (float(p), float(adjusted)))
-        for g, (name, p, adjusted) in enumerate(zip(names, p_values, holm(p_values), strict=True))
+        for g, (name, p, adjusted) in enumerate(zip(names, tests.p_values, holm(tests.p_values), strict=True))
     ]
-    return GroupTable(fpr=fpr, groups=tuple(metrics), largest_gap=gap, largest_gap_p_value=gap_p)
-
-
-def holm(p: Sequence[float] | Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
-    """Holm's adjusted p-values: named below alpha, the chance of any false name is at most alpha. NaN stays.
-
-    Examples:
-        >>> holm([0.01, 0.04, 0.03]).tolist()  # 3 * 0.01, then 2 * 0.03, which 1 * 0.04 may not be below
-        [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known])]
-    adjusted = np.full(len(values), np.nan)
-    steps = values[order] * (len(order) - np.arange(len(order)))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return adjusted
-
-
-def _tests(
-    catches: _Catches, permutations: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, " groups"], float, float]:
-    """Two-sided p-value of each group, the largest gap and its p-value; the observed labels count as one shuffle.
-
-    A group's distance is from the rate of all records, which is what shuffles give it on average. A shuffle that
-    leaves a group without a trial counts against it.
-    """
-    rates = catches.rates(catches.place)
-    known = ~np.isnan(rates)
-    if catches.groups < 2 or not known.any():
-        return np.full(catches.groups, np.nan), float("nan"), float("nan")
-    rate_of_all = catches.caught.sum() / catches.trials.sum()
-    distance, gap = np.abs(rates - rate_of_all), float(np.ptp(rates[known]))
-    as_far, as_wide = np.ones(catches.groups), 1
-    for shuffled in _shuffled_rates(catches, permutations, rng):
-        as_far += ~(np.abs(shuffled - rate_of_all) < distance - 1e-12)
-        as_wide += bool(np.nanmax(shuffled) - np.nanmin(shuffled) >= gap - 1e-12)
-    p_values = np.where(known, as_far / (permutations + 1), np.nan)
-    if known.sum() < 2:
-        return p_values, float("nan"), float("nan")
-    return p_values, gap, as_wide / (permutations + 1)
-
-
-def _shuffled_rates(
-    catches: _Catches, permutations: int, rng: np.random.Generator
-) -> Iterator[Float[np.ndarray, " groups"]]:
-    """Rates of the groups after labels were shuffled among the records.
-
-    Of many records only the counts are drawn: those with equal (caught, trials) are alike, and how many of each
-    kind fall to each group is multivariate hypergeometric. That is the law of shuffling them one by one.
-    """
-    if len(catches.place) * permutations <= MOST_SHUFFLED:
-        for _ in range(permutations):
-            yield catches.rates(rng.permutation(catches.place))
-        return
-    caught, trials = catches.caught.astype(np.int64), catches.trials.astype(np.int64)
-    width = int(trials.max()) + 1
-    kinds, counts = np.unique(caught * width + trials, return_counts=True)
-    sizes = np.bincount(catches.place, minlength=catches.groups)
-    of_kind = np.stack([kinds // width, kinds % width], axis=1).astype(np.float64)
-    for _ in range(permutations):
-        left, sums = sizes.copy(), np.zeros((catches.groups, 2))
-        for kind, count in zip(of_kind, counts, strict=True):
-            drawn = rng.multivariate_hypergeometric(left, int(count), method="marginals")
-            left -= drawn
-            sums += drawn[:, None] * kind
-        yield np.divide(sums[:, 0], sums[:, 1], out=np.full(catches.groups, np.nan), where=sums[:, 1] > 0)
+    return GroupTable(
+        fpr=fpr,
+        groups=tuple(metrics),
+        largest_gap=tests.largest_gap,
+        largest_gap_p_value=tests.largest_gap_p_value,
+    )
 
 
 def _metrics_within(flags: _Flags, inside: np.ndarray, name: str, p_values: tuple[float, float]) -> GroupMetrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from raymeter.errors import SignalError
 from raymeter.schema import Scores
 from raymeter.stats import auc, group_metrics, holm, threshold_at_fpr, tpr_at_fpr
+from raymeter.stats.group_tests import _moments, _Sums, _sums
 
 CLUSTERS = np.arange(8) // 2
 
@@ -57,6 +59,42 @@ def test_a_planted_group_is_found():
     assert rare.p_value_holm < 0.01 and table.largest_gap_p_value < 0.01
     assert rare.tpr_common.low > table.groups[0].tpr_common.high
     assert rare.auc.estimate > 0.95
+
+
+def test_advantages_and_their_distances_match_a_loop():
+    """TPR minus FPR of a group against that of all others, over the root of every record's squared influence."""
+    rng = np.random.default_rng(5)
+    counts = np.stack([rng.integers(0, 3, 30), np.full(30, 4), rng.integers(0, 2, 30), np.full(30, 4)], axis=1)
+    place = np.arange(30) % 3
+    found = _Sums(_sums(_moments(counts), place, 3))
+    average = counts.astype(float)
+
+    def advantage(rows: np.ndarray) -> tuple[float, float]:
+        caught, trials, false, others = counts[rows].sum(axis=0)
+        tpr, fpr = caught / trials, false / others
+
+        def squared(record: np.ndarray) -> float:
+            return ((record[0] - tpr * record[1]) / trials - (record[2] - fpr * record[3]) / others) ** 2
+
+        return tpr - fpr, sum(map(squared, counts[rows])) + np.mean([squared(record) for record in average])
+
+    for g in range(3):
+        (own, own_variance), (rest, rest_variance) = advantage(place == g), advantage(place != g)
+        assert found.advantages[g] == pytest.approx(own)
+        assert found.against_rest()[g] == pytest.approx((own - rest) / (own_variance + rest_variance) ** 0.5)
+
+
+def test_a_group_that_only_varies_more_is_no_finding():
+    """Regression: by TPR alone a group with noisier signals and no leak had p < .05 in every audit."""
+    named = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        groups = rng.integers(0, 5, 400)
+        noisy = scores(np.zeros(400), seed)
+        noisy = replace(noisy, values=noisy.values * np.where(groups == 0, 3.0, 1.0)[:, None])
+        table = group_metrics(noisy, groups, CLUSTERS, seed=seed, fpr=0.05, permutations=99)
+        named.append(min(group.p_value_holm for group in table.groups) < 0.05)
+    assert np.mean(named) <= 0.1
 
 
 def test_the_largest_gap_of_alike_groups_is_no_finding():

@@ -33,6 +33,7 @@ class Outcome:
         data: Name and hash of the dataset; None where it is not known, as of scores that others made.
         places: Per record its place in the files of the data, and its class; None where they are not known.
         main: Label of the main attack; empty where an older report does not say.
+        doubts: Why a report that found nothing is inconclusive; empty for every other.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Outcome:
     data: tuple[str, str] | None = None
     places: tuple[Int64[np.ndarray, " records"], Int64[np.ndarray, " records"]] | None = None
     main: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Movement:
 class RunComparison:
     """Everything that `raymeter compare` says.
 
-    `settings` are those of attacks with one label that differ; `note` is what must be known of the records, or empty.
+    `settings` are those of attacks with one label that differ; `note` is what must be known of the records, or empty;
+    `inconclusive` has a line for each of the two that found nothing without having been able to.
     """
 
     a: str
@@ -93,6 +96,7 @@ class RunComparison:
     movement: Movement | None
     settings: tuple[str, ...] = ()
     note: str = ""
+    inconclusive: tuple[str, ...] = ()
 
 
 def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
@@ -125,6 +129,11 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
             for text in settings_apart(label, a.scores[label].settings, b.scores[label].settings)
         ),
         note=note,
+        inconclusive=tuple(
+            f"{name} found nothing, which is inconclusive: {'; '.join(of.doubts)}."
+            for name, of in (("A", a), ("B", b))
+            if of.doubts
+        ),
     )
 
 

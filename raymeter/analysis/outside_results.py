@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from raymeter.analysis.leak_test import leak_p_values
+from raymeter.analysis.odd_models import odd_models
 from raymeter.analysis.power_curve import power_curve
 from raymeter.analysis.record_exposure import FDR, d_prime, record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
@@ -112,7 +113,7 @@ def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed:
     columns, lacking = _record_columns(matrix, seed_for(seed, "records at risk"))
     curves = {label: points for label, points in power.items() if points}
     result = replace(result, power=curves, records={**result.records, **columns})
-    return Assessment(result, (*notes, *lacking, *direction(matrix)))
+    return Assessment(result, (*notes, *lacking, *odd_models(matrix), *direction(matrix)))
 
 
 def direction(matrix: SignalMatrix) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from raymeter.pipeline.dry_run import dry_run
     from raymeter.report.data_files import plain_attacks
     from raymeter.report.gate import parse_gates
+    from raymeter.report.verdict import inconclusive
 
     console = JsonConsole() if options.json_logs else None
 
@@ -55,6 +56,6 @@ def run(options: argparse.Namespace) -> int:
                 print(line)
             return 0
         result = audit(config, verbose=options.verbose, console=console)
-        return pass_gates(gates, plain_attacks(result))
+        return pass_gates(gates, plain_attacks(result), inconclusive(result))
 
     return guarded(command, say=console.error if console else say_error)

@@ -24,16 +24,19 @@ def add_gates(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pass_gates(gates: Sequence[Gate], attacks: Mapping[str, Any]) -> int:
+def pass_gates(gates: Sequence[Gate], attacks: Mapping[str, Any], doubts: Sequence[str] = ()) -> int:
     """Judge, print what failed to stderr, and return the exit code.
 
     Args:
         gates: Conditions as `parse_gates` gives them.
         attacks: `attacks` of metrics.json.
+        doubts: Why an audit that found nothing is inconclusive; a gate that it passes says so.
     """
     from raymeter.report.gate import judge
 
     failures = judge(gates, attacks)
     for line in failures:
         print(line, file=sys.stderr)
+    if gates and not failures and doubts:
+        print(f"passed, but inconclusive: {'; '.join(doubts)}", file=sys.stderr)
     return EXIT_CODE if failures else 0

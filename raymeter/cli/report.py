@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
         gates = parse_gates(options.fail_if)
         page = renew_page(options.place)
         print(f"Page: {page.place}")
-        return pass_gates(gates, page.attacks)
+        return pass_gates(gates, page.attacks, page.doubts)
 
     return guarded(command)

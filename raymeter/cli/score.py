@@ -50,12 +50,13 @@ def run(options: argparse.Namespace) -> int:
     from raymeter.pipeline.score import score
     from raymeter.report.data_files import plain_attacks
     from raymeter.report.gate import parse_gates
+    from raymeter.report.verdict import inconclusive
 
     def command() -> int:
         gates = parse_gates(options.fail_if)
         judged = score(_source(options), out=options.out, overwrite=options.overwrite, seed=options.seed)
         _print(judged)
-        return pass_gates(gates, plain_attacks(judged.result))
+        return pass_gates(gates, plain_attacks(judged.result), inconclusive(judged.result))
 
     return guarded(command)
 

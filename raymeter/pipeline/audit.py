@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from raymeter.analysis.odd_models import odd_models
 from raymeter.analysis.record_exposure import most_exposed, record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.config.load import AuditConfig, build_config, load_config
@@ -70,10 +71,12 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         signals = collect_signals(plan, split, records, attacked, store, console)
         signals = add_predictions(regression(config, dataset), signals, records, attacked, store, console)
     with console.stage("Perform Privacy Audit"):
+        about = provenance(config, dataset, models, describe_cluster(), about_target(target, split))
+        notes = list(odd_models(signals.audit["logit_gap"]))
         result = replace(
             analyse(config, dataset, split, signals),
             timings=console.timings,
-            provenance=provenance(config, dataset, models, describe_cluster(), about_target(target, split)),
+            provenance={**about, "notes": notes} if notes else about,
             timeline=timeline(models, attempts(store)),
         )
     rows = {"id": result.records["id"], "row": dataset.rows[result.records["id"]]}

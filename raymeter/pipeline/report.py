@@ -14,10 +14,11 @@ from raymeter.storage.run_store import RunStore
 
 @dataclass(frozen=True)
 class RenewedPage:
-    """The name of a page that was written, and `attacks` of the metrics.json that it shows."""
+    """The name of a page that was written, `attacks` of the metrics.json that it shows, and why it is inconclusive."""
 
     place: str
     attacks: Mapping[str, Any]
+    doubts: tuple[str, ...] = ()
 
 
 def renew_page(place: str) -> RenewedPage:
@@ -39,5 +40,6 @@ def renew_page(place: str) -> RenewedPage:
         if not metrics.get("attacks"):
             raise DataError(f"{store.name}/metrics.json names no attack; run the audit again")
         store.write("index.html", index_page(metrics, data, store.read_json("timeline.json") or {}).encode())
-        return RenewedPage(f"{store.name}/index.html", metrics["attacks"])
+        doubts = metrics.get("doubts", ()) if metrics.get("finding") == "inconclusive" else ()
+        return RenewedPage(f"{store.name}/index.html", metrics["attacks"], tuple(doubts))
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end")

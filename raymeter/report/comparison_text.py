@@ -26,6 +26,7 @@ def comparison_lines(comparison: RunComparison) -> Iterator[str]:
         yield f"other settings under the same name: {'; '.join(comparison.settings)}"
     if comparison.note:
         yield comparison.note
+    yield from comparison.inconclusive
     for name, labels in (("A", comparison.only_a), ("B", comparison.only_b)):
         if labels:
             yield f"only in {name}: {', '.join(labels)}"

@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from raymeter.analysis.doubts import doubts
+from raymeter.report.verdict import finding
 from raymeter.schema.results import AttackResult, AuditResult, MeanInterval
 from raymeter.stats import roc_curve
 
@@ -40,6 +42,8 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
         "comparisons": result.comparisons,
         "power": result.power,
         "main_attack": result.main_attack.name,
+        "finding": finding(result),
+        "doubts": doubts(result),
         "groups": {"attack": result.main_attack.name, **result.groups},
         "blind_baseline": result.blind,
         "overlap_of_the_100_riskiest_records_in_two_halves_of_the_targets": result.top_overlap,

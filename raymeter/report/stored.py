@@ -39,6 +39,7 @@ def read_outcome(place: str) -> Outcome:
                 data=None if dataset is None else (dataset["name"], dataset["sha256"]),
                 at_risk=_at_risk(records),
                 places=_places(records),
+                doubts=tuple(content.get("doubts", ())) if content.get("finding") == "inconclusive" else (),
                 main=content.get("main_attack") or content.get("groups", {}).get("attack", ""),
             )
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from raymeter.analysis.doubts import doubts
 from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AttackResult, AuditResult, BlindResult, PowerPoint
+from raymeter.stats.tpr import chance_rate
 
 
 def verdict(result: AuditResult) -> str:
@@ -33,24 +35,35 @@ def verdict(result: AuditResult) -> str:
         )
     if finding(result) == "reversed":
         return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
-    return f"No attack did measurably better than chance ({overall})."
+    said = f"No attack did measurably better than chance ({overall})"
+    if reasons := doubts(result):
+        return f"{said}, but this is inconclusive: {'; '.join(reasons)}."
+    return f"{said}."
 
 
 def finding(result: AuditResult) -> str:
     """The verdict as one word.
 
     `leaks` where an attack is better than chance, at least at a low rate; `reversed` where all are worse than chance,
-    which an attacker would only have to reverse; else `quiet`.
+    which an attacker would only have to reverse; `inconclusive` where none is better and there are `doubts` that the
+    audit could have seen it; else `quiet`.
     """
     if _better(result) or _sure(result):
         return "leaks"
-    return "reversed" if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5 else "quiet"
+    if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5:
+        return "reversed"
+    return "inconclusive" if doubts(result) else "quiet"
+
+
+def inconclusive(result: AuditResult) -> tuple[str, ...]:
+    """The doubts of an audit that found nothing; empty for every other."""
+    return doubts(result) if finding(result) == "inconclusive" else ()
 
 
 def in_people(result: AuditResult) -> str:
     """The verdict's rate in numbers of people; empty where it has none that is above chance."""
     attack, fpr = _spokesman(result)
-    if fpr is None or attack.tpr_at_fpr[fpr].low <= float(fpr):
+    if fpr is None or attack.tpr_at_fpr[fpr].low <= _chance(attack, fpr):
         return ""
     many = max(1000, round(1 / float(fpr)))
     rate = attack.tpr_at_fpr[fpr]
@@ -77,7 +90,12 @@ def _better(result: AuditResult) -> list[AttackResult]:
 
 def _sure(result: AuditResult) -> list[tuple[AttackResult, str]]:
     attacks = result.attacks
-    return [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > float(fpr)]
+    return [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > _chance(a, fpr)]
+
+
+def _chance(attack: AttackResult, fpr: str) -> float:
+    """What scores that say nothing reach on average: a little more than the rate itself, see `chance_rate`."""
+    return chance_rate(float(fpr), min(target.non_members for target in attack.targets))
 
 
 def remarks(result: AuditResult) -> list[str]:
@@ -142,8 +160,9 @@ def _at_rate(fpr: str) -> str:
 
 def _found(attack: AttackResult, fpr: str) -> str:
     rate = attack.tpr_at_fpr[fpr]
-    doubt = ", which is not ruled out" if rate.low <= float(fpr) else ""
-    return f"{interval_text(rate, 2, factor=100)} % of the members (chance: {percent(fpr)}{doubt})"
+    chance = _chance(attack, fpr)
+    doubt = ", which is not ruled out" if rate.low <= chance else ""
+    return f"{interval_text(rate, 2, factor=100)} % of the members (chance: {100 * chance:.3g} %{doubt})"
 
 
 def percent(fpr: str) -> str:

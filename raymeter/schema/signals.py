@@ -91,14 +91,25 @@ class SignalMatrix:
             raise SignalError("a target may not be its own reference; set reference[t, targets[t]] to False")
         if len(self.ids) != examples:
             raise SignalError(f"ids must have {examples} entries, got {len(self.ids)}")
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Name the models where few of them have all that is not finite, else the records."""
+        examples, models, _ = self.values.shape
         starts = range(0, examples, RECORDS_AT_ONCE)
-        bad = [~np.isfinite(self.values[start : start + RECORDS_AT_ONCE]).all(axis=(1, 2)) for start in starts]
-        count = sum(int(block.sum()) for block in bad)
-        if count:
-            first = int(np.flatnonzero(np.concatenate(bad))[0])
+        bad = [~np.isfinite(self.values[start : start + RECORDS_AT_ONCE]).all(axis=2) for start in starts]
+        if not any(block.any() for block in bad):
+            return
+        where = np.concatenate(bad)
+        rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+        first = f"first is record {self.ids[rows[0]]}"
+        if len(columns) <= max(1, models // 4) and len(columns) < models:
+            named = ", ".join(map(str, columns[:5].tolist())) + (", ..." if len(columns) > 5 else "")
             raise SignalError(
-                f"{count} of {examples} records have a signal that is not finite; first is record {self.ids[first]}"
+                f"{'models' if len(columns) > 1 else 'model'} {named} gave a signal that is not finite for {len(rows)} "
+                f"of {examples} records; {first}; leave out what diverged, or train it again"
             )
+        raise SignalError(f"{len(rows)} of {examples} records have a signal that is not finite; {first}")
 
 
 @dataclass(frozen=True)

@@ -66,17 +66,17 @@ def compare_groups(
     counts = np.stack([(flagged & member).sum(1), member.sum(1), (flagged & ~member).sum(1), (~member).sum(1)], axis=1)
     groups = int(place.max()) + 1
     observed = _Sums(_sums(_moments(counts), place, groups))
-    known = observed.known
-    nothing = np.full(groups, np.nan)
-    if groups < 2 or not known.any():
-        return GroupTests(nothing, float("nan"), float("nan"))
     against_rest = observed.against_rest()
+    known = ~np.isnan(against_rest)
+    if not known.any():
+        return GroupTests(np.full(groups, np.nan), float("nan"), float("nan"))
     far, wide = np.abs(against_rest), np.ptp(against_rest[known])
     as_far, as_wide = np.ones(groups), 1
     for shuffled in map(_Sums, _shuffled(counts, place, groups, permutations, np.random.default_rng(seed))):
         distances = shuffled.against_rest()
         as_far += ~(np.abs(distances) < far - 1e-9)  # one that leaves a group without a trial counts against it
-        as_wide += bool(np.nanmax(distances) - np.nanmin(distances) >= wide - 1e-9)
+        there = distances[~np.isnan(distances)]
+        as_wide += not len(there) or bool(np.ptp(there) >= wide - 1e-9)
     p_values = np.where(known, as_far / (permutations + 1), np.nan)
     if known.sum() < 2:
         return GroupTests(p_values, float("nan"), float("nan"))
@@ -121,7 +121,6 @@ class _Sums:
 
     def __init__(self, sums: Float[np.ndarray, "groups moments_and_records"]) -> None:
         self._sums, self._all = sums, sums.sum(axis=0)
-        self.known = (sums[:, 1] > 0) & (sums[:, 3] > 0)
         self.advantages, self._variances = self._of(sums)
 
     def against_rest(self) -> Float[np.ndarray, " groups"]:

@@ -154,7 +154,7 @@ def mean_over_targets(
         >>> area = Figure(Interval(0.75, 0.505, 0.995), half)
         >>> mean = mean_over_targets([area, area], np.array([0, 1]))
         >>> mean.estimate, round(mean.low, 2), round(mean.high, 2), mean.sd, mean.targets
-        (0.75, 0.47, 0.93, 0.0, 2)
+        (0.75, 0.47, 0.92, 0.0, 2)
     """
     collected = MeanOverTargets(clusters)
     for figure in figures:

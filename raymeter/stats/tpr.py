@@ -49,6 +49,21 @@ def allowed_false_positives(fpr: float, non_members: int) -> int:
     return int(np.floor(fpr * non_members * (1 + 1e-12)))
 
 
+def chance_rate(fpr: float, non_members: int) -> float:
+    """The TPR that scores which say nothing reach on average at `threshold_at_fpr`: (k + 1) / (n + 1), k allowed of n.
+
+    The threshold is a score of the sample, and a record exceeds it as often as it is above the (k + 1)-th largest of n
+    others.
+
+    Examples:
+        >>> chance_rate(0.01, 99), chance_rate(0.01, 999)
+        (0.01, 0.01)
+        >>> chance_rate(0.01, 100), round(chance_rate(0.01, 150), 4)
+        (0.019801980198019802, 0.0132)
+    """
+    return (allowed_false_positives(fpr, non_members) + 1) / (non_members + 1)
+
+
 def threshold_at_fpr(non_members: Float[np.ndarray, " non_members"], fpr: float) -> float:
     """The score that a record must exceed so that at most floor(fpr * n) non-members do.
 

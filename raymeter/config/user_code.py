@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from raymeter.schema.user_code import UserCode
@@ -145,14 +145,34 @@ def _source(value: Any) -> bytes:
     try:
         return inspect.getsource(value).encode()
     except (OSError, TypeError):
-        code = getattr(value, "__code__", None)
-        return b"" if code is None else code.co_code + repr(code.co_consts).encode()
+        return b"".join(_compiled(function.__code__) for function in _functions(value))
+
+
+def _compiled(code: CodeType) -> bytes:
+    """What is compiled, without the addresses that a repr has."""
+    inner = [_compiled(value) if isinstance(value, CodeType) else repr(value).encode() for value in code.co_consts]
+    return b"".join([code.co_code, repr((code.co_names, code.co_varnames)).encode(), *inner])
+
+
+def _functions(value: Any) -> list[FunctionType]:
+    """A function itself, or the functions of a class."""
+    inner = [value] if inspect.isfunction(value) else list(getattr(value, "__dict__", {}).values())
+    return [function for function in inner if inspect.isfunction(function)]
 
 
 def _used_by(value: Any) -> list[tuple[str, Any]]:
-    """Global names that a function, or the functions of a class, use, with their values."""
-    functions = [value] if inspect.isfunction(value) else [f for f in vars(value).values() if inspect.isfunction(f)]
-    return [item for f in functions for item in inspect.getclosurevars(f).globals.items()]
+    """Names from outside that a function, or those of a class, use, with their values; in functions within, too."""
+    used = []
+    for function in _functions(value):
+        names = _names(function.__code__)
+        used += [(name, function.__globals__[name]) for name in names if name in function.__globals__]
+        used += list(inspect.getclosurevars(function).nonlocals.items())
+    return used
+
+
+def _names(code: CodeType) -> list[str]:
+    inner = [name for value in code.co_consts if isinstance(value, CodeType) for name in _names(value)]
+    return [*code.co_names, *inner]
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:

@@ -85,10 +85,10 @@ def test_the_same_files_elsewhere_are_the_same_code(folder, monkeypatch, tmp_pat
 def test_a_function_of_a_session_is_what_it_and_its_helpers_say(monkeypatch):
     """A notebook has no file: the functions and constants that are used count, others do not."""
 
-    def session(scale, other):
+    def session(scale, other, called="max"):
         module = types.ModuleType("notebook_of_test")
         code = (
-            f"SCALE = {scale}\nOTHER = {other}\n\ndef helper(x):\n    return x * SCALE\n\n"
+            f"SCALE = {scale}\nOTHER = {other}\n\ndef helper(x):\n    return {called}(x, key=lambda y: y * SCALE)\n\n"
             "def predict(x):\n    return helper(x)\n"
         )
         exec(compile(code, "<cell>", "exec"), module.__dict__)
@@ -99,6 +99,15 @@ def test_a_function_of_a_session_is_what_it_and_its_helpers_say(monkeypatch):
     assert set(first.files) == {f"{name} of this session" for name in ("predict", "helper", "SCALE")}
     assert session(1, 2) == first
     assert session(2, 1).changes_since(first) == ("SCALE of this session has changed",)
+    assert session(1, 1, "min").changes_since(first) == ("helper of this session has changed",)
+
+
+def test_a_script_that_asks_is_known_by_its_file(folder, monkeypatch):
+    """A function of `__main__` lies in the script that was started, and what that imports counts too."""
+    script = types.ModuleType("__main__")
+    script.__file__ = str(folder / "mine_of_test.py")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert set(code_of("__main__:build").files) == OWN
 
 
 def test_what_cannot_be_found_has_no_code():

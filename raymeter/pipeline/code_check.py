@@ -39,14 +39,14 @@ def check_code(config: AuditConfig, num_classes: int, store: RunStore, note: Not
     Raises:
         StoreError: Code of trained models or of stored answers has changed; names the files.
     """
-    book, found = CodeBook(store), Found()
-    _check_signals(config, book, found, note)
-    _check_answers(config, num_classes, book, found, note)
-    _check_training(config, book, found, note)  # last: what it says of a function that has two uses is kept
-    return found
+    book = CodeBook(store)
+    trained = _check_training(config, book, note)
+    answered = _check_answers(config, num_classes, book, note)
+    return _check_signals(config, book, note) | answered | trained  # of a function with two uses the strictest holds
 
 
-def _check_training(config: AuditConfig, book: CodeBook, found: Found, note: Note) -> None:
+def _check_training(config: AuditConfig, book: CodeBook, note: Note) -> Found:
+    found = Found()
     functions = ("model", "train.model_name", config.train.model_name), ("fit", "train.fit", config.train.fit)
     own = [(part, key, name) for part, key, name in functions if name is not None and ":" in name]
     run = (book.store.read_json("run.json") or {}) if own else {}
@@ -69,6 +69,7 @@ def _check_training(config: AuditConfig, book: CodeBook, found: Found, note: Not
         if rounding:
             note(f"{key}: since the models were trained, {', '.join(rounding)}: last digits of new ones may differ")
         found[name] = replace(before, code=now)
+    return found
 
 
 def _of_an_earlier_version(now: UserCode, source: str | None) -> Remembered:
@@ -78,24 +79,24 @@ def _of_an_earlier_version(now: UserCode, source: str | None) -> Remembered:
     return Remembered(replace(now, files=files), (*unsure, *(name for name in now.packages if name not in ROUNDING)))
 
 
-def _check_answers(config: AuditConfig, num_classes: int, book: CodeBook, found: Found, note: Note) -> None:
+def _check_answers(config: AuditConfig, num_classes: int, book: CodeBook, note: Note) -> Found:
     target = config.audit.target
     if target is None or target.query is None:
-        return
+        return {}
     name, place = target.query, place_of(target.query, num_classes)
     now, before = code_of(name), book.recall(name)
     if book.store.read_json(f"{place}/{SENT}") is None:
-        found[name] = Remembered(now)
-        return
+        return {name: Remembered(now)}
     before = before or Remembered(now, (*now.files, *(name for name in now.packages if name not in ROUNDING)))
     again = f"delete {book.store.name}/{place} to ask again, or choose another run.log_dir{_way_on(book)}"
     _refuse(now, before.code, f"audit.target.query: {name} has stored answers, which are of other code", again)
     _tell("audit.target.query", name, before, "the stored answers were given", note)
-    found[name] = replace(before, code=now)
+    return {name: replace(before, code=now)}
 
 
-def _check_signals(config: AuditConfig, book: CodeBook, found: Found, note: Note) -> None:
+def _check_signals(config: AuditConfig, book: CodeBook, note: Note) -> Found:
     """Those of a target from elsewhere, and QMIA's predictions: their keys hold the code, so they are computed anew."""
+    found = Found()
     for key, name, what, is_stored in _made_by_code(config, book.store):
         now, before = code_of(name), book.recall(name)
         if before is None and is_stored():
@@ -103,6 +104,7 @@ def _check_signals(config: AuditConfig, book: CodeBook, found: Found, note: Note
         elif before is not None and (changes := now.changes_since(before.code)):
             note(f"{key}: {name}: {', '.join(changes)} since {what} were stored; they are computed anew")
         found[name] = Remembered(now)
+    return found
 
 
 def _made_by_code(config: AuditConfig, store: RunStore) -> Iterator[tuple[str, str, str, Callable[[], bool]]]:

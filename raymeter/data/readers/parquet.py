@@ -177,16 +177,14 @@ def columns_of(schema: pa.Schema, where: str) -> Columns:
 
 
 def table_labels(table: pa.Table, columns: Columns, where: str) -> np.ndarray:
-    """The labels of a table: a column of numbers, or of one-hot lists.
+    """The labels of a table: a column of numbers, NaN where one is missing, or of one-hot lists.
 
     Raises:
-        DataError: They are not numbers, or have gaps.
+        DataError: They are not numbers, or lists are missing.
     """
     where, column = f"{where}: column {columns.label}", table[columns.label]
     if not len(table):
         return np.empty(0)
-    if column.null_count:
-        raise DataError(f"{where} has {column.null_count} missing values; fill them in or drop the records")
     return _stack_lists(column, where) if pa.types.is_nested(column.type) else numbers(column, where)
 
 

@@ -138,6 +138,12 @@ def test_labels_may_be_floats_a_column_or_one_hot(y):
     assert (records.y.dtype, records.num_classes) == (np.int64, 3)
 
 
+def test_one_hot_lists_in_a_file_are_labels(tmp_path):
+    """A column of lists, one for each record."""
+    records = load(save_parquet(tmp_path / "a.parquet", a=np.arange(6.0), y=np.eye(3)[Y].tolist()))
+    np.testing.assert_array_equal(records.y, Y)
+
+
 def test_one_hot_labels_say_how_many_classes_there_are():
     """A class that no record has is one all the same."""
     assert as_records(np.zeros((6, 2)), np.eye(5)[Y], "mine").num_classes == 5
@@ -200,7 +206,7 @@ def test_missing_values_are_counted_over_all_columns(tmp_path):
             "1 of 2 records have missing or infinite values; first is record 1, column a",
         ),
         ({"id": [1, 2], "y": [0, 1]}, r"has no feature columns \(id is no feature\); add some besides y"),
-        ({"a": [1.0, 2.0], "y": [0, None]}, "column y has 1 missing values"),
+        ({"a": [1.0, 2.0], "y": [0, None]}, r"1 of 2 records have no label \(missing or infinite\); drop"),
         ({"x": [[1.0], [1.0, 2.0]], "y": [0, 1]}, "column x has lists of different lengths"),
         ({"x": [[1.0], None], "y": [0, 1]}, "column x has lists of different lengths or missing lists"),
         ({"x": [["u"], ["v"]], "y": [0, 1]}, "column x must be numbers, got string"),

@@ -123,6 +123,7 @@ def test_lists_and_images(tmp_path):
             "3 of 5000 records have missing or infinite values; first is record 1400, column f0",
         ),
         (lambda x, y: (x, y + 0.5), "column y|y must be whole numbers"),
+        (lambda x, y: (x, np.where(np.arange(N) % 1000 == 7, np.nan, y)), "5 of 5000 records have no label"),
         (lambda x, y: (x, y + 1), r"labels are 1\.\.3, so class 0 has no records"),
         (lambda x, y: (x, y * 0), "all records have label 0"),
     ],

@@ -18,6 +18,7 @@ from raymeter.schema.user_code import ROUNDING, UserCode
 from raymeter.signals.targets.answers import SENT, place_of
 from raymeter.signals.targets.weights import WEIGHTS
 from raymeter.storage.code_book import CODE, CodeBook, Remembered
+from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
 
 Note = Callable[[str], None]
@@ -60,6 +61,9 @@ def _check_training(config: AuditConfig, book: CodeBook, note: Note) -> Found:
             continue
         if before is None:
             before = _of_an_earlier_version(now, train.get(f"{part}_source"))
+        if _serious(now, before.code) and not ModelStore(book.store).holds_any(config.num_models):
+            found[name] = Remembered(now)  # an audit that ended before it had trained any
+            continue
         whose = f"{book.store.name} holds models of other code: {key} {name}"
         own_file_too = now.files.get(now.main) != before.code.files.get(now.main)  # run.json has its hash as well
         way_on = "" if own_file_too else _way_on(book)
@@ -133,10 +137,15 @@ def _has_predictions(store: RunStore, regressor: str) -> bool:
 
 
 def _refuse(now: UserCode, before: UserCode, whose: str, way_out: str) -> None:
-    changes = [line for line in now.changes_since(before) if line.split()[0] not in ROUNDING]
+    changes = _serious(now, before)
     if changes:
         more = f", and {len(changes) - 3} more" if len(changes) > 3 else ""
         raise StoreError(f"{whose}: {', '.join(changes[:3])}{more}. Put that back, {way_out}")
+
+
+def _serious(now: UserCode, before: UserCode) -> list[str]:
+    """What differs and may change more than last digits."""
+    return [line for line in now.changes_since(before) if line.split()[0] not in ROUNDING]
 
 
 def _way_on(book: CodeBook) -> str:

@@ -156,7 +156,8 @@ def test_dry_run_refuses_a_directory_of_other_code(dry_run, tmp_path):
     """As the audit would, with the name of the file."""
     (tmp_path / "own.py").write_text(CUSTOM)
     before = {"own:rates": {"files": {"own.py": "0"}, "packages": {}, "main": "own.py", "unsure": []}}
-    (tmp_path / "x").mkdir()
+    (tmp_path / "x/models").mkdir(parents=True)
+    (tmp_path / "x/models/model_0.json").write_text("{}")
     (tmp_path / "x/code.json").write_text(json.dumps(before))
     (tmp_path / "x/run.json").write_text(json.dumps({"train": {"model": "own:rates"}}))
     code, _, complaint = dry_run("train.model_name=own:rates")

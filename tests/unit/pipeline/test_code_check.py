@@ -46,8 +46,15 @@ def started(config, train=None):
     if store.read("run.json") is None:
         train = {"model": config.train.model_name, "fit": config.train.fit, **(train or {})}
         store.write_json("run.json", {"train": train})
+        store.write_json("models/model_3.json", {})
     CodeBook(store).remember(found)
     return said
+
+
+def of_an_earlier_version(config, run):
+    """A directory with a model and without code.json."""
+    RunStore.at(config.run.log_dir).write_json("run.json", run)
+    RunStore.at(config.run.log_dir).write_json("models/model_0.json", {})
 
 
 def edit(folder, name="layers_of_check.py"):
@@ -136,7 +143,7 @@ def test_a_directory_of_an_earlier_version_is_believed_aloud(folder):
     """run.json has the hash of the function's own file; of what that imports nothing is known, which is said each time."""
     config = config_of(folder, model=OWN["model"])
     source = hashlib.sha256(MODEL.encode()).hexdigest()
-    RunStore.at(config.run.log_dir).write_json("run.json", {"train": {"model": OWN["model"], "model_source": source}})
+    of_an_earlier_version(config, {"train": {"model": OWN["model"], "model_source": source}})
     said = started(config)
     assert (
         said
@@ -154,7 +161,7 @@ def test_a_directory_of_an_earlier_version_is_believed_aloud(folder):
 def test_a_directory_of_an_earlier_version_with_another_model_file_is_refused(folder):
     """As before, but with the name of the file."""
     config = config_of(folder, model=OWN["model"])
-    RunStore.at(config.run.log_dir).write_json("run.json", {"train": {"model": OWN["model"], "model_source": "0"}})
+    of_an_earlier_version(config, {"train": {"model": OWN["model"], "model_source": "0"}})
     with pytest.raises(StoreError, match=r"model_of_check:build: model_of_check\.py has changed\. Put that back"):
         started(config)
 
@@ -198,3 +205,19 @@ def test_models_of_raymeters_own_need_no_code(folder):
     """Nothing is written, nothing is said."""
     assert started(config_of(folder)) == []
     assert not (folder / "run" / CODE).exists()
+
+
+@pytest.mark.parametrize("left", ["models/model_7.json", "models/model_0.checkpoint.safetensors", None])
+def test_a_directory_without_any_model_takes_edited_code(folder, left):
+    """An audit that was refused, say, or ended in its first epoch; a checkpoint is a part of a model."""
+    config = config_of(folder, **OWN)
+    started(config)
+    (folder / "run/models/model_3.json").unlink()
+    if left is not None:
+        (folder / "run" / left).write_bytes(b"")
+    edit(folder)
+    if left is not None:
+        with pytest.raises(StoreError, match=r"layers_of_check\.py has changed"):
+            started(config)
+    else:
+        assert started(config) == started(config) == []

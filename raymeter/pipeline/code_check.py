@@ -59,11 +59,12 @@ def _check_training(config: AuditConfig, book: CodeBook, note: Note) -> Found:
             continue
         if train.get(part) != name:  # another model: what a directory is an audit of says so
             continue
+        if before is None or _serious(now, before.code):
+            if not ModelStore(book.store).holds_any(config.num_models):
+                found[name] = Remembered(now)  # an audit that ended before it had trained any
+                continue
         if before is None:
             before = _of_an_earlier_version(now, train.get(f"{part}_source"))
-        if _serious(now, before.code) and not ModelStore(book.store).holds_any(config.num_models):
-            found[name] = Remembered(now)  # an audit that ended before it had trained any
-            continue
         whose = f"{book.store.name} holds models of other code: {key} {name}"
         own_file_too = now.files.get(now.main) != before.code.files.get(now.main)  # run.json has its hash as well
         way_on = "" if own_file_too else _way_on(book)

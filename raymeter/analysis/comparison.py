@@ -75,8 +75,8 @@ class Movement:
     attack: str
     records: int
     correlation: float
-    risen: tuple[tuple[int, float, float], ...]
-    fallen: tuple[tuple[int, float, float], ...]
+    risen: tuple[tuple[int | str, float, float], ...]
+    fallen: tuple[tuple[int | str, float, float], ...]
     named: tuple[int, int, int] | None
 
 
@@ -221,8 +221,8 @@ def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:
     change = standing_b - standing_a
     order = np.argsort(change, kind="stable")
 
-    def moved(positions: Sequence[np.intp]) -> tuple[tuple[int, float, float], ...]:
-        return tuple((int(ids[p]), float(standing_a[p]), float(standing_b[p])) for p in positions)
+    def moved(positions: Sequence[np.intp]) -> tuple[tuple[int | str, float, float], ...]:
+        return tuple((ids[p].item(), float(standing_a[p]), float(standing_b[p])) for p in positions)
 
     named = None
     if a.at_risk is not None and b.at_risk is not None:

@@ -25,7 +25,7 @@ def add_extras(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--members", metavar="FILE", help=".npy [records, models], 1 where a model was trained on a record"
     )
-    parser.add_argument("--ids", metavar="FILE", help=".npy: the number of each record")
+    parser.add_argument("--ids", metavar="FILE", help=".npy: the number or name of each record")
     parser.add_argument("--labels", metavar="FILE", help=".npy: the class of each record")
     parser.add_argument(
         "--kind", choices=SIGNAL_KINDS, help="what the signals are; all but logits are of the true class"

@@ -58,7 +58,7 @@ def read_sections(path: str | Path, overrides: Sequence[str], sections: Mapping[
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8; save it so"
         hint = not_uploaded()
         raise ConfigError(f"{path}: cannot be read ({reason}); give the path of a YAML file{hint}") from None
     values = parse_yaml(text, str(path))

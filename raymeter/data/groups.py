@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
+from raymeter.formats.csv_files import read_csv
+from raymeter.formats.reading import names_in
 from raymeter.storage.addresses import is_remote
 from raymeter.storage.buckets import read_object
 
@@ -36,7 +37,12 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
     missing = {"id", "group"} - set(table.column_names)
     if missing:
         raise DataError(f"audit.groups: {path} has no column {sorted(missing)[0]!r}; it needs id and group")
-    named = _cast(table, "id", pa.int64(), f"audit.groups: {path}: ids are whole numbers").to_numpy()
+    named = names_in(table, "id", f"audit.groups: {path}")
+    if len(named) and named.dtype.kind != "i":
+        raise DataError(
+            f"audit.groups: {path}: ids are whole numbers, places in the pool as in records.parquet, "
+            f"got {str(named[0])!r}"
+        )
     texts = _cast(table, "group", pa.string(), f"audit.groups: {path}: groups are texts or numbers")
     groups = np.array(texts.to_pylist(), dtype=object)
     order = np.argsort(named, kind="stable")
@@ -60,13 +66,12 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
 
 def _read(path: str) -> pa.Table:
     is_parquet = PurePosixPath(path.partition("?")[0]).suffix in (".parquet", ".pq")
-    source: Any = path
-    if is_remote(path):
-        data = read_object(path)
-        if data is None:
-            raise FileNotFoundError("there is no such object")
-        source = io.BytesIO(data)
-    return parquet.read_table(source) if is_parquet else csv.read_csv(source)
+    data = read_object(path) if is_remote(path) else Path(path).expanduser().read_bytes()
+    if data is None:
+        raise FileNotFoundError("there is no such object")
+    if is_parquet:
+        return parquet.read_table(io.BytesIO(data))
+    return read_csv(data, f"audit.groups: {path}", ("id", "group"))
 
 
 def _cast(table: pa.Table, column: str, kind: pa.DataType, expected: str) -> pa.ChunkedArray:

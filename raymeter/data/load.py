@@ -13,7 +13,7 @@ import numpy as np
 from raymeter.config.messages import suggest_and_list
 from raymeter.data.datasets import cifar10, cifar100, digits, fashion_mnist, mnist, purchase100, texas100
 from raymeter.data.download import log
-from raymeter.data.loaded_records import Records
+from raymeter.data.loaded_records import Records, contents
 from raymeter.data.readers import arrays
 from raymeter.data.readers.parquet_streamed import beyond_memory, scan
 from raymeter.data.readers.user_function import load_custom
@@ -54,7 +54,9 @@ def load_dataset(spec: DataSpec) -> Dataset:
     tables = beyond_memory(spec)
     records = scan(tables) if tables else _loader(spec.dataset)(spec)
     total = len(records.y)
-    log.info("%s: %d records from %s", spec.dataset, total, records.source)
+    is_image = records.x.dtype == np.uint8 and records.x.ndim == 4
+    what = contents(records.x.shape[1:], is_image, records.features, records.left_out)
+    log.info("%s: %d records from %s: %s", spec.dataset, total, records.source, what)
     pool, population = _sizes(spec, total)
     order = np.random.default_rng(seed_for(spec.seed, "population")).permutation(total)
     outside, inside = np.sort(order[:population]), np.sort(order[total - pool :])
@@ -68,6 +70,7 @@ def load_dataset(spec: DataSpec) -> Dataset:
         rows=inside,
         population_rows=outside,
         total=total,
+        contents=what,
     )
 
 

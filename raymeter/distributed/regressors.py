@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Regression:
         num_classes: Of the dataset.
         seed: The run's random seed.
         resources: Ray resources of one regressor; None is one CPU, and one GPU where there are GPUs.
+        code: Digest of the user's code that builds regressors, or a target from elsewhere, by its name.
     """
 
     recipes: tuple[Qmia, ...]
@@ -47,6 +48,7 @@ class Regression:
     num_classes: int
     seed: int
     resources: Mapping[str, float] | None
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def add_predictions(
@@ -150,5 +152,6 @@ def _fit_one(
 def _key(recipe: Qmia, stage: Regression, model: ModelRecord, audit: RecordSet, population: RecordSet) -> str:
     data = [audit.fingerprint, population.fingerprint]
     parts = [REGRESSOR_VERSION, recipe.regressor, model.sha256, data, list(stage.views), stage.seed]
+    parts += [[name, stage.code[name]] for name in (recipe.model, model.architecture) if name in stage.code]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
     return f"qmia_model_{model.index}_{digest}"

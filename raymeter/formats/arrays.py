@@ -15,7 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from raymeter.errors import DataError
-from raymeter.formats.reading import load_array, load_arrays, oriented, read_table, unique_ids, whole_numbers
+from raymeter.formats.reading import (
+    load_array,
+    load_arrays,
+    names_in,
+    numbers_in,
+    oriented,
+    read_table,
+    unique_ids,
+    whole_numbers,
+)
 from raymeter.formats.values import (
     Exported,
     Extras,
@@ -26,6 +35,7 @@ from raymeter.formats.values import (
     make_signals,
     saturation_note,
 )
+from raymeter.schema.ids import as_ids
 from raymeter.schema.signals import Signals
 
 NAMES = ("signals", "member", "ids", "labels", "population", "population_labels", "targets")
@@ -59,7 +69,7 @@ def read(source: Path, extras: Extras) -> Imported:
     labels = whole_numbers(arrays["labels"], "labels") if "labels" in arrays else None
     if labels is not None and len(labels) != records:
         raise DataError(f"labels must be of {records} records, got {len(labels)}")
-    ids = whole_numbers(arrays["ids"], "ids") if "ids" in arrays else np.arange(records)
+    ids = as_ids(arrays["ids"], "ids") if "ids" in arrays else np.arange(records)
     if len(ids) != records:
         raise DataError(f"ids must name {records} records, got {len(ids)}")
     pair = make_signals(values, kind, labels, "signals")
@@ -94,7 +104,7 @@ def _arrays_of(source: Path) -> dict[str, np.ndarray]:
     numbers = sorted(int(match[1]) for name in table.column_names if (match := COLUMN.fullmatch(name)))
     if not numbers:
         raise DataError(f"{source} has no columns signal_0, signal_1, ...; name one for each model")
-    arrays = {"signals": np.stack([table.column(f"signal_{m}").to_numpy() for m in numbers], axis=1)}
+    arrays = {"signals": np.stack([numbers_in(table, f"signal_{m}", source) for m in numbers], axis=1)}
     masks = [f"member_{m}" for m in numbers if f"member_{m}" in table.column_names]
     if masks and len(masks) < len(numbers):
         raise DataError(
@@ -102,8 +112,11 @@ def _arrays_of(source: Path) -> dict[str, np.ndarray]:
         )
     if masks:
         arrays["member"] = np.stack([table.column(name).to_numpy(zero_copy_only=False) for name in masks], axis=1)
-    renamed = {"ids": "id", "labels": "label"}
-    return arrays | {to: table.column(name).to_numpy() for to, name in renamed.items() if name in table.column_names}
+    if "id" in table.column_names:
+        arrays["ids"] = names_in(table, "id", source)
+    if "label" in table.column_names:
+        arrays["labels"] = numbers_in(table, "label", source)
+    return arrays
 
 
 def write(signals: Signals) -> Exported:

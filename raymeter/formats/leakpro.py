@@ -134,7 +134,8 @@ def write(signals: Signals) -> Exported:
     target, judges = int(matrix.targets[0]), np.flatnonzero(matrix.reference[0])
     member = matrix.member[:, target]
     rows = np.concatenate([np.flatnonzero(member), np.flatnonzero(~member)])
-    ids = matrix.ids[rows]
+    numbers = matrix.ids if matrix.ids.dtype.kind == "i" else np.arange(len(matrix.ids))
+    ids = numbers[rows]
 
     def files() -> Iterator[File]:
         digest = hashlib.sha256(np.ascontiguousarray(ids).data).hexdigest()
@@ -143,19 +144,23 @@ def write(signals: Signals) -> Exported:
         for name, m in names.items():
             yield f"attack_cache/{name}_logits.npy", npy(np.ascontiguousarray(logits[rows, m, 0]))
             yield f"attack_cache/{name}_indices.npy", npy(ids)
-            seen[name.rpartition("_")[0]] = matrix.ids[matrix.member[:, m]]
+            seen[name.rpartition("_")[0]] = numbers[matrix.member[:, m]]
         if matrix.labels is not None:
-            labels = np.full(int(matrix.ids.max()) + 1, -1, dtype=np.int64)
-            labels[matrix.ids] = matrix.labels
+            labels = np.full(int(numbers.max()) + 1, -1, dtype=np.int64)
+            labels[numbers] = matrix.labels
             seen["labels"] = labels
         buffer = io.BytesIO()
         np.savez(buffer, **seen)  # type: ignore[arg-type]
         yield f"attack_cache/{PLAIN}", buffer.getvalue()
+        if numbers is not matrix.ids:
+            yield "ids.npy", npy(matrix.ids)
 
     notes = [
         f"one target, model {target}, and the {len(judges)} models that may judge it; no pickles: members "
         f"and labels are in attack_cache/{PLAIN}",
     ]
+    if numbers is not matrix.ids:
+        notes.append("records are numbered by their position, as the format has no names: ids.npy has them")
     if logits.shape[2] > 1:
         notes.append(f"the format has one view per record: the first of {logits.shape[2]} is written")
     return Exported(files(), tuple(notes))

@@ -17,6 +17,7 @@ import numpy as np
 from raymeter.errors import DataError
 from raymeter.formats.reading import load_array, truth, unique_ids, whole_numbers
 from raymeter.formats.values import Exported, Extras, File, Imported, SignalPair, assemble_signals, make_signals, npy
+from raymeter.schema.ids import as_ids
 from raymeter.schema.signals import Signals
 
 EXPERIMENT = re.compile(r"experiment-(\d+)_(\d+)")
@@ -55,7 +56,7 @@ def with_ids(source: Path, extras: Extras) -> Extras:
     path = source / "ids.npy"
     if extras.ids is not None or not path.is_file():
         return extras
-    return replace(extras, ids=whole_numbers(load_array(path), str(path)))
+    return replace(extras, ids=as_ids(load_array(path), str(path)))
 
 
 def _read_experiments(source: Path, experiments: list[tuple[int, int, Path]], extras: Extras) -> Imported:

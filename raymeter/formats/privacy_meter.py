@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from raymeter.errors import DataError
-from raymeter.formats.reading import load_array, truth, unique_ids, whole_numbers
+from raymeter.formats.reading import load_array, truth, unique_ids
 from raymeter.formats.values import (
     Exported,
     Extras,
@@ -27,6 +27,7 @@ from raymeter.formats.values import (
     probabilities,
     saturation_note,
 )
+from raymeter.schema.ids import as_ids
 from raymeter.schema.signals import Signals
 
 ALGORITHMS = ("rmia", "loss")
@@ -75,7 +76,7 @@ def _ids(source: Path, audited: int, pool: int, extras: Extras) -> tuple[np.ndar
     if extras.ids is None and audited == pool:
         rows = np.arange(pool)
         if named.is_file():
-            return rows, unique_ids(whole_numbers(load_array(named), str(named)), str(named)), []
+            return rows, unique_ids(as_ids(load_array(named), str(named)), str(named)), []
         return rows, rows, [f"all {pool} records of the pool were audited: their ids are their positions in it"]
     if extras.ids is None:
         raise DataError(
@@ -83,6 +84,10 @@ def _ids(source: Path, audited: int, pool: int, extras: Extras) -> tuple[np.ndar
             "the positions that auditing_dataset.indices had"
         )
     ids = extras.ids
+    if ids.dtype.kind != "i":
+        raise DataError(
+            f"ids must be positions in the pool, 0..{pool - 1}, got {str(ids[0])!r}; no names are known there"
+        )
     if len(ids) != audited or ids.min(initial=0) < 0 or ids.max(initial=0) >= pool:
         raise DataError(f"ids must be {audited} positions in 0..{pool - 1}, got {len(ids)} in {ids.min()}..{ids.max()}")
     return unique_ids(ids, "ids"), ids, []

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from raymeter.errors import DataError
-from raymeter.formats.reading import read_table, truth, unique_ids, whole_numbers
+from raymeter.formats.reading import names_in, numbers_in, read_table, truth, unique_ids, whole_numbers
 from raymeter.formats.values import (
     Exported,
     Extras,
@@ -28,6 +28,7 @@ from raymeter.formats.values import (
     probabilities,
     saturation_note,
 )
+from raymeter.schema.ids import Ids
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import Signals
 
@@ -56,25 +57,23 @@ def read(source: Path, extras: Extras) -> Imported:
             "`raymeter score` (columns id, score, member)"
         )
     kind = extras.kind or "prob"
-    ids, numbered = _ids(train, test, extras)
-    values = np.concatenate(
-        [_columns(frame, ["score_orig", *names], PARTS[i]) for i, frame in enumerate((train, test))]
-    )
+    ids = _ids(train, test, extras)
+    values = np.concatenate([_signals(frame, names, PARTS[i]) for i, frame in enumerate((train, test))])
     member = np.concatenate([_members(frame, names, PARTS[i], i == 0) for i, frame in enumerate((train, test))])
     pair = make_signals(values, kind, None, PARTS[0])
     population, outside = None, _frame(source, POPULATION)
-    notes = [numbered, *saturation_note(pair)] if numbered else saturation_note(pair)
+    notes = saturation_note(pair)
     labels = np.concatenate([_labels(frame) for frame in (train, test)]) if _have((train, test), "label") else None
     if outside is not None:
         classes = _labels(outside) if labels is not None and "label" in outside.column_names else None
-        signals_outside = _columns(outside, ["score_orig", *names], POPULATION)
+        signals_outside = _signals(outside, names, POPULATION)
         population = PopulationSignals(make_signals(signals_outside, kind, None, POPULATION), classes)
     else:
         notes.append(f"no {POPULATION}: RMIA and Attack-P need a population and cannot run")
     signals = assemble_signals(pair, member, ids, labels, population, targets=[0])
     scores = {}
     if _have((train, test), "score"):
-        final = np.concatenate([_columns(frame, ["score"], "score") for frame in (train, test)])
+        final = np.concatenate([_finite(frame, ["score"], PARTS[i]) for i, frame in enumerate((train, test))])
         scores["privacyguard"] = Scores("privacyguard", final, member[:, :1], ids, np.zeros(1, dtype=np.int64))
     return Imported(signals, {"kind": kind, "models": ["score_orig", *names]}, tuple(notes), scores)
 
@@ -84,23 +83,18 @@ def _frame(source: Path, name: str) -> pa.Table | None:
     return None if path is None else read_table(path)
 
 
-def _ids(train: pa.Table, test: pa.Table, extras: Extras) -> tuple[np.ndarray, str]:
+def _ids(train: pa.Table, test: pa.Table, extras: Extras) -> Ids:
     """Ids of training and then test rows: given, or of the frames."""
     rows = len(train) + len(test)
     if extras.ids is not None:
         if len(extras.ids) != rows:
             raise DataError(f"ids must name {rows} rows, training rows first, got {len(extras.ids)}")
-        return unique_ids(extras.ids, "ids"), ""
+        return unique_ids(extras.ids, "ids")
     column = next((name for name in ID_COLUMNS if name in train.column_names and name in test.column_names), None)
     if column is None:
         raise DataError(f"no column {' or '.join(ID_COLUMNS)} says which row is which record; add one, or give --ids")
-    named = np.concatenate([frame.column(column).to_numpy(zero_copy_only=False) for frame in (train, test)])
-    if named.dtype.kind not in "iu":
-        order, ids = np.unique(named.astype(str), return_inverse=True)
-        if len(order) < rows:
-            raise DataError(f"{column}: {rows - len(order)} rows repeat a user; give each one row, or --ids")
-        return ids.astype(np.int64), f"{column} is text: ids are the positions in its alphabetical order"
-    return unique_ids(whole_numbers(named, column), f"{column} (aggregate to one row for each)"), ""
+    named = [names_in(frame, column, name) for frame, name in zip((train, test), PARTS, strict=True)]
+    return unique_ids(np.concatenate(named), f"{column} (aggregate to one row for each)")
 
 
 def _have(frames: tuple[pa.Table, ...], column: str) -> bool:
@@ -111,7 +105,25 @@ def _columns(frame: pa.Table, names: list[str], where: str) -> np.ndarray:
     absent = [name for name in names if name not in frame.column_names]
     if absent:
         raise DataError(f"{where} has no column {absent[0]!r}; every frame needs those of {PARTS[0]}")
-    return np.stack([frame.column(name).to_numpy(zero_copy_only=False) for name in names], axis=1)
+    return np.stack([numbers_in(frame, name, where) for name in names], axis=1)
+
+
+def _signals(frame: pa.Table, references: list[str], where: str) -> np.ndarray:
+    return _finite(frame, ["score_orig", *references], where)
+
+
+def _finite(frame: pa.Table, names: list[str], where: str) -> np.ndarray:
+    """Columns without gaps; a gap is named by its own frame and row."""
+    values = _columns(frame, names, where)
+    bad = ~np.isfinite(values.astype(np.float64))
+    if bad.any():
+        rows = bad.any(axis=1)
+        row = int(rows.argmax())
+        raise DataError(
+            f"{where}: {int(rows.sum())} of {len(values)} rows have missing or infinite values; the first is row "
+            f"{row}, column {names[int(bad[row].argmax())]}; fill them in, or leave these users out"
+        )
+    return values
 
 
 def _members(frame: pa.Table, names: list[str], where: str, trained: bool) -> np.ndarray:

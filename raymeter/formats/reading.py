@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Int64
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from raymeter.errors import DataError, first_line
+from raymeter.formats.csv_files import no_numbers, read_csv
+from raymeter.schema.ids import Ids, as_ids
 
+AS_TEXT = ("id", "target", "group", "user_id", "separable_id")  # columns of names, which are kept as they are written
 TABLES = (".parquet", ".pq", ".csv")
 PICKLED = (
     "is no .npy file of plain numbers (pickled Python objects, perhaps), and raymeter unpickles nothing; where you "
@@ -101,7 +105,7 @@ def read_table(path: Path) -> pa.Table:
             f"{path} is not a table: give a file that ends in {', '.join(TABLES)} (signals go with --signals)"
         )
     try:
-        table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
+        table = read_csv(path.read_bytes(), str(path), AS_TEXT) if path.suffix == ".csv" else parquet.read_table(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the path") from None
     except (OSError, pa.ArrowException) as error:
@@ -113,6 +117,39 @@ def read_table(path: Path) -> pa.Table:
     if binary is not None:
         raise DataError(f"{path}: column {binary!r} is not text in UTF-8; write it as UTF-8, or leave the column out")
     return table
+
+
+def names_in(table: pa.Table, column: str, path: Path | str) -> Ids:
+    """A column of ids as they stand: whole numbers where all are, else texts; dates and floats become texts.
+
+    Raises:
+        DataError: Names are missing, or are nothing that names a record.
+    """
+    cells, what = table.column(column), f"{path}: {column}"
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
+    empty = pc.sum(pc.equal(cells, "")).as_py() if pa.types.is_string(cells.type) else 0
+    if missing := cells.null_count + (empty or 0):
+        raise DataError(f"{path}: {missing} rows have no {column}; fill them or leave the rows out")
+    if pa.types.is_date(cells.type) or pa.types.is_time(cells.type) or pa.types.is_decimal(cells.type):
+        cells = cells.cast(pa.string())
+    return as_ids(cells.to_numpy(zero_copy_only=False), what)
+
+
+def numbers_in(table: pa.Table, column: str, where: Path | str) -> np.ndarray:
+    """A column of numbers, or of true and false.
+
+    Raises:
+        DataError: It holds something else; decimal commas are named.
+    """
+    cells = table.column(column)
+    kind = cells.type
+    if not (
+        pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    ):
+        raise DataError(f"{where}: {column} must be numbers, got {no_numbers(cells)}")
+    values: np.ndarray = cells.to_numpy(zero_copy_only=False)
+    return values
 
 
 def whole_numbers(values: np.ndarray, what: str) -> Int64[np.ndarray, " entries"]:
@@ -164,7 +201,7 @@ def oriented(mask: np.ndarray, records: int, models: int, what: str) -> Bool[np.
     raise DataError(f"{what} must be [records, models] = [{records}, {models}], got {list(mask.shape)}{hint}")
 
 
-def unique_ids(ids: Int64[np.ndarray, " records"], what: str) -> Int64[np.ndarray, " records"]:
+def unique_ids(ids: Ids, what: str) -> Ids:
     """Ids that name each record once.
 
     Raises:

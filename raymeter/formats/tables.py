@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from raymeter.errors import DataError
-from raymeter.formats.reading import read_table, truth, whole_numbers
+from raymeter.formats.csv_files import no_numbers
+from raymeter.formats.reading import names_in, read_table, truth
 from raymeter.formats.values import parquet_file
 from raymeter.schema.scores import Scores
 
@@ -49,8 +50,8 @@ def read_scores(
         raise DataError(f"{path} has no column {missing[0]!r}; {REMEDY} (found: {', '.join(table.column_names)})")
     if not len(table):
         raise DataError(f"{path} has no rows; {REMEDY}")
-    ids = _names(table, "id", path)
-    targets = _names(table, "target", path) if "target" in table.column_names else np.zeros(len(ids), dtype=np.int64)
+    ids = names_in(table, "id", path)
+    targets = names_in(table, "target", path) if "target" in table.column_names else np.zeros(len(ids), dtype=np.int64)
     values = _numbers(table, ids, path)
     member = truth(_plain(table, "member", path), f"{path}: member")
     names, record = np.unique(ids, return_inverse=True)
@@ -99,22 +100,10 @@ def _plain(table: pa.Table, column: str, path: Path) -> np.ndarray:
     return values
 
 
-def _names(table: pa.Table, column: str, path: Path) -> np.ndarray:
-    """Whole numbers or texts."""
-    values = _plain(table, column, path)
-    if values.dtype.kind in "iu":
-        return whole_numbers(values, f"{path}: {column}")
-    if values.dtype == object and all(isinstance(value, str) for value in values):
-        return values.astype(str)
-    raise DataError(
-        f"{path}: {column} must be whole numbers or texts, got {values.dtype}; save the column as int64 or as text"
-    )
-
-
 def _numbers(table: pa.Table, ids: np.ndarray, path: Path) -> np.ndarray:
     column = table.column("score")
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        raise DataError(f"{path}: score must be numbers, got {column.type}")
+        raise DataError(f"{path}: score must be numbers, got {no_numbers(column)}")
     values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -162,6 +151,8 @@ def _groups(table: pa.Table, record: np.ndarray, names: np.ndarray, path: Path) 
     if "group" not in table.column_names:
         return None
     texts = np.array([str(value) for value in _plain(table, "group", path)])
+    if (texts == "").any():
+        raise DataError(f"{path}: {int((texts == '').sum())} rows have no group; fill them or leave the rows out")
     first = np.zeros(len(names), dtype=np.int64)
     first[record[::-1]] = np.arange(len(record))[::-1]
     other = np.flatnonzero(texts != texts[first[record]])

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from pyarrow import parquet
 
 from raymeter.errors import DataError
+from raymeter.schema.ids import Ids
 from raymeter.schema.logits import logit_gap
 from raymeter.schema.scores import Scores
 from raymeter.schema.signals import SignalMatrix, Signals, default_reference
@@ -29,7 +30,7 @@ class Extras:
     normalised when the signals were made: `eval` (running statistics) or `batch`.
     """
 
-    ids: Int64[np.ndarray, " records"] | None = None
+    ids: Ids | None = None
     labels: Int64[np.ndarray, " dataset"] | None = None
     members: Mapping[str, np.ndarray] = field(default_factory=dict)
     kind: Kind | None = None
@@ -100,7 +101,11 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
         values = values[:, :, None]
     names = "records, models, views, classes" if kind == "logits" else "records, models, views"
     if values.ndim != axes or values.dtype.kind not in "fiu":
-        raise DataError(f"{what}: {kind} must be numbers [{names}], views may be left out; got {shape_of(values)}")
+        one = "; of a single logit per record give both: 0 and its own, as a last axis" if values.ndim < axes else ""
+        hint = one if kind == "logits" and values.dtype.kind in "fiu" else ""
+        raise DataError(
+            f"{what}: {kind} must be numbers [{names}], views may be left out; got {shape_of(values)}{hint}"
+        )
     if not values.size:
         raise DataError(f"{what}: no signals in {shape_of(values)}; give one for each record and model")
     if not np.isfinite(values).all():
@@ -137,6 +142,11 @@ def _from_one_class(values: np.ndarray, kind: Kind, what: str) -> SignalPair:
 
 def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> SignalPair:
     records, _, _, classes = values.shape
+    if classes == 1:
+        raise DataError(
+            f"{what}: each record has a single logit, of two classes; give both: 0 and its own, "
+            "numpy.concatenate([numpy.zeros_like(z), z], axis=-1)"
+        )
     if labels is None:
         raise DataError(f"{what}: logits need the class of each record; add labels")
     if labels.shape != (records,) or labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
@@ -167,7 +177,7 @@ def _within(values: np.ndarray, low: float, high: float, what: str, name: str, o
 def assemble_signals(
     pair: SignalPair,
     member: Bool[np.ndarray, "records models"],
-    ids: Int64[np.ndarray, " records"],
+    ids: Ids,
     labels: Int64[np.ndarray, " records"] | None,
     population: PopulationSignals | None = None,
     targets: Sequence[int] | None = None,

@@ -26,6 +26,7 @@ from raymeter.distributed.session import connected, describe_cluster
 from raymeter.distributed.signals.collect import collect_signals
 from raymeter.distributed.training.train_references import attempts, train_references
 from raymeter.pipeline.checks import check_fit, make_audit_split, without_missing_models
+from raymeter.pipeline.code_check import check_code
 from raymeter.pipeline.console import StageConsole
 from raymeter.pipeline.provenance import identity, provenance, timeline
 from raymeter.pipeline.stage_settings import regression, signal_plan
@@ -42,6 +43,7 @@ from raymeter.signals.records import gather_records
 from raymeter.signals.targets.black_box import BlackBox
 from raymeter.signals.targets.protocol import Target, is_member
 from raymeter.signals.targets.weights import KnownWeights
+from raymeter.storage.code_book import CodeBook
 from raymeter.storage.run_store import RunStore
 
 Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
@@ -53,7 +55,9 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
         dataset = load_dataset(config.data_spec())
         split = make_audit_split(config, dataset)
         check_fit(config, dataset, split)
+        code = check_code(config, dataset.num_classes, store, console.note)
         store.claim(identity(config, dataset))
+        CodeBook(store).remember(code)
         target = find_target(config, dataset, split, store)
         if target is not None:
             target.prepare(console)

@@ -16,6 +16,7 @@ from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, RunError, SignalError
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
+from raymeter.models.outputs import wrong_output
 from raymeter.pipeline.memory_estimate import is_mapped
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.signals import KINDS, QuantilePrediction, SignalMatrix, Signals
@@ -134,14 +135,9 @@ def _check_model(name: str, dataset: Dataset, outputs: int) -> None:
             logits = model(normalise(as_tensor(dataset.x[:2])))
         except Exception as error:
             raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
-    if tuple(getattr(logits, "shape", ())) != (2, outputs):
-        shape = tuple(getattr(logits, "shape", ()))
-        remedy = "a logit per class" if outputs == dataset.num_classes else "as asked for"
-        if outputs == 2 and shape == (2, 1):
-            remedy += ": 0 and its own, torch.cat([torch.zeros_like(z), z], dim=1)"
-        raise ConfigError(
-            f"train.model_name: {name} gives {shape} for two records; it must give (2, {outputs}), {remedy}"
-        )
+    wrong = wrong_output(logits, 2, outputs, "a logit per class" if outputs == dataset.num_classes else "as asked for")
+    if wrong:
+        raise ConfigError(f"train.model_name: {name} {wrong}")
 
 
 def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:

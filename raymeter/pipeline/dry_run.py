@@ -10,6 +10,7 @@ from raymeter.config.load import AuditConfig
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.pipeline.checks import check_fit, make_audit_split
+from raymeter.pipeline.code_check import check_code
 from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.pipeline.provenance import identity
 from raymeter.schema.seeds import model_seed
@@ -34,6 +35,7 @@ def dry_run(config: AuditConfig) -> str:
         return "\n".join([*lines, f"data: not here yet ({error})"])
     split = make_audit_split(config, dataset)
     check_fit(config, dataset, split)
+    check_code(config, dataset.num_classes, store, lines.append)
     store.check_identity(identity(config, dataset))
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
     data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
@@ -42,6 +44,7 @@ def dry_run(config: AuditConfig) -> str:
     lines += [
         f"data: {dataset.name}, pool {len(dataset.y)}, population {len(dataset.population_y)}, "
         f"{dataset.num_classes} classes",
+        f"records: {dataset.contents}",
         f"audit: {examples} records x {config.num_models} models x {queries} views, {len(split.targets)} targets",
         f"memory: about {data_mb:.0f} MiB of records "
         + ("streamed" if dataset.is_streamed else "on every node")

@@ -10,6 +10,7 @@ import numpy as np
 from raymeter.formats import Extras
 from raymeter.formats.reading import load_array, load_arrays, whole_numbers
 from raymeter.formats.values import Kind
+from raymeter.schema.ids import as_ids
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ExtraFiles:
             if file is not None:
                 members[name] = load_array(Path(file))
         return Extras(
-            ids=_numbers(self.ids),
+            ids=None if self.ids is None else as_ids(load_array(Path(self.ids)), self.ids),
             labels=_numbers(self.labels),
             members=members,
             kind=self.kind,

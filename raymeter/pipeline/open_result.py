@@ -13,7 +13,7 @@ from raymeter.attacks import Attack
 from raymeter.config.attack_list import on_signals_alone, parse_attacks
 from raymeter.errors import DataError
 from raymeter.formats.tables import read_scores
-from raymeter.report.stored import numeric_ids, report_scores
+from raymeter.report.stored import report_scores
 from raymeter.signals.stored import load_signals
 from raymeter.storage.run_store import RunStore
 
@@ -28,7 +28,7 @@ def load_side(path: Path, name: str) -> Side:
     """
     if path.is_file():
         table = read_scores(path, common=True)
-        return Side(name, scores={"score": replace(table.scores, ids=numeric_ids(table.names))})
+        return Side(name, scores={"score": replace(table.scores, ids=table.names)})
     store = RunStore.at(str(path))
     if store.read("signals/index.json") is not None:
         return _run(store, name)

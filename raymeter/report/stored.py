@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -10,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from pyarrow import parquet
 
 from raymeter.analysis.comparison import Outcome
 from raymeter.errors import DataError
+from raymeter.schema.ids import as_ids
 from raymeter.schema.scores import Scores
 from raymeter.storage.addresses import inside
 from raymeter.storage.run_store import RunStore
@@ -69,7 +69,7 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
     attacks: Mapping[str, Any] = content.get("attacks", {})
     if not attacks:
         raise DataError(f"{store.name} is not a complete report; write it again")
-    ids = numeric_ids(records_table(store).column("id").to_numpy())
+    ids = as_ids(records_table(store).column("id").to_numpy(), f"{store.name}/records.parquet: id")
     targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
     columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
     member = []
@@ -107,11 +107,3 @@ def records_table(store: RunStore) -> pa.Table:
         return file.read(names)
     except (OSError, pa.ArrowException):
         raise DataError(f"{store.name}/records.parquet is damaged; write the report again") from None
-
-
-def numeric_ids(names: np.ndarray) -> Int64[np.ndarray, " records"]:
-    """Ids as numbers; of texts a number that is the same in every file."""
-    if names.dtype.kind in "iu":
-        return names.astype(np.int64)
-    digests = (hashlib.sha256(str(name).encode()).digest()[:8] for name in names)
-    return np.array([int.from_bytes(digest, "little") >> 1 for digest in digests], dtype=np.int64)

@@ -83,7 +83,7 @@ class Dataset:
     everything else is float32 `[n, features]`. What is larger than memory stays in its files.
 
     `rows` and `population_rows` say which record of the files each is, of `total`; by default the pool
-    comes first and there are no others.
+    comes first and there are no others. `contents` says in words what a record is made of.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Dataset:
     rows: Int64[np.ndarray, " pool"] = None  # type: ignore[assignment]
     population_rows: Int64[np.ndarray, " population"] = None  # type: ignore[assignment]
     total: int = 0
+    contents: str = ""
 
     def __post_init__(self) -> None:
         if self.rows is None:

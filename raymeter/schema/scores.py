@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,6 @@ class Scores:
     attack: str
     values: Float[np.ndarray, "examples targets"]
     member: Bool[np.ndarray, "examples targets"]
-    ids: Int64[np.ndarray, " examples"]
+    ids: Shaped[np.ndarray, " examples"]  # int64, or texts of their user's
     targets: Int64[np.ndarray, " targets"]
     settings: Mapping[str, Any] = field(default_factory=dict)

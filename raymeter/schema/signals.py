@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int64, Shaped
 
 from raymeter.errors import SignalError
 
@@ -34,7 +34,8 @@ class SignalMatrix:
         member: Whether each model was trained on each record; all False for a population.
         reference: Which models may judge which target. By default every model is a target whose
             references are all models but itself and any model with exactly the opposite members.
-        ids: Record numbers, for error messages and reports; by default 0, 1, 2, ...
+        ids: Names of records, for error messages and reports: whole numbers (int64), or texts where their user gave
+            other names; by default 0, 1, 2, ...
         labels: Class of each record, or None when unknown.
         targets: Model column of each target; by default target t is column t.
         apart: Which models may not judge one another, where `reference` leaves out others too; by default
@@ -48,7 +49,7 @@ class SignalMatrix:
     values: Float32[np.ndarray, "examples models queries"]
     member: Bool[np.ndarray, "examples models"]
     reference: Bool[np.ndarray, "targets models"] = None  # type: ignore[assignment]
-    ids: Int64[np.ndarray, " examples"] = None  # type: ignore[assignment]
+    ids: Shaped[np.ndarray, " examples"] = None  # type: ignore[assignment]
     labels: Int64[np.ndarray, " examples"] | None = None
     targets: Int64[np.ndarray, " targets"] = None  # type: ignore[assignment]
     apart: Bool[np.ndarray, "models models"] | None = None

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from raymeter.errors import RunError
 from raymeter.schema.model_record import ModelRecord
-from raymeter.schema.signals import KINDS, RECORDS_AT_ONCE, SignalMatrix, View
+from raymeter.schema.signals import KINDS, RECORDS_AT_ONCE, SignalMatrix
 from raymeter.schema.split import Split
 from raymeter.signals.compute import SIGNAL_VERSION
 from raymeter.signals.plan import SignalPlan
@@ -64,9 +64,9 @@ class Frame:
 
 
 def column_keys(plan: SignalPlan, parts: tuple[RecordSet, RecordSet], models: Sequence[ModelRecord]) -> ColumnKeys:
-    """The key of every column: another where the weights, the records, the views or the block size are others."""
+    """The key of every column: another where weights, code, records, views or the block size are others."""
     return {
-        (content, records.part, model.index): _column_key(content, model, records, plan.views, plan.block)
+        (content, records.part, model.index): _column_key(content, model, records, plan)
         for content in plan.contents
         for records in parts
         for model in models
@@ -138,8 +138,10 @@ def matrices_of(frame: Frame, records: RecordSet, split: Split) -> dict[str, Sig
     return matrices(frame.all_of("signals", records), member, **masks)
 
 
-def _column_key(content: Content, model: ModelRecord, records: RecordSet, views: Sequence[View], block: int) -> str:
-    parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(views), block]
+def _column_key(content: Content, model: ModelRecord, records: RecordSet, plan: SignalPlan) -> str:
+    parts = [SIGNAL_VERSION, KINDS, model.sha256, records.fingerprint, list(plan.views), plan.block]
+    if model.architecture in plan.code:
+        parts += [model.architecture, plan.code[model.architecture]]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
     prefix = "" if content == "signals" else f"{content}_"
     return f"{prefix}{records.part}_model_{model.index}_{digest}"

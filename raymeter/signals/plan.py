@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from raymeter.config.sections import ClusterSection
@@ -26,6 +26,8 @@ class SignalPlan:
         resources: Ray resources of one model; None is one CPU, and one GPU where there are GPUs.
         cluster: Where the work runs.
         config: What the audit was asked for, as plain values; stored with the signals.
+        code: Digest of the user's code that builds a target from elsewhere, by its name; the code of the audit's own
+            models is part of what a run directory is.
     """
 
     views: tuple[View, ...]
@@ -38,6 +40,7 @@ class SignalPlan:
     resources: Mapping[str, float] | None
     cluster: ClusterSection
     config: Mapping[str, Any]
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def contents(self) -> tuple[Content, ...]:

@@ -67,6 +67,11 @@ class ModelStore:
             return None, f"model {index}: {record.weights} was truncated or altered (its hash is wrong)"
         return record, ""
 
+    def holds_any(self, models: int) -> bool:
+        """Whether any of so many models is done, or has a checkpoint."""
+        paths = (_model_path(index, end) for end in ("json", "checkpoint.safetensors") for index in range(models))
+        return any(self.store.read(path) is not None for path in paths)
+
     def read_weights(self, record: ModelRecord) -> dict[str, Tensor]:
         """Weights of a finished model, checked against the hash in its record.
 

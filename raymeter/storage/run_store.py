@@ -1,6 +1,7 @@
 """The run directory: places, atomic writes, and what it is an audit of.
 
     <log_dir>/run.json                          what this directory is an audit of
+    <log_dir>/code.json                         which code of the user's made what is here: see code_book.py
     <log_dir>/models/model_3.*                  weights, marker, checkpoint: see model_store.py
     <log_dir>/models/memberships.npy, models_metadata.json    as Privacy Meter wrote them
     <log_dir>/signals/<key>.npy, <key>.json     one model's signals on one set of records: see columns.py

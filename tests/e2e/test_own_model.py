@@ -49,7 +49,10 @@ def test_own_model_and_training_as_documented(tmp_path):
     (tmp_path / "mine.py").write_text(code.replace("0.003", "0.004"))
     again = follow(command, tmp_path)
     assert again.returncode == 2
-    assert "mine holds models of a different audit: train.fit_source was" in again.stderr
+    assert (
+        "mine holds models of other code: train.model_name mine:build: mine.py has changed. Put that back"
+        in again.stderr
+    )
     assert len(again.stderr.strip().splitlines()) == 1
 
 
@@ -89,3 +92,41 @@ def test_a_trained_model_as_documented(tmp_path):
     assert asked["records"] == 1000 + outside
     found = json.loads((tmp_path / "asked_audit/report/metrics.json").read_text())
     assert abs(found["attacks"]["loss"]["auc"]["estimate"] - known["attacks"]["loss"]["auc"]["estimate"]) < 1e-3
+
+
+SCALED = """
+from scale_of_target import SCALE
+from torch import nn
+from train_target import build as plain
+
+
+class Scaled(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) * SCALE
+
+
+def build(shape, classes):
+    return Scaled(*plain(shape, classes))
+"""
+
+
+def test_an_edit_of_what_a_target_imports_changes_its_figures(tmp_path):
+    """The same weights under an edited `forward`: all stored signals were reused, and every figure was the old one."""
+    (script, _), (config, _), commands = (blocks(TRAINED, language) for language in ("python", "yaml", "bash"))
+    (tmp_path / "train_target.py").write_text(script)
+    (tmp_path / "scaled.py").write_text(SCALED)
+    (tmp_path / "audit.yaml").write_text(config)
+    assert follow(commands[0], tmp_path).returncode == 0
+    keys = "audit.target.model=scaled:build audit.num_ref_models=2 audit.attacks=[loss,rmia] train.epochs=2"
+    found = []
+    for scale in (1.0, 0.05):
+        (tmp_path / "scale_of_target.py").write_text(f"SCALE = {scale}\n")
+        run = follow(f"{commands[1]} {keys}", tmp_path)
+        assert run.returncode == 0, run.stderr
+        metrics = json.loads((tmp_path / "target_audit/report/metrics.json").read_text())
+        found.append([metrics["attacks"][name]["targets"][0]["auc"] for name in ("loss", "rmia")])
+    assert (
+        "scale_of_target.py has changed since signals of the target were stored; they are computed anew" in run.stdout
+    )
+    assert "signals of 4 of 5 models are stored and are reused" in run.stdout
+    assert found[0] != found[1]

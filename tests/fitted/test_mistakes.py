@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from raymeter.cli.main import main
 
@@ -23,6 +27,13 @@ def too_few(shape, classes):
 
 def one_logit(shape, classes):
     return nn.Linear(shape[0], 1)
+
+class Named(nn.Linear):
+    def forward(self, x):
+        return {"loss": None, "logits": super().forward(x.flatten(1))}
+
+def named(shape, classes):
+    return Named(64, classes)
 
 def records(settings):
     return torch.arange(200.0).reshape(100, 2), torch.arange(100) % 2
@@ -99,6 +110,11 @@ def test_dry_run_finds_mistakes(dry_run, overrides, message):
             "error: train.model_name: own:one_logit gives (2, 1) for two records; it must give (2, 2), a logit per class: "
             "0 and its own, torch.cat([torch.zeros_like(z), z], dim=1)",
         ),
+        (
+            ["train.model_name=own:named"],
+            "error: train.model_name: own:named gives a dict (loss, logits); it must give the tensor of logits alone: "
+            "return output['logits'], in a module of your own around the model",
+        ),
         (["audit.attacks=[{name: qmia, model: 'own:rates'}]"], ""),
         (
             ["audit.attacks=[{name: qmia, model: 'own:logits_only'}]"],
@@ -120,3 +136,30 @@ def test_missing_data_are_said_to_be_missing(dry_run):
     code, printed, _ = dry_run("data.dataset=cifar10", "data.data_dir=/nonexistent", "train.model_name=cnn")
     assert code == 0
     assert "data: not here yet (cifar10" in printed
+
+
+def test_dry_run_says_which_columns_are_features(dry_run, tmp_path):
+    """And which are taken for ids."""
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=100) for name in ("age", "income")} | {
+        "id": np.arange(100),
+        "y": np.arange(100) % 2,
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "mine.parquet")
+    overrides = ["data.dataset=arrays", "data.path=mine.parquet", "data.pool_size=60", "train.model_name=mlp"]
+    code, said, _ = dry_run(*overrides)
+    assert code == 0
+    assert "records: 2 features (age, income), without id, which are taken for ids (rename one" in said
+
+
+def test_dry_run_refuses_a_directory_of_other_code(dry_run, tmp_path):
+    """As the audit would, with the name of the file."""
+    (tmp_path / "own.py").write_text(CUSTOM)
+    before = {"own:rates": {"files": {"own.py": "0"}, "packages": {}, "main": "own.py", "unsure": []}}
+    (tmp_path / "x/models").mkdir(parents=True)
+    (tmp_path / "x/models/model_0.json").write_text("{}")
+    (tmp_path / "x/code.json").write_text(json.dumps(before))
+    (tmp_path / "x/run.json").write_text(json.dumps({"train": {"model": "own:rates"}}))
+    code, _, complaint = dry_run("train.model_name=own:rates")
+    assert code == 2
+    assert "x holds models of other code: train.model_name own:rates: own.py has changed. Put that back" in complaint

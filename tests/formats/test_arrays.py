@@ -6,7 +6,7 @@ import layouts
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from raymeter.errors import DataError
 from raymeter.formats import arrays
@@ -60,6 +60,12 @@ def test_log_probabilities_of_zero_stay_above_all_others():
         (np.array([[0.2, -0.9]]), "loss", "losses must be at least 0, got -0.9"),
         (np.array([[0.2, np.nan]]), "logit_gap", "row 0 of model 1 is not finite"),
         (np.zeros((2, 3, 4)), "logits", "logits need the class of each record; add labels"),
+        (
+            np.zeros((2, 3, 1)),
+            "logits",
+            r"each record has a single logit, of two classes; give both: 0 and its own, numpy",
+        ),
+        (np.zeros((2, 3)), "logits", r"got float64\[2, 3\]; of a single logit per record give both: 0 and its own"),
         (np.zeros(3), "log_prob", r"log_prob must be numbers \[records, models, views\]"),
         (np.array([["a"]]), "log_prob", "must be numbers"),
         (np.zeros((0, 3)), "log_prob", r"no signals in float64\[0, 3, 1\]"),
@@ -93,11 +99,11 @@ def mine(path, **changes):
         ({"member": TRUTH.member * 2}, "member must be 0 or 1, got 2"),
         ({"ids": np.arange(39)}, "ids must name 40 records, got 39"),
         ({"ids": np.zeros(40, dtype=int)}, "ids: record 0 appears twice"),
-        ({"ids": np.arange(40) / 2}, "ids must be a vector of whole numbers"),
+        ({"ids": np.zeros((40, 2))}, "ids must be a vector, one for each record"),
         ({"labels": np.zeros(3, dtype=int)}, "labels must be of 40 records, got 3"),
         ({"population": np.log(TRUTH.prob[:9, :5, 0])}, "the population must be under the same models"),
         ({"targets": np.array([6])}, r"targets must be different models in 0\.\.5, got \[6\]"),
-        ({"ids": np.full(40, 2**63, dtype=np.uint64)}, "ids must be below 2"),
+        ({"ids": np.full(40, 2**63, dtype=np.uint64)}, "ids: record 9223372036854775808 appears twice"),
         ({"membres": TRUTH.member}, "has an array 'membres'; known are signals, member"),
     ],
 )
@@ -122,3 +128,26 @@ def test_a_table_of_signals_is_the_same_as_arrays(tmp_path):
     parquet.write_table(pa.table(columns), tmp_path / "mine.parquet")
     with pytest.raises(DataError, match="6 columns signal_<model> and 5 member_<model>; add the rest"):
         arrays.read(tmp_path / "mine.parquet", Extras())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_ids_of_text_come_through(tmp_path, suffix):
+    """They were refused, or lost their zeros; the order of the rows stays."""
+    values, names = np.log(TRUTH.prob[:, :, 0]), np.array([f"{i:04d}" for i in range(40)])[::-1]
+    path = tmp_path / f"mine.{suffix}"
+    if suffix == "npz":
+        np.savez(path, signals=values, member=TRUTH.member, ids=names)
+    else:
+        columns = {"id": names} | {f"signal_{m}": values[:, m] for m in range(6)}
+        columns |= {f"member_{m}": TRUTH.member[:, m].astype(int) for m in range(6)}
+        (csv.write_csv if suffix == "csv" else parquet.write_table)(pa.table(columns), path)
+    found = arrays.read(path, Extras()).signals.audit["log_prob"]
+    assert found.ids.tolist() == names.tolist()
+    np.testing.assert_allclose(found.values[:, :, 0], values, rtol=1e-6)
+
+
+def test_decimal_commas_in_signals_are_named(tmp_path):
+    """Quoted, they are texts; the column is named."""
+    (tmp_path / "mine.csv").write_text('signal_0,signal_1,member_0,member_1\n"-0,5",-1,1,0\n"-0,2",-2,0,1\n')
+    with pytest.raises(DataError, match=r"signal_0 must be numbers, got numbers with decimal commas \('-0,5'\)"):
+        arrays.read(tmp_path / "mine.csv", Extras())

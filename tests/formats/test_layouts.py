@@ -216,7 +216,7 @@ def test_privacyguard_reads_its_frames(tmp_path, as_csv):
 
 
 def test_privacyguard_keeps_final_scores_and_text_names(tmp_path):
-    """A column `score` becomes a table of scores; ids of text are their alphabetical places."""
+    """A column `score` becomes a table of scores; ids of text stay as they are."""
     layouts.privacyguard(tmp_path, TRUTH)
     for part, score in (("df_train_merge", 2.0), ("df_test_merge", 1.0)):
         frame = parquet.read_table(tmp_path / f"{part}.parquet")
@@ -226,9 +226,24 @@ def test_privacyguard_keeps_final_scores_and_text_names(tmp_path):
         parquet.write_table(frame, tmp_path / f"{part}.parquet")
     found = FORMATS["privacyguard"].read(tmp_path, Extras())
     matrix, scores = found.signals.audit["log_prob"], found.scores["privacyguard"]
-    check(found, TRUTH, "log_prob", matrix.ids)  # u100 ... u139 have the same order as numbers
+    check(found, TRUTH, "log_prob", np.array([int(name[1:]) - 100 for name in matrix.ids]))
+    assert sorted(matrix.ids.tolist()) == [f"u{i}" for i in range(100, 140)]
     np.testing.assert_array_equal(scores.values[:, 0], np.where(scores.member[:, 0], 2.0, 1.0))
-    assert found.notes[0] == "user_id is text: ids are the positions in its alphabetical order"
+    np.testing.assert_array_equal(scores.ids, matrix.ids)
+
+
+@pytest.mark.parametrize("part", ["df_train_merge", "df_test_merge", "df_population"])
+def test_privacyguard_names_the_frame_of_a_missing_value(tmp_path, part):
+    """One in the frame of test rows was told as a row of the training frame."""
+    layouts.privacyguard(tmp_path, TRUTH)
+    frame = parquet.read_table(tmp_path / f"{part}.parquet")
+    gaps = np.asarray(frame.column("score_ref_1").to_numpy()).copy()
+    gaps[3:5] = np.nan
+    position = frame.column_names.index("score_ref_1")
+    parquet.write_table(frame.set_column(position, "score_ref_1", pa.array(gaps)), tmp_path / f"{part}.parquet")
+    message = f"{part}: 2 of {len(frame)} rows have missing or infinite values; the first is row 3, column score_ref_1"
+    with pytest.raises(DataError, match=message):
+        FORMATS["privacyguard"].read(tmp_path, Extras())
 
 
 def test_privacyguard_refuses_aggregates_and_rows_without_a_name(tmp_path):

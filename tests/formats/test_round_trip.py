@@ -152,3 +152,29 @@ def test_a_run_without_logits_is_no_leakpro_cache(tmp_path, capsys):
     assert main(["import", str(tmp_path / "mine.npz"), "--format", "arrays", "--kind", "logit_gap", "--out", run]) == 0
     assert main(["export", run, "--format", "leakpro", "--out", str(tmp_path / "x")]) == 2
     assert "did not keep; audit again with audit.logits=true" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["arrays", "lira", "lira-analysis", "privacy-meter", "privacyguard"])
+def test_records_with_names_keep_them(tmp_path, name):
+    """Texts with leading zeros go out and come back; 007 is not 7."""
+    found, ids = layouts.truth(), np.array([f"{i:03d}" for i in range(40)])
+    np.savez(tmp_path / "mine.npz", signals=np.log(found.prob[:, :, 0]), member=found.member, ids=ids)
+    run = str(tmp_path / "run")
+    assert main(["import", str(tmp_path / "mine.npz"), "--format", "arrays", "--out", run]) == 0
+    after = round_trip(name, run, tmp_path).audit["log_prob"]
+    assert sorted(after.ids.tolist()) == ids.tolist()
+    rows = np.argsort(after.ids)
+    target = int(after.targets[0])
+    np.testing.assert_array_equal(after.member[rows, target], found.member[:, target])
+
+
+def test_leakpro_numbers_records_with_names_by_position(tmp_path):
+    """Its cache has positions in the dataset and no names: these lie next to it, and a line says so."""
+    found, ids = layouts.truth(), np.array([f"{i:03d}" for i in range(40)])
+    arrays = {"signals": found.logits[:, :, 0], "member": found.member, "labels": found.labels, "ids": ids}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    run = str(tmp_path / "run")
+    assert main(["import", str(tmp_path / "mine.npz"), "--format", "arrays", "--kind", "logits", "--out", run]) == 0
+    after = round_trip("leakpro", run, tmp_path).audit["log_prob"]
+    assert sorted(after.ids.tolist()) == list(range(40))
+    assert np.load(tmp_path / "theirs/ids.npy").tolist() == ids.tolist()

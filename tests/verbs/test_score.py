@@ -132,7 +132,6 @@ PLAIN = columns()
         ({"score": put(PLAIN["score"], 5, np.inf)}, "the first is inf of record 51"),
         ({"member": put(PLAIN["member"], 3, 2)}, "member must be 0 or 1, got 2"),
         ({"member": np.repeat("yes", 1200)}, "member must be 0 or 1 .*, got 'yes' .*; turn it into 1"),
-        ({"id": PLAIN["id"].astype(np.uint64) + np.uint64(2**63)}, "id must be below 2"),
         ({"id": put(PLAIN["id"], 4, 50)}, "record 50 comes 2 times in target 0"),
         ({"target": None}, "record 50 comes 4 times; .* or name the targets in a column target"),
         ({"member": np.where(PLAIN["target"] == 2, 1, PLAIN["member"])}, "all 300 records of target 2 are members"),
@@ -140,7 +139,10 @@ PLAIN = columns()
         ({"id": put(PLAIN["id"], 0, 999)}, "target 0 has no score of record 50, and 2 records in all lack one"),
         ({"group": put(PLAIN["group"], 1, "c")}, "record 50 is in group 'b' and in 'c'"),
         ({"score": np.repeat("high", 1200)}, "score must be numbers, got string"),
-        ({"id": PLAIN["id"] / 2}, "id must be whole numbers or texts, got float64"),
+        ({"id": PLAIN["id"] % 2 == 0}, "id must be numbers or texts, got bool"),
+        ({"id": put(PLAIN["id"].astype(str).astype(object), 4, "")}, "1 rows have no id"),
+        ({"group": put(PLAIN["group"].astype(object), 4, "")}, "1 rows have no group"),
+        ({"score": np.repeat("0,25", 1200)}, r"score must be numbers, got numbers with decimal commas \('0,25'\)"),
     ],
 )
 def test_tables_that_cannot_be_right_are_refused(tmp_path, capsys, changes, message):
@@ -167,6 +169,83 @@ def test_records_that_not_every_target_has_can_be_left_out(tmp_path, capsys):
     }
     ids = parquet.read_table(tmp_path / "scores-report/records.parquet").column("id").to_pylist()
     assert len(ids) == 299 and "r51" in ids
+
+
+def ids_of(path) -> list:
+    """The ids in a report's table of records."""
+    return parquet.read_table(path / "scores-report/records.parquet").column("id").to_pylist()
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+def test_ids_with_leading_zeros_stay_as_they_are(tmp_path, name):
+    """000007 was 7, in the table of records and for whoever looked it up; so were groups and targets."""
+    padded = np.array([f"{i:06d}" for i in PLAIN["id"]])
+    changes = {"id": padded, "target": np.array([f"0{t}" for t in PLAIN["target"]])}
+    changes["group"] = np.where(PLAIN["group"] == "a", "01", "1")
+    assert main(["score", table(tmp_path, name, **changes)]) == 0
+    assert ids_of(tmp_path) == [f"{i:06d}" for i in range(50, 350)]
+    metrics = report(tmp_path / "scores-report")
+    assert metrics["provenance"]["score"]["targets"] == {str(t): f"0{t}" for t in range(4)}
+    assert {group["group"] for group in metrics["groups"]["group"]["groups"]} == {"01", "1"}
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "scores.parquet"])
+@pytest.mark.parametrize("kind", ["dates", "halves", "beyond"])
+def test_ids_that_are_dates_floats_or_large_are_kept(tmp_path, name, kind):
+    """They were refused; whatever names each record once may be an id."""
+    number = PLAIN["id"]
+    given = {
+        "dates": np.datetime64("2024-01-01", "D") + number.astype("timedelta64[D]"),
+        "halves": number / 2 + 0.25,
+        "beyond": number.astype(np.uint64) + np.uint64(2**63),
+    }[kind]
+    assert main(["score", table(tmp_path, name, id=given)]) == 0
+    assert sorted(ids_of(tmp_path)) == sorted({str(value) for value in given})
+
+
+def test_plain_numbers_in_csv_stay_numbers(tmp_path):
+    """So that a join with the user's own table finds them."""
+    assert main(["score", table(tmp_path, "scores.csv")]) == 0
+    assert ids_of(tmp_path) == list(range(50, 350))
+
+
+def test_reports_of_named_records_are_compared_by_their_names(tmp_path, capsys):
+    """What rose and fell was told by the digest of its name."""
+    names = np.array([f"user-{i:06d}" for i in PLAIN["id"]])
+    one, two = (
+        table(tmp_path, f"{label}.parquet", id=names, score=VALUES.ravel() + noise)
+        for label, noise in (("a", 0.0), ("b", RNG.normal(size=VALUES.size)))
+    )
+    assert main(["score", one]) == main(["score", two]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a-report"), str(tmp_path / "b-report")]) == 0
+    assert re.search(r"record user-000\d{3}: 0\.\d+ -> ", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id;score;member\n1;0,5;1\n", "columns are separated by semicolons; separate them by commas, and write 0.5"),
+        (b"id\tscore\tmember\n1\t0.5\t1\n", "columns are separated by tabs"),
+        (b"id,score,member\n1,0,5,1\n", "a row has 4 cells where the header has 3: with decimal commas, perhaps"),
+        ("id,score,member\n1,0.5,1\n".encode("utf-16"), "scores.csv is written in UTF-16; save it as UTF-8"),
+        ("id,score,member\n1,0.5,1\n".encode("utf-16-le"), "scores.csv is written in UTF-16; save it as UTF-8"),
+    ],
+)
+def test_what_spreadsheets_do_to_csv_is_named(tmp_path, capsys, content, message):
+    """One line, with the way out."""
+    (tmp_path / "scores.csv").write_bytes(content)
+    assert main(["score", str(tmp_path / "scores.csv")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_mark_before_utf8_is_passed_over(tmp_path):
+    """Excel writes one; the first column is still called id."""
+    path = table(tmp_path, "scores.csv")
+    content = (tmp_path / "scores.csv").read_bytes()
+    (tmp_path / "scores.csv").write_bytes(b"\xef\xbb\xbf" + content)
+    assert main(["score", path]) == 0
 
 
 def test_targets_trained_on_the_same_records_are_no_second_draw(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +14,17 @@ import numpy as np
 
 from raymeter.data.download import log
 from raymeter.data.loaded_records import Records
-from raymeter.data.readers.parquet import is_parquet, list_tables, read_table, table_arrays
+from raymeter.data.readers.labels import as_labels
+from raymeter.data.readers.parquet import (
+    NO_FEATURE,
+    Columns,
+    columns_of,
+    is_parquet,
+    list_tables,
+    read_table,
+    table_features,
+    table_labels,
+)
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.schema.dataset import DataSpec
 from raymeter.storage.addresses import is_remote, shown
@@ -24,8 +36,8 @@ def load(spec: DataSpec) -> Records:
 
     An .npz holds `x` and `y`. A Parquet file, or a directory of them (local, s3:// or gs://), holds `y` (or
     `label`) and either a list column `x`, whose lists have the same shape in every row, or one numeric column per
-    feature, used in file order; the index that pandas may have written is no feature. Files of a directory follow
-    one another in the order of their names.
+    feature, used in file order; an index of pandas and a column `id` are no features (see `columns_of`). Files of a
+    directory follow one another in the order of their names.
 
     Raises:
         DataError: The file is missing, of another kind, or its arrays do not fit together.
@@ -33,9 +45,10 @@ def load(spec: DataSpec) -> Records:
     if spec.path is None:
         raise DataError("data.path: dataset arrays needs the path of an .npz or .parquet file; add it")
     if is_parquet(spec.path):
-        source = list_tables(spec.path)
-        x, y = table_arrays(read_table(source), shown(spec.path))
-        return as_records(x, y, shown(spec.path))
+        table, where = read_table(list_tables(spec.path)), shown(spec.path)
+        columns = columns_of(table.schema, where)
+        y = table_labels(table, columns, where)
+        return as_records(table_features(table, columns, where), y, where, columns=columns)
     if is_remote(spec.path):
         return as_records(*_read_remote(spec.path), shown(spec.path))
     path = Path(spec.path).expanduser()
@@ -47,23 +60,48 @@ def load(spec: DataSpec) -> Records:
     return as_records(x, y, str(path))
 
 
-def as_records(x: Any, y: Any, where: str) -> Records:
+def as_records(x: Any, y: Any, where: str, *, columns: Columns | None = None, classes: int | None = None) -> Records:
     """Check the user's arrays and bring them into raymeter's form.
 
     uint8 arrays of 3 or 4 dimensions are images: [n, H, W] gets a channel, [n, H, W, 1 or 3] is moved
     to [n, C, H, W] unless it is already of that form. Everything else becomes float32 features, flattened.
-    The number of classes is the largest label + 1.
+    For labels see `as_labels`.
+
+    Args:
+        x: Records.
+        y: Their labels.
+        where: What they are of, for messages.
+        columns: Of the table that they come from.
+        classes: How many classes there are at least, where the user says so.
 
     Raises:
-        DataError: Lengths differ, labels are not whole numbers from 0, or a value is not finite.
+        DataError: Lengths differ, labels are no classes, or a value is not finite.
     """
+    if columns is None:
+        x, columns = _without_ids(x)
     x, y = np.asarray(x), np.asarray(y)
-    if y.ndim != 1 or x.ndim < 2 or len(x) != len(y):
+    if not (y.ndim == 1 or y.ndim == 2 and y.shape[1]) or x.ndim < 2 or len(x) != len(y):
         raise DataError(f"{where}: expected x [n, ...] and y [n], got shapes {list(x.shape)} and {list(y.shape)}")
     if not x.size:
         raise DataError(f"{where}: x has shape {list(x.shape)}, there is nothing in it")
-    classes = count_classes(y, where)
-    return Records(as_features(x, where), y.astype(np.int64), classes, where)
+    labels, features = as_labels(y, where, classes), as_features(x, where)
+    names = () if columns is None else columns.features
+    refuse_gaps(Gaps().within(features), where, names)
+    left_out = () if columns is None else columns.left_out
+    named = names if len(names) == features[0].size else ()
+    return Records(features, labels.y, labels.num_classes, where, named, left_out)
+
+
+def _without_ids(x: Any) -> tuple[Any, Columns | None]:
+    """A data frame without its columns of ids, and what its columns are; anything else as it is."""
+    if not hasattr(x, "columns") or not hasattr(x, "to_numpy"):
+        return x, None
+    names = [str(name) for name in x.columns]
+    kept = [position for position, name in enumerate(names) if not NO_FEATURE.fullmatch(name)]
+    left_out = tuple(name for name in names if NO_FEATURE.fullmatch(name))
+    if left_out:
+        x = x.iloc[:, kept] if hasattr(x, "iloc") else x[[names[position] for position in kept]]
+    return x.to_numpy(), Columns(tuple(names[position] for position in kept), "", left_out)
 
 
 def as_features(x: np.ndarray, where: str) -> np.ndarray:
@@ -71,26 +109,34 @@ def as_features(x: np.ndarray, where: str) -> np.ndarray:
     return _as_images(x) if x.dtype == np.uint8 and x.ndim in (3, 4) else _as_vectors(x, where)
 
 
-def count_classes(y: np.ndarray, where: str) -> int:
-    """The number of classes of labels 0, 1, 2, ...: the largest + 1.
+@dataclass(frozen=True)
+class Gaps:
+    """Records with missing or infinite values among those seen so far: how many, and the first with its column."""
 
-    Raises:
-        DataError: Labels are not whole numbers from 0, more than there are records, or all 0.
-    """
-    if y.dtype.kind not in "iub":
+    seen: int = 0
+    records: int = 0
+    first: tuple[int, int] | None = None
+
+    def within(self, features: np.ndarray) -> Gaps:
+        """The same after some more records."""
+        bad = ~np.isfinite(features)
+        rows = bad.any(axis=tuple(range(1, bad.ndim)))
+        first = self.first
+        if first is None and rows.any():
+            row = int(rows.argmax())
+            first = self.seen + row, int(bad[row].argmax())
+        return Gaps(self.seen + len(features), self.records + int(rows.sum()), first)
+
+
+def refuse_gaps(gaps: Gaps, where: str, names: Sequence[str] = ()) -> None:
+    """Raise DataError where values are missing or infinite: how many records have any, and the first."""
+    if gaps.first is not None:
+        row, column = gaps.first
+        name = f", column {names[column]}" if len(names) > column else ""
         raise DataError(
-            f"{where}: y must be whole numbers 0, 1, 2, ..., got {y.dtype}; number your classes, for instance with "
-            "numpy.unique(y, return_inverse=True)[1]"
+            f"{where}: {gaps.records} of {gaps.seen} records have missing or infinite values; first is record "
+            f"{row}{name}; fill them in or drop the records"
         )
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= len(y):
-        raise DataError(
-            f"{where}: y must be whole numbers 0, 1, 2, ... up to the number of classes - 1, got {low}..{high} in "
-            f"{len(y)} records; number your classes"
-        )
-    if high == 0:
-        raise DataError(f"{where}: all records have label 0; at least two classes are needed")
-    return high + 1
 
 
 def _as_images(x: np.ndarray) -> np.ndarray:
@@ -113,12 +159,6 @@ def _as_vectors(x: np.ndarray, where: str) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # what overflows float32 is reported as infinite
         features: np.ndarray = x.reshape(len(x), -1).astype(np.float32)
-    bad = ~np.isfinite(features).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"{where}: {int(bad.sum())} of {len(x)} records have missing or infinite values; first is record "
-            f"{int(np.flatnonzero(bad)[0])}; fill them in or drop the records"
-        )
     return features
 
 

@@ -18,7 +18,8 @@ from raymeter.errors import DataError, first_line
 from raymeter.storage.addresses import shown
 
 LABEL_COLUMNS = ("y", "label")
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+# The index of pandas where its metadata is lost, in CSV files or by reset_index; and what everyone calls ids.
+NO_FEATURE = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?|index|level_0|_?id", re.IGNORECASE)
 SUFFIXES = (".parquet", ".pq")
 OPEN_FILES = 4  # kept open by a process, with their footers
 
@@ -144,47 +145,67 @@ def read_table(tables: Tables) -> pa.Table:
         raise DataError(f"{shown(tables.uri)}: the files do not fit together ({first_line(error)})") from None
 
 
-def columns_of(names: list[str], where: str) -> tuple[list[str], str]:
-    """The feature columns and the label column among the columns of a file.
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a file are features, in file order, which is the label, and which are neither."""
+
+    features: tuple[str, ...]
+    label: str
+    left_out: tuple[str, ...]
+
+
+def columns_of(schema: pa.Schema, where: str) -> Columns:
+    """The columns of a file by their use: an index of pandas and a column of ids are no features.
 
     Raises:
         DataError: There is no label, or nothing besides it.
     """
-    names = [name for name in names if not PANDAS_INDEX.fullmatch(name)]
-    label = next((name for name in LABEL_COLUMNS if name in names), None)
+    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
     if label is None:
-        raise DataError(f"{where} has columns {', '.join(names[:8])}; one must be called y or label")
-    names.remove(label)
-    if not names:
-        raise DataError(f"{where} has no feature columns; add some besides {label}")
-    return names, label
+        raise DataError(f"{where} has columns {', '.join(schema.names[:8])}; one must be called y or label")
+    others = [name for name in schema.names if name != label]
+    if "x" in others and pa.types.is_nested(schema.field("x").type):
+        features = ["x"]
+    else:
+        index = (schema.pandas_metadata or {}).get("index_columns", [])
+        features = [name for name in others if name not in index and not NO_FEATURE.fullmatch(name)]
+    left_out = [name for name in others if name not in features]
+    if not features:
+        besides = f" ({', '.join(left_out)} is no feature)" if left_out else ""
+        raise DataError(f"{where} has no feature columns{besides}; add some besides {label}")
+    return Columns(tuple(features), label, tuple(left_out))
 
 
-def table_arrays(table: pa.Table, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Records and labels of a table, as numpy has them.
+def table_labels(table: pa.Table, columns: Columns, where: str) -> np.ndarray:
+    """The labels of a table: a column of numbers, NaN where one is missing, or of one-hot lists.
 
     Raises:
-        DataError: A column is missing, not of numbers, or has gaps.
+        DataError: They are not numbers, or lists are missing.
     """
-    names, label = columns_of(table.column_names, where)
-    y = numbers(table[label], f"{where}: column {label}") if len(table) else np.empty(0)
-    return table_features(table, names, where), y
+    where, column = f"{where}: column {columns.label}", table[columns.label]
+    if not len(table):
+        return np.empty(0)
+    return _stack_lists(column, where) if pa.types.is_nested(column.type) else numbers(column, where)
 
 
-def table_features(table: pa.Table, names: list[str], where: str) -> np.ndarray:
-    """The records of a table: its list column x, or its feature columns next to each other."""
-    if "x" in names and pa.types.is_nested(table["x"].type):
+def table_features(table: pa.Table, columns: Columns, where: str) -> np.ndarray:
+    """The records of a table: its list column x, or its feature columns next to each other; NaN where one is missing.
+
+    Raises:
+        DataError: A column is not of numbers, or its lists differ in length.
+    """
+    if columns.features == ("x",) and pa.types.is_nested(table["x"].type):
         return _stack_lists(table["x"], f"{where}: column x")
-    return np.stack([numbers(table[name], f"{where}: column {name}") for name in names], axis=1)
+    return np.stack([numbers(table[name], f"{where}: column {name}") for name in columns.features], axis=1)
 
 
 def numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
-    """One column of numbers without gaps."""
+    """One column of numbers; NaN where one is missing."""
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise DataError(f"{where} must be numbers, got {kind}; encode texts and categories as numbers first")
-    if column.null_count:
-        raise DataError(f"{where} has {column.null_count} missing values; fill them in or drop the records")
+    if column.null_count and pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
     values: np.ndarray = column.to_numpy()
     return values
 

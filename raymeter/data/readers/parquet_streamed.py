@@ -14,8 +14,16 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from raymeter.data.readers.arrays import as_features, count_classes
-from raymeter.data.readers.parquet import Tables, columns_of, is_parquet, list_tables, numbers, table_features
+from raymeter.data.readers.arrays import Gaps, as_features, refuse_gaps
+from raymeter.data.readers.labels import as_labels
+from raymeter.data.readers.parquet import (
+    Tables,
+    columns_of,
+    is_parquet,
+    list_tables,
+    table_features,
+    table_labels,
+)
 from raymeter.errors import DataError, first_line
 from raymeter.schema.dataset import DataSpec
 from raymeter.storage.addresses import shown
@@ -143,14 +151,14 @@ def _decode(
     number, inner, _ = (int(value) for value in tables.groups[group])
     file = tables.open(number)
     where = tables.files[number]
-    names, label = columns_of(file.schema_arrow.names, where)
-    names = ["x"] if "x" in names and pa.types.is_nested(file.schema_arrow.field("x").type) else names
+    columns = columns_of(tables.open(0).schema_arrow, where)
+    read = [*columns.features, *([columns.label] if labels else [])]
     size = max(1, BATCH_BYTES // max(1, record_bytes))
     try:
-        for batch in file.iter_batches(size, row_groups=[inner], columns=[*names, label] if labels else names):
+        for batch in file.iter_batches(size, row_groups=[inner], columns=read):
             table = pa.Table.from_batches([batch])
-            x = as_features(table_features(table, names, where), where)
-            yield x, numbers(table[label], f"{where}: column {label}") if labels else None
+            x = as_features(table_features(table, columns, where), where)
+            yield x, table_labels(table, columns, where) if labels else None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{where} cannot be read ({first_line(error)}); write it as Parquet again") from error
 
@@ -163,6 +171,8 @@ class Scanned:
     y: Int64[np.ndarray, " records"]
     num_classes: int
     source: str
+    features: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def beyond_memory(spec: DataSpec) -> Tables | None:
@@ -187,7 +197,7 @@ def scan(tables: Tables) -> Scanned:
     Raises:
         DataError: As for data in memory; the file is named.
     """
-    digest, labels, first = hashlib.sha256(), [], _first_record(tables)
+    digest, labels, gaps, first = hashlib.sha256(), [], Gaps(), _first_record(tables)
     for group in np.flatnonzero(tables.groups[:, 2]):
         for x, y in _decode(tables, int(group), first.nbytes, labels=True):
             assert y is not None
@@ -196,9 +206,13 @@ def scan(tables: Tables) -> Scanned:
                 raise DataError(f"{file} has records of shape {x.shape[1:]}, others {first.shape}; write all alike")
             digest.update(np.ascontiguousarray(x).data)
             digest.update(np.ascontiguousarray(y).data)
+            gaps = gaps.within(x)
             labels.append(y)
-    y = np.concatenate(labels)
-    classes = count_classes(y, shown(tables.uri))
+    where = shown(tables.uri)
+    columns = columns_of(tables.open(0).schema_arrow, where)
+    refuse_gaps(gaps, where, columns.features)
+    y, classes = as_labels(np.concatenate(labels), where)
     rows = np.arange(len(y), dtype=np.int64)
     records = ParquetRecords(tables, rows, digest.hexdigest(), first.shape, first.dtype)
-    return Scanned(records, y.astype(np.int64), classes, f"{shown(tables.uri)}, streamed")
+    named = columns.features if len(columns.features) == first.size else ()
+    return Scanned(records, y, classes, f"{where}, streamed", named, columns.left_out)

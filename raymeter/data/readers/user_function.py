@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
 
 from raymeter.data.loaded_records import Records
 from raymeter.data.readers.arrays import as_records
@@ -39,8 +38,7 @@ def load_custom(spec: DataSpec) -> Records:
     except Exception as error:
         raise DataError(f"data.dataset: {name} raised {type(error).__name__}: {first_line(error)}") from error
     if isinstance(loaded, Records):
-        records = as_records(loaded.x, loaded.y, name)
-        return replace(records, num_classes=max(records.num_classes, loaded.num_classes))
+        return as_records(loaded.x, loaded.y, name, classes=loaded.num_classes)
     if not isinstance(loaded, tuple) or len(loaded) != 2:
         raise DataError(f"data.dataset: {name} returned {type(loaded).__name__}; return (x, y)")
     return as_records(loaded[0], loaded[1], name)

@@ -18,6 +18,14 @@ from jaxtyping import Float32, Int64
 
 from raymeter.storage.run_store import RunStore
 
+SENT = "sent.json"
+
+
+def place_of(query: str, num_classes: int) -> str:
+    """Where the answers of a function lie, relative to the run directory."""
+    digest = hashlib.sha256(f"{query} {num_classes}".encode()).hexdigest()[:12]
+    return f"target/{query.replace(':', '.')}-{digest}"
+
 
 class Answers:
     """What a function has answered about records so far, over all runs of a directory.
@@ -29,18 +37,17 @@ class Answers:
     """
 
     def __init__(self, store: RunStore, query: str, num_classes: int) -> None:
-        digest = hashlib.sha256(f"{query} {num_classes}".encode()).hexdigest()[:12]
         self.store, self.num_classes = store, num_classes
-        self.place = f"target/{query.replace(':', '.')}-{digest}"
+        self.place = place_of(query, num_classes)
         self.known: dict[bytes, Float32[np.ndarray, " classes"]] = {}
         self.files = 0
-        self.sent = int((store.read_json(f"{self.place}/sent.json") or {}).get("records", 0))
+        self.sent = int((store.read_json(f"{self.place}/{SENT}") or {}).get("records", 0))
         self._load()
 
     def count_sent(self, records: int) -> None:
         """Write down, before it happens, that so many more records are sent."""
         self.sent += records
-        self.store.write_json(f"{self.place}/sent.json", {"records": self.sent})
+        self.store.write_json(f"{self.place}/{SENT}", {"records": self.sent})
 
     def keep(self, batch: np.ndarray, probabilities: Float32[np.ndarray, "records classes"]) -> None:
         """Store what was answered about a batch of records."""

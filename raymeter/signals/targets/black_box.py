@@ -173,9 +173,11 @@ class BlackBox:
                 f"{name} answered {type(answer).__name__}; it must give numbers [records, classes]"
             ) from None
         if values.shape != (records, self.num_classes):
+            single = self.num_classes == 2 and values.shape in ((records,), (records, 1))
+            both = ": 1 - p and p, numpy.stack([1 - p, p], axis=1) with p of shape [records]" if single else ""
             raise RunError(
                 f"{name} answered shape {list(values.shape)} for {records} records; it must give "
-                f"[{records}, {self.num_classes}], a probability per class"
+                f"[{records}, {self.num_classes}], a probability per class{both}"
             )
         sums = values.sum(axis=1)
         bad = ~np.isfinite(values).all(axis=1) | (values < -SUM_TOLERANCE).any(axis=1) | (abs(sums - 1) > SUM_TOLERANCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -10,9 +11,11 @@ from pathlib import PurePosixPath
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from raymeter.errors import DataError, first_line
+from raymeter.formats.csv_files import WHOLE_NUMBER, plain_text, read_csv
+from raymeter.formats.reading import names_in
 from raymeter.storage.addresses import shown
 from raymeter.storage.user_files import content_of
 
@@ -79,10 +82,10 @@ def _from_npz(data: bytes) -> np.ndarray:
 
 
 def _from_txt(data: bytes) -> np.ndarray:
-    lines = [line.strip() for line in data.decode().splitlines()]
-    wrong = [(number, line) for number, line in enumerate(lines, 1) if line and not line.lstrip("-").isdecimal()]
+    lines = [line.strip() for line in plain_text(data, "the file").decode().splitlines()]
+    wrong = [(number, line) for number, line in enumerate(lines, 1) if line and not re.fullmatch(WHOLE_NUMBER, line)]
     if wrong:
-        raise DataError(f"line {wrong[0][0]}: expected one row number, got {wrong[0][1][:40]!r}")
+        raise DataError(f"line {wrong[0][0]}: {_no_row(wrong[0][1])}")
     return np.array([int(line) for line in lines if line], dtype=np.int64)
 
 
@@ -92,7 +95,10 @@ def _from_table(table: pa.Table) -> np.ndarray:
         raise DataError(f"needs one column row and at most one column member, has {', '.join(names)}")
     if any(table.column(name).null_count for name in ("row", "member") if name in names):
         raise DataError("has empty cells; fill them in")
-    rows: np.ndarray = table.column("row").cast(pa.int64()).to_numpy()
+    rows: np.ndarray = names_in(table, "row", "the table")
+    if rows.dtype.kind != "i":
+        odd = next((row for row in rows if not re.fullmatch(WHOLE_NUMBER, row)), rows[0])
+        raise DataError(f"column row: {_no_row(odd)}")
     if "member" not in names:
         return rows
     member = table.column("member")
@@ -105,10 +111,17 @@ def _from_table(table: pa.Table) -> np.ndarray:
     return members
 
 
+def _no_row(text: str) -> str:
+    """What is wrong with a text that should be the number of a row."""
+    if text.isdecimal():  # 007
+        return f"{text} has leading zeros, as an id of your own may have; give rows of the dataset, 0, 1, 2, ..."
+    return f"expected one row number, got {text[:40]!r}"
+
+
 _READERS: dict[str, Callable[[bytes], np.ndarray]] = {
     ".npy": _from_npy,
     ".npz": _from_npz,
     ".txt": _from_txt,
-    ".csv": lambda data: _from_table(csv.read_csv(io.BytesIO(data))),
+    ".csv": lambda data: _from_table(read_csv(data, "the file", ("row",))),
     ".parquet": lambda data: _from_table(parquet.read_table(io.BytesIO(data))),
 }

@@ -22,6 +22,7 @@ from raymeter.config.sections import WeightsTarget
 from raymeter.errors import ConfigError, DataError, first_line
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
+from raymeter.models.outputs import wrong_output
 from raymeter.schema.dataset import Dataset, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
@@ -149,11 +150,8 @@ class KnownWeights:
                 logits = model(normalise(as_tensor(np.asarray(x))))
             except Exception as error:  # the user's model can fail in any way
                 raise ConfigError(f"{self.key}: {self.architecture} fails on the audited records ({error})") from None
-            if tuple(getattr(logits, "shape", ())) != (len(rows), self.dataset.num_classes):
-                raise ConfigError(
-                    f"{self.key}: {self.architecture} gives {tuple(getattr(logits, 'shape', ()))} for {len(rows)} "
-                    f"records; it must give ({len(rows)}, {self.dataset.num_classes}), a logit per class"
-                )
+            if wrong := wrong_output(logits, len(rows), self.dataset.num_classes):
+                raise ConfigError(f"{self.key}: {self.architecture} {wrong}")
             if not torch.isfinite(logits).all():
                 raise DataError(
                     f"{WEIGHTS_KEY}: {shown(self.path)} gives logits that are not finite; did its training diverge?"

@@ -268,3 +268,10 @@ def test_configs_readme_explains_every_attack():
         expected[name] = {key: str(value) for key, value in plain.items()}
         assert kind.__doc__
     assert documented == expected
+
+
+def test_a_file_in_utf16_is_named(tmp_path):
+    """As Windows PowerShell writes it; the codec's own words helped nobody."""
+    (tmp_path / "a.yaml").write_text("run: {log_dir: x}", encoding="utf-16")
+    with pytest.raises(ConfigError, match="a.yaml: cannot be read .it is no text in UTF-8; save it so.; give the path"):
+        load_config(tmp_path / "a.yaml")

@@ -29,7 +29,9 @@ def test_groups_are_found_by_id_in_any_order(tmp_path):
         ("id,group\n3,a\n5,b\n", "has no group for 1 of 3 audited records; the first is record 9"),
         ("id,group\n3,a\n5,b\n9,c\n5,d\n", "names record 5 twice"),
         ("id,sex\n3,a\n", "has no column 'group'; it needs id and group"),
-        ("id,group\nx,a\n", "ids are whole numbers"),
+        ("id,group\nx,a\n", "ids are whole numbers, places in the pool as in records.parquet, got 'x'"),
+        ("id,group\n03,a\n05,b\n09,c\n", "ids are whole numbers, places in the pool as in records.parquet, got '03'"),
+        ("id;group\n3;a\n", "columns are separated by semicolons"),
         ("id,group\n", "has no group for 3 of 3"),
         ("", "cannot be read"),
         ("id,group,group\n3,a,a\n", "has two columns 'group'; leave one out"),
@@ -57,3 +59,10 @@ def test_an_empty_group_is_named(tmp_path):
     parquet.write_table(pa.table({"id": [3, 5, 9], "group": ["a", None, "c"]}), path)
     with pytest.raises(DataError, match="the group of record 5 is empty"):
         load_groups(str(path), IDS)
+
+
+def test_groups_keep_their_zeros(tmp_path):
+    """Department 07 was called 7, and 07 and 7 were one group."""
+    path = tmp_path / "groups.csv"
+    path.write_text("id,group\n3,07\n5,7\n9,07\n")
+    assert load_groups(str(path), IDS).tolist() == ["07", "7", "07"]

@@ -99,7 +99,21 @@ def test_parquet_nested_lists_are_images(tmp_path):
         (np.zeros(6), Y, r"got shapes \[6\] and \[6\]"),
         (np.zeros((0, 2)), Y[:0], r"x has shape \[0, 2\], there is nothing in it"),
         (np.zeros((6, 2)), Y.astype(str), "y must be whole numbers 0, 1, 2, ..., got <U21; number your classes"),
-        (np.zeros((6, 2)), Y.astype(float), "got float64; number your classes"),
+        (np.zeros((6, 2)), Y + 0.5, "got float64; number your classes"),
+        (
+            np.zeros((60, 2)),
+            np.arange(60) / 7,
+            "got float64; its 60 different values from 0 to 8.42857 look like a quantity",
+        ),
+        (
+            np.zeros((60, 2)),
+            np.arange(60) * 3,
+            r"got 0\.\.177 in 60 records; its 60 different values .* numpy.digitize",
+        ),
+        (np.zeros((6, 2)), np.where(Y == 1, np.nan, Y), "2 of 6 records have no label"),
+        (np.zeros((6, 2)), Y + 1, r"labels are 1\.\.3, so class 0 has no records; use y - 1"),
+        (np.zeros((6, 2)), np.ones((6, 3)) / 3, r"y has shape \[6, 3\] and its rows are not one-hot"),
+        (np.zeros((6, 2)), np.ones((6, 3), dtype=int), r"y has shape \[6, 3\] and its rows are not one-hot"),
         (np.zeros((6, 2)), Y - 1, r"got -1\.\.1 in 6 records"),
         (np.zeros((6, 2)), Y * 500, r"got 0\.\.1000 in 6 records; number your classes"),
         (np.zeros((6, 2)), Y * 0, "all records have label 0; at least two classes are needed"),
@@ -115,13 +129,84 @@ def test_as_records_refuses(x, y, message):
 
 
 @pytest.mark.parametrize(
+    "y", [Y.astype(float), Y[:, None], np.eye(3)[Y], np.eye(3, dtype=bool)[Y], Y[:, None].astype(np.float32)]
+)
+def test_labels_may_be_floats_a_column_or_one_hot(y):
+    """As loaders and other libraries give them; they were refused."""
+    records = as_records(np.zeros((6, 2)), y, "mine")
+    np.testing.assert_array_equal(records.y, Y)
+    assert (records.y.dtype, records.num_classes) == (np.int64, 3)
+
+
+def test_one_hot_lists_in_a_file_are_labels(tmp_path):
+    """A column of lists, one for each record."""
+    records = load(save_parquet(tmp_path / "a.parquet", a=np.arange(6.0), y=np.eye(3)[Y].tolist()))
+    np.testing.assert_array_equal(records.y, Y)
+
+
+def test_one_hot_labels_say_how_many_classes_there_are():
+    """A class that no record has is one all the same."""
+    assert as_records(np.zeros((6, 2)), np.eye(5)[Y], "mine").num_classes == 5
+    assert as_records(np.zeros((6, 2)), Y + 1, "mine", classes=4).num_classes == 4
+
+
+def test_a_class_without_records_in_between_is_told(caplog):
+    """It may be one that was left out."""
+    as_records(np.zeros((6, 2)), Y * 2, "mine")
+    assert "mine: 2 of 5 classes have no records (1, 3): were they left out?" in caplog.text
+
+
+def frame_file(path, frame, **flags):
+    """A Parquet file as pandas writes it."""
+    frame.to_parquet(path, **flags)
+    return path
+
+
+def test_an_index_of_pandas_and_ids_are_no_features(tmp_path):
+    """A named index is known by the file's metadata, one that went through CSV or reset_index by its name."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": [1.0] * 6, "Unnamed: 0": range(6), "id": range(6), "y": Y, "income": [2.0] * 6})
+    frame.index = pandas.MultiIndex.from_arrays([[9, 3, 4, 1, 5, 2], list("abcdef")], names=["patient", None])
+    records = load(frame_file(tmp_path / "a.parquet", frame))
+    np.testing.assert_array_equal(records.x, [[1, 2]] * 6)
+    assert records.features == ("age", "income")
+    assert records.left_out == ("Unnamed: 0", "id", "patient", "__index_level_1__")
+    reset = load(frame_file(tmp_path / "b.parquet", frame.reset_index(names=["patient_number", "index"])))
+    assert reset.features == ("patient_number", "age", "income")  # a name of the user's own choice counts
+
+
+def test_a_frame_of_the_users_own_loader_has_no_ids_either():
+    """Its columns have names, as those of a file."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"ID": list("abcdef"), "age": np.arange(6.0), "index": range(6)})
+    records = as_records(frame, Y, "mine")
+    np.testing.assert_array_equal(records.x[:, 0], np.arange(6))
+    assert (records.features, records.left_out) == (("age",), ("ID", "index"))
+
+
+def test_missing_values_are_counted_over_all_columns(tmp_path):
+    """154 records were told as 1 missing value, that of the first column which had any."""
+    a, b = [float(i) for i in range(400)], [None if i % 100 < 40 else 1.0 for i in range(400)]
+    a[7], a[399] = None, float("nan")
+    path = save_parquet(tmp_path / "a.parquet", b=b, a=a, y=[i % 2 for i in range(400)])
+    with pytest.raises(
+        DataError, match="161 of 400 records have missing or infinite values; first is record 0, column b"
+    ):
+        load(path)
+
+
+@pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"a": [1.0, 2.0]}, "has columns a; one must be called y or label"),
         ({"y": [0, 1]}, "has no feature columns; add some besides y"),
         ({"a": ["u", "v"], "y": [0, 1]}, "column a must be numbers, got string; encode texts"),
-        ({"a": [1.0, None], "y": [0, 1]}, "column a has 1 missing values; fill them in"),
-        ({"a": [1.0, 2.0], "y": [0, None]}, "column y has 1 missing values"),
+        (
+            {"a": [1.0, None], "y": [0, 1]},
+            "1 of 2 records have missing or infinite values; first is record 1, column a",
+        ),
+        ({"id": [1, 2], "y": [0, 1]}, r"has no feature columns \(id is no feature\); add some besides y"),
+        ({"a": [1.0, 2.0], "y": [0, None]}, r"1 of 2 records have no label \(missing or infinite\); drop"),
         ({"x": [[1.0], [1.0, 2.0]], "y": [0, 1]}, "column x has lists of different lengths"),
         ({"x": [[1.0], None], "y": [0, 1]}, "column x has lists of different lengths or missing lists"),
         ({"x": [["u"], ["v"]], "y": [0, 1]}, "column x must be numbers, got string"),

@@ -114,8 +114,17 @@ def test_lists_and_images(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x, y: (np.where(np.arange(5) == 2, np.nan, x), y), "missing or infinite values; first is record 0"),
+        (
+            lambda x, y: (np.where(np.arange(5) == 2, np.nan, x), y),
+            "5000 of 5000 records .*; first is record 0, column f2",
+        ),
+        (
+            lambda x, y: (np.where(np.arange(N)[:, None] % 1500 == 1400, np.inf, x), y),
+            "3 of 5000 records have missing or infinite values; first is record 1400, column f0",
+        ),
         (lambda x, y: (x, y + 0.5), "column y|y must be whole numbers"),
+        (lambda x, y: (x, np.where(np.arange(N) % 1000 == 7, np.nan, y)), "5 of 5000 records have no label"),
+        (lambda x, y: (x, y + 1), r"labels are 1\.\.3, so class 0 has no records"),
         (lambda x, y: (x, y * 0), "all records have label 0"),
     ],
 )
@@ -155,3 +164,20 @@ def test_places_without_data(tmp_path):
     with pytest.raises(DataError, match="not found; give the path"):
         load_dataset(spec(tmp_path, 1000))
     assert beyond_memory(DataSpec("digits", "nowhere", None, None, None, 0, False, 1)) is None
+
+
+def test_an_index_of_pandas_is_no_feature_of_streamed_records(tmp_path):
+    """As in memory; both say which columns are features."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.default_rng(2).normal(size=(N, 3)), columns=list("abc"))
+    frame["y"], frame["id"] = np.arange(N) % 2, np.arange(N)
+    frame.index = pandas.Index(np.random.default_rng(3).permutation(N), name="patient")
+    frame.to_parquet(tmp_path / "a.parquet", row_group_size=900)
+    here, there = load_dataset(spec(tmp_path, 10**9)), load_dataset(spec(tmp_path, 10_000))
+    assert there.is_streamed
+    np.testing.assert_array_equal(there.x[:], here.x)
+    assert (
+        here.contents
+        == there.contents
+        == ("3 features (a, b, c), without id, patient, which are taken for ids (rename one to make it a feature)")
+    )

@@ -183,6 +183,10 @@ def test_a_damaged_answers_file_is_asked_about_again(tmp_path):
     [
         (lambda records: logits_of(records), "answered no probabilities for 4 of 4 records: the first has values from"),
         (lambda records: np.ones((len(records), 2)) / 2, "answered shape [4, 2] for 4 records; it must give [4, 3]"),
+        (
+            lambda records: np.ones(4) / 2,
+            "answered shape [4] for 4 records; it must give [4, 3], a probability per class",
+        ),
         (lambda records: np.ones((1, 3)) / 3, "answered shape [1, 3] for 4 records"),
         (lambda records: np.full((len(records), 3), np.nan), "answered no probabilities for 4 of 4 records"),
         (lambda records: torch.ones(4, 3, requires_grad=True) / 3, "answered Tensor; it must give numbers"),
@@ -214,3 +218,11 @@ def test_functions_that_are_not_there_are_named(tmp_path, query, message):
     with pytest.raises(ConfigError) as error:
         box(tmp_path, query=query)
     assert message in str(error.value)
+
+
+def test_one_probability_for_two_classes_is_named(tmp_path):
+    """Many services give that of class 1 alone: the line says how to give both."""
+    target = box(tmp_path)
+    target.num_classes = 2
+    with pytest.raises(RunError, match=r"a probability per class: 1 - p and p, numpy\.stack\(\[1 - p, p\], axis=1\)"):
+        target._checked(np.full(4, 0.5), 4)

@@ -187,7 +187,7 @@ def log_sigmoid(gap: np.ndarray) -> np.ndarray:
     return log_prob
 
 
-def within_float32(values: np.ndarray) -> Float32[np.ndarray, "..."]:
+def within_float32(values: np.ndarray) -> Float32[np.ndarray, ...]:
     """As float32, what is beyond it as its largest or smallest number."""
     limit = np.finfo(np.float32).max
     return np.clip(values, -limit, limit).astype(np.float32)

@@ -279,3 +279,37 @@ def test_tensors_are_read_and_objects_beside_them_refused(tmp_path):
     (tmp_path / "cut.pt").write_bytes((tmp_path / "plain.pt").read_bytes()[:200])
     with pytest.raises(DataError, match="is damaged or not a torch file"):
         load_array(tmp_path / "cut.pt")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda values: values.to(torch.bfloat16),
+        lambda values: values.to(torch.float8_e5m2),
+        lambda values: values.requires_grad_(),
+        lambda values: torch.nn.Parameter(values),
+        lambda values: values.to_sparse(),
+        lambda values: values.to_sparse_csr(),
+    ],
+)
+def test_tensors_that_numpy_cannot_take_are_read(tmp_path, kept):
+    """They ended in a traceback of torch."""
+    torch.save(kept(torch.tensor([[0.0, 1.0], [0.5, 2.0]])), tmp_path / "a.pt")
+    found = load_array(tmp_path / "a.pt")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [[0.0, 1.0], [0.5, 2.0]])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_without_an_array_are_one_line(tmp_path):
+    """A nested tensor, a sparse one that would fill the memory, and one of four-bit numbers."""
+    torch.save(torch.nested.as_nested_tensor([torch.ones(2), torch.ones(3)]), tmp_path / "nested.pt")
+    with pytest.raises(DataError, match="is a nested tensor, whose rows may differ in length"):
+        load_array(tmp_path / "nested.pt")
+    torch.save(torch.eye(2).to_sparse().sparse_resize_((10**6, 10**6), 2, 0), tmp_path / "large.pt")
+    with pytest.raises(DataError, match=r"is sparse, \[1000000, 1000000\], and would take 3.73e\+03 GiB"):
+        load_array(tmp_path / "large.pt")
+    torch.save(torch.zeros(2, dtype=torch.float4_e2m1fn_x2), tmp_path / "four.pt")
+    with pytest.raises(DataError, match="of which NumPy makes no array"):
+        load_array(tmp_path / "four.pt")

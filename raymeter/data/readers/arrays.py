@@ -15,6 +15,7 @@ from raymeter.data.loaded_records import Records
 from raymeter.data.readers.parquet import is_parquet, list_tables, read_table, table_arrays
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.schema.dataset import DataSpec
+from raymeter.schema.plain_arrays import plain_array
 from raymeter.storage.addresses import is_remote, shown
 from raymeter.storage.buckets import read_object
 
@@ -47,17 +48,20 @@ def load(spec: DataSpec) -> Records:
     return as_records(x, y, str(path))
 
 
-def as_records(x: Any, y: Any, where: str) -> Records:
+def as_records(x: Any, y: Any, where: str, limit: int | None = None) -> Records:
     """Check the user's arrays and bring them into raymeter's form.
 
     uint8 arrays of 3 or 4 dimensions are images: [n, H, W] gets a channel, [n, H, W, 1 or 3] is moved
     to [n, C, H, W] unless it is already of that form. Everything else becomes float32 features, flattened.
-    The number of classes is the largest label + 1.
+    The number of classes is the largest label + 1. Tensors, sparse matrices and lists are taken as `plain_array` does.
+
+    Args:
+        limit: Bytes that sparse records may take when they are written out.
 
     Raises:
         DataError: Lengths differ, labels are not whole numbers from 0, or a value is not finite.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = plain_array(x, f"{where}: x", limit), plain_array(y, f"{where}: y", limit)
     if y.ndim != 1 or x.ndim < 2 or len(x) != len(y):
         raise DataError(f"{where}: expected x [n, ...] and y [n], got shapes {list(x.shape)} and {list(y.shape)}")
     if not x.size:
@@ -111,10 +115,16 @@ def _as_vectors(x: np.ndarray, where: str) -> np.ndarray:
             x.dtype,
             x[0].size,
         )
-    with np.errstate(over="ignore"):  # what overflows float32 is reported as infinite
+    with np.errstate(over="ignore"):  # what overflows float32 is refused
         features: np.ndarray = x.reshape(len(x), -1).astype(np.float32)
     bad = ~np.isfinite(features).all(axis=1)
     if bad.any():
+        row = x[bad][0].ravel().astype(np.float64)
+        if np.isfinite(row).all():
+            raise DataError(
+                f"{where}: record {int(np.flatnonzero(bad)[0])} has the value {row[np.abs(row).argmax()]:g}, and "
+                "records are float32; scale the features"
+            )
         raise DataError(
             f"{where}: {int(bad.sum())} of {len(x)} records have missing or infinite values; first is record "
             f"{int(np.flatnonzero(bad)[0])}; fill them in or drop the records"

@@ -39,8 +39,8 @@ def load_custom(spec: DataSpec) -> Records:
     except Exception as error:
         raise DataError(f"data.dataset: {name} raised {type(error).__name__}: {first_line(error)}") from error
     if isinstance(loaded, Records):
-        records = as_records(loaded.x, loaded.y, name)
+        records = as_records(loaded.x, loaded.y, name, spec.in_memory_limit)
         return replace(records, num_classes=max(records.num_classes, loaded.num_classes))
     if not isinstance(loaded, tuple) or len(loaded) != 2:
         raise DataError(f"data.dataset: {name} returned {type(loaded).__name__}; return (x, y)")
-    return as_records(loaded[0], loaded[1], name)
+    return as_records(loaded[0], loaded[1], name, spec.in_memory_limit)

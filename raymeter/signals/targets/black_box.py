@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 from raymeter.config.sections import QueryTarget
 from raymeter.config.user_functions import load_function
-from raymeter.errors import RunError, first_line
+from raymeter.errors import DataError, RunError, first_line
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.plain_arrays import plain_array
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.signals import View
 from raymeter.schema.split import Split
@@ -167,11 +168,13 @@ class BlackBox:
         """
         name = f"audit.target.query: {self.asked.query}"
         try:
-            values = np.asarray(answer, dtype=np.float64)
-        except (ValueError, TypeError, RuntimeError):
-            raise RunError(
-                f"{name} answered {type(answer).__name__}; it must give numbers [records, classes]"
-            ) from None
+            given = plain_array(answer, "the answer")
+        except DataError as error:
+            raise RunError(f"{name}: {error}; it must give numbers [records, classes]") from None
+        if given.dtype.kind not in "fiub":
+            what = type(answer).__name__ if given.ndim == 0 else f"{given.dtype} {list(given.shape)}"
+            raise RunError(f"{name} answered {what}; it must give numbers [records, classes]")
+        values = given.astype(np.float64)
         if values.shape != (records, self.num_classes):
             raise RunError(
                 f"{name} answered shape {list(values.shape)} for {records} records; it must give "

@@ -7,7 +7,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from scipy.special import log_softmax, logsumexp, softmax
+from torch import nn
 
 from raymeter.config.load import build_config
 from raymeter.errors import ConfigError, RunError
@@ -40,6 +42,7 @@ def answer(records):
 
 
 NO_FUNCTION = 3
+THIRDS = np.full((4, 3), 1 / 3)
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +92,24 @@ def test_certain_answers_have_finite_signals(tmp_path):
     FAULTS.extend([lambda records: np.eye(3)[np.zeros(len(records), int)]] * 4)
     _, columns = box(tmp_path).answer(PARTS, Silent())
     assert all(np.isfinite(column).all() for column in columns.values())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda p: torch.tensor(p, requires_grad=True),
+        lambda p: nn.Parameter(torch.tensor(p, dtype=torch.float32)),
+        lambda p: list(torch.tensor(p).to_sparse()),
+        lambda p: csr_matrix(p),
+        lambda p: p.tolist(),
+    ],
+)
+def test_answers_may_be_tensors_sparse_or_lists(tmp_path, wrap):
+    """A tensor of the model itself was refused as no numbers."""
+    FAULTS.extend([lambda records: wrap(softmax(logits_of(records), axis=1))] * 4)
+    _, columns = box(tmp_path).answer(PARTS, Silent())
+    expected = log_softmax(logits_of(RECORDS[:10]), axis=1)
+    np.testing.assert_allclose(columns["logits", "audit"][:, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_second_run_asks_nothing(tmp_path):
@@ -185,9 +206,14 @@ def test_a_damaged_answers_file_is_asked_about_again(tmp_path):
         (lambda records: np.ones((len(records), 2)) / 2, "answered shape [4, 2] for 4 records; it must give [4, 3]"),
         (lambda records: np.ones((1, 3)) / 3, "answered shape [1, 3] for 4 records"),
         (lambda records: np.full((len(records), 3), np.nan), "answered no probabilities for 4 of 4 records"),
-        (lambda records: torch.ones(4, 3, requires_grad=True) / 3, "answered Tensor; it must give numbers"),
+        (lambda records: np.full((len(records), 3), 1 / 3 + 0j), "answered complex128 [4, 3]; it must give numbers"),
+        (lambda records: np.full((len(records), 3), "0.3"), "answered <U3 [4, 3]; it must give numbers"),
+        (lambda records: np.ma.masked_less(THIRDS, 1), "the answer has 12 masked values, the first at [0, 0]"),
+        (lambda records: [[0.5, 0.5], [1.0], [1.0], [1.0]], "the answer: its rows differ in length"),
+        (lambda records: THIRDS[:, :, None], "answered shape [4, 3, 1] for 4 records; it must give [4, 3]"),
+        (lambda records: THIRDS.T, "answered shape [3, 4] for 4 records"),
         (lambda records: "busy", "answered str; it must give numbers [records, classes]"),
-        (lambda records: None, "answered shape [] for 4 records"),
+        (lambda records: None, "answered NoneType; it must give numbers [records, classes]"),
     ],
 )
 def test_other_answers_are_refused(tmp_path, lie, message):
@@ -196,7 +222,9 @@ def test_other_answers_are_refused(tmp_path, lie, message):
     target = box(tmp_path)
     with pytest.raises(RunError) as error:
         target.prepare(Silent())
-    assert str(error.value).startswith(f"audit.target.query: {__name__}:answer {message}")
+    assert (
+        str(error.value).replace(":answer: ", ":answer ").startswith(f"audit.target.query: {__name__}:answer {message}")
+    )
     assert "\n" not in str(error.value)
     assert box(tmp_path).answers.known == {}
 

@@ -139,6 +139,11 @@ def is_embedded(config: ClusterSection) -> bool:
     return config.address is None and "RAY_ADDRESS" not in os.environ
 
 
+def starts_its_own(config: ClusterSection) -> bool:
+    """Whether `connected` would start a Ray, and stop it at the end: none is used by this process or asked for."""
+    return is_embedded(config) and not ray.is_initialized()
+
+
 def describe_cluster() -> dict[str, Any]:
     """Nodes, CPUs and GPUs, for the report's provenance."""
     resources = ray.cluster_resources()

@@ -10,8 +10,10 @@ from raymeter.config.load import AuditConfig
 from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.pipeline.checks import check_fit, make_audit_split
+from raymeter.pipeline.foreign_target import find_target
 from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.pipeline.provenance import identity
+from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import model_seed
 from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
@@ -35,6 +37,9 @@ def dry_run(config: AuditConfig) -> str:
     split = make_audit_split(config, dataset)
     check_fit(config, dataset, split)
     store.check_identity(identity(config, dataset))
+    target, said = find_target(config, dataset, split, store), Silent()
+    if target is not None:
+        target.check(said)
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
     data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
     signals_mb = signal_bytes(config, dataset, split) / 2**20
@@ -50,5 +55,6 @@ def dry_run(config: AuditConfig) -> str:
             if mapped
             else f", {2 * signals_mb:.0f} MiB of signals on the driver"
         ),
+        *(f"target: {line}" for line in said.lines),
     ]
     return "\n".join(lines)

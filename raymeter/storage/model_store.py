@@ -10,7 +10,7 @@ What is done is known by reading markers by their names, never by listing. Nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 
 import safetensors.torch
@@ -66,6 +66,12 @@ class ModelStore:
         if sha256(weights) != record.sha256:
             return None, f"model {index}: {record.weights} was truncated or altered (its hash is wrong)"
         return record, ""
+
+    def holds_none(self, indices: Iterable[int]) -> bool:
+        """Whether there is nothing of these models: no marker, no weights, no checkpoint."""
+        parts = ("json", "safetensors", "checkpoint.safetensors")
+        paths = (_model_path(index, part) for index in indices for part in parts)
+        return all(self.store.read(path) is None for path in paths)
 
     def read_weights(self, record: ModelRecord) -> dict[str, Tensor]:
         """Weights of a finished model, checked against the hash in its record.

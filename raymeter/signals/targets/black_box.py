@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from raymeter.config.sections import QueryTarget
 from raymeter.config.user_functions import load_function
-from raymeter.errors import DataError, RunError, first_line
+from raymeter.errors import ConfigError, DataError, RunError, first_line
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.plain_arrays import plain_array
@@ -62,12 +62,27 @@ class BlackBox:
         self.about: dict[str, Any] = {"query": asked.query}
         self.answers, self.next_call = Answers(store, asked.query, self.num_classes), 0.0
 
-    def prepare(self, reporter: Reporter) -> None:
-        """See that the budget is enough for all records, and by the first batch that the function answers as it should.
+    def check(self, reporter: Reporter) -> None:
+        """See that the budget is enough for all records that are not known; nothing is asked.
 
         Raises:
-            RunError: The budget is too small, or the function fails or answers something else.
+            ConfigError: It is not.
         """
+        self._first_batch(reporter)
+
+    def prepare(self, reporter: Reporter) -> None:
+        """Check, and see by the first batch that the function answers as it should.
+
+        Raises:
+            ConfigError: The budget is too small.
+            RunError: The function fails or answers something else.
+        """
+        first, wanted = self._first_batch(reporter)
+        if first is not None:
+            self._ask(first, wanted)
+
+    def _first_batch(self, reporter: Reporter) -> tuple[np.ndarray | None, int]:
+        """Records that are not known, as many as go with one call, and how many there are in all."""
         audited = some_records(self.dataset.x, self.split.audit_ids, self.limit)
         outside = some_records(self.dataset.population_x, self.split.population_ids, self.limit)
         first, wanted, seen = None, 0, set(self.answers.known)
@@ -79,10 +94,11 @@ class BlackBox:
             seen |= set(record_keys(inputs))
         if self.answers.known:
             reporter.note(f"{len(self.answers.known)} answers of {self.asked.query} are stored and are reused")
-        self._afford(wanted, wanted)
+        if problem := self._beyond_budget(wanted, wanted):
+            raise ConfigError(problem)
         if first is not None:
             reporter.note(f"asking {self.asked.query} about {wanted} records, {self.asked.batch_size} at a time")
-            self._ask(first, wanted)
+        return first, wanted
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """See Target.
@@ -128,7 +144,8 @@ class BlackBox:
         """Ask about one batch until it is answered, and keep the answer."""
         query, attempts, error = self.asked.query, self.asked.attempts, None
         for attempt in range(attempts):
-            self._afford(len(batch), wanted)
+            if problem := self._beyond_budget(len(batch), wanted):
+                raise RunError(problem)
             self._wait()
             self.answers.count_sent(len(batch))
             try:
@@ -146,13 +163,15 @@ class BlackBox:
             "so far are kept: start the same command again, or raise audit.target.attempts"
         )
 
-    def _afford(self, now: int, wanted: int) -> None:
+    def _beyond_budget(self, now: int, wanted: int) -> str:
+        """Why so many records may not be sent now; empty where they may."""
         limit, sent = self.asked.max_queries, self.answers.sent
-        if limit is not None and sent + now > limit:
-            raise RunError(
-                f"audit.target.max_queries: {limit} records may be sent, {sent} were, and {wanted} are still to "
-                f"be; raise it to {sent + wanted} or more, or audit fewer (audit.data_size, audit.population_size)"
-            )
+        if limit is None or sent + now <= limit:
+            return ""
+        return (
+            f"audit.target.max_queries: {limit} records may be sent, {sent} were, and {wanted} are still to "
+            f"be; raise it to {sent + wanted} or more, or audit fewer (audit.data_size, audit.population_size)"
+        )
 
     def _wait(self) -> None:
         rate = self.asked.calls_per_second

@@ -89,25 +89,38 @@ class KnownWeights:
         self.key = "train.model_name" if given.model is None else "audit.target.model"
         self.about: dict[str, Any] = {"weights": shown(self.path), "model": self.architecture}
 
-    def prepare(self, reporter: Reporter) -> None:
-        """See that the weights fit the model, copy them into the run directory, report how accurate the target is.
+    def check(self, reporter: Reporter) -> None:
+        """See that the weights fit the model, and report how accurate the target is.
 
         Raises:
             DataError: The weights cannot be read, are of another model, or give logits that are not finite.
             ConfigError: The model cannot be built, or gives something else than a logit per class.
         """
-        model = self._model(load_weights(self.path), reporter)
-        tensors = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
-        content, correct = safetensors.torch.save(tensors), self._correct(model.eval())
+        self._content(reporter)
+
+    def prepare(self, reporter: Reporter) -> None:
+        """Check, and copy the weights into the run directory.
+
+        Raises:
+            DataError, ConfigError: As `check`.
+        """
+        content = self._content(reporter)
         if self.store.read(WEIGHTS) != content:
             self.store.write(WEIGHTS, content)
-        self.about |= {"sha256": sha256(content), "accuracy": correct}
-        reporter.note(accuracy_line(correct, self.dataset.num_classes))
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """The target as a model of this audit, which loads its weights as it does those of others."""
         record = as_model(self.split, self.about, weights=WEIGHTS, architecture=self.architecture)
         return record, {}
+
+    def _content(self, reporter: Reporter) -> bytes:
+        """The weights as they are stored."""
+        model = self._model(load_weights(self.path), reporter)
+        tensors = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+        content, correct = safetensors.torch.save(tensors), self._correct(model.eval())
+        self.about |= {"sha256": sha256(content), "accuracy": correct}
+        reporter.note(accuracy_line(correct, self.dataset.num_classes))
+        return content
 
     def _model(self, weights: Mapping[str, Tensor], reporter: Reporter) -> nn.Module:
         with torch.random.fork_rng(devices=[]):

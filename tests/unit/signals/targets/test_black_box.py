@@ -159,8 +159,12 @@ def test_a_service_that_is_down_ends_the_audit_and_keeps_the_answers(tmp_path):
 
 def test_a_budget_that_is_too_small_shows_before_anything_is_sent(tmp_path):
     """The line says how much is needed."""
-    with pytest.raises(RunError) as error:
-        box(tmp_path, max_queries=13).prepare(Silent())
+    for found_out in (
+        lambda: box(tmp_path, max_queries=13).check(Silent()),
+        lambda: box(tmp_path, max_queries=13).prepare(Silent()),
+    ):
+        with pytest.raises(ConfigError) as error:
+            found_out()
     assert CALLS == []
     assert str(error.value).startswith(
         "audit.target.max_queries: 13 records may be sent, 0 were, and 14 are still to be; raise it to 14 or more"
@@ -173,7 +177,7 @@ def test_the_budget_holds_over_failures_and_runs(tmp_path):
     with pytest.raises(RunError, match=r"14 records may be sent, 14 were, and 4 are still to be; raise it to 18"):
         box(tmp_path, max_queries=14).answer(PARTS, Silent())
     assert sum(map(len, CALLS)) == 14
-    with pytest.raises(RunError, match=r"15 records may be sent, 14 were, and 4 are still"):
+    with pytest.raises(ConfigError, match=r"15 records may be sent, 14 were, and 4 are still"):
         box(tmp_path, max_queries=15).prepare(Silent())
     box(tmp_path, max_queries=18).answer(PARTS, Silent())
 

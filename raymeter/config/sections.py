@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from raymeter.config.ray_address import address_problem
 from raymeter.schema.recipe import Augment, Recipe
 from raymeter.schema.signals import View
 from raymeter.storage.addresses import is_remote, shown, without_keys
@@ -297,3 +298,10 @@ class ClusterSection(Section):
         ge=1,
         description="Most models in training at once, what a growing cluster is asked for; by default what fits",
     )
+
+    @field_validator("address")
+    @classmethod
+    def _is_rays(cls, address: str | None) -> str | None:
+        if address is not None and (problem := address_problem(address)):
+            raise ValueError(problem)
+        return address

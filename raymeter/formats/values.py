@@ -190,7 +190,8 @@ def log_sigmoid(gap: np.ndarray) -> np.ndarray:
 def within_float32(values: np.ndarray) -> Float32[np.ndarray, ...]:
     """As float32, what is beyond it as its largest or smallest number."""
     limit = np.finfo(np.float32).max
-    return np.clip(values, -limit, limit).astype(np.float32)
+    bounded: np.ndarray = np.clip(values, -limit, limit).astype(np.float32)
+    return bounded
 
 
 def assemble_signals(

@@ -144,8 +144,8 @@ class BlackBox:
         """Ask about one batch until it is answered, and keep the answer."""
         query, attempts, error = self.asked.query, self.asked.attempts, None
         for attempt in range(attempts):
-            if problem := self._beyond_budget(len(batch), wanted):
-                raise RunError(problem)
+            if beyond := self._beyond_budget(len(batch), wanted):
+                raise RunError(beyond)
             self._wait()
             self.answers.count_sent(len(batch))
             try:

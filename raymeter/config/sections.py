@@ -44,6 +44,7 @@ class QueryTarget:
     calls_per_second: float | None
     max_queries: int | None
     attempts: int
+    timeout: float
 
 
 class TargetSection(Section):
@@ -61,6 +62,7 @@ class TargetSection(Section):
         None, ge=1, description="Records that may be sent in all, over all runs of this directory; by default no limit"
     )
     attempts: int = Field(5, ge=1, description="How often a call that fails is made, with growing pauses")
+    timeout: float = Field(600.0, gt=0, le=86_400, description="Seconds that a call may take; then it counts as failed")
 
     @field_validator("members", "weights")
     @classmethod
@@ -85,9 +87,8 @@ class TargetSection(Section):
         if self.weights is not None:
             return WeightsTarget(self.members, self.weights, self.model)
         assert self.query is not None  # one of the two is given, see `_one_way`
-        return QueryTarget(
-            self.members, self.query, self.batch_size, self.calls_per_second, self.max_queries, self.attempts
-        )
+        names = [field.name for field in fields(QueryTarget)]
+        return QueryTarget(**{name: getattr(self, name) for name in names})
 
 
 def _module_function(name: str) -> str:

@@ -66,7 +66,7 @@ def connect(address: str, key: str, options: dict[str, Any], verbose: bool) -> N
         RunError: No cluster answers there, or it does not let this process in.
     """
     if problem := address_problem(address):
-        raise ConfigError(f"{key}: {problem}")
+        raise ConfigError(f"{key}: {problem}; leave it out for a Ray of the audit's own")
     place = found_cluster() if address == "auto" else address
     if place is None:
         raise RunError(f"{key} is auto, and no Ray cluster runs on this machine; start one, or leave the address out")

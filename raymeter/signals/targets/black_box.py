@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from raymeter.config.sections import QueryTarget
 from raymeter.config.user_functions import load_function
-from raymeter.errors import ConfigError, DataError, RunError, first_line
+from raymeter.errors import ConfigError, DataError, RunError, StoreError
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.plain_arrays import plain_array
@@ -26,12 +26,14 @@ from raymeter.schema.signals import View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import logit_gap
 from raymeter.signals.targets.answers import Answers, first_of_each, record_keys
+from raymeter.signals.targets.limited_call import LimitedCall, is_final, line_of
 from raymeter.signals.targets.protocol import AnswerColumns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.run_store import RunStore
 
 SMALLEST = 1e-12  # probabilities below count as this: an answer of 0 has no logarithm
 SUM_TOLERANCE = 1e-3  # of the probabilities of a record, which many services round
 LONGEST_PAUSE = 30.0  # seconds between two attempts
+NAMED = 3  # lost files that are named
 HELD_RECORDS = 10_000  # that are prepared for asking at a time
 
 
@@ -58,7 +60,8 @@ class BlackBox:
     ) -> None:
         self.asked, self.dataset, self.split = asked, dataset, split
         self.views, self.num_classes, self.limit = views, dataset.num_classes, limit
-        self.function = load_function("audit.target.query", asked.query, "of a batch of records")
+        function = load_function("audit.target.query", asked.query, "of a batch of records")
+        self.function = LimitedCall(function, asked.timeout)
         self.about: dict[str, Any] = {"query": asked.query}
         self.answers, self.next_call = Answers(store, asked.query, self.num_classes), 0.0
 
@@ -67,6 +70,7 @@ class BlackBox:
 
         Raises:
             ConfigError: It is not.
+            StoreError: There is a budget, and how much of it is spent is not known any more.
         """
         self._first_batch(reporter)
 
@@ -74,7 +78,7 @@ class BlackBox:
         """Check, and see by the first batch that the function answers as it should.
 
         Raises:
-            ConfigError: The budget is too small.
+            ConfigError, StoreError: As `check`.
             RunError: The function fails or answers something else.
         """
         first, wanted = self._first_batch(reporter)
@@ -92,13 +96,35 @@ class BlackBox:
                 first = inputs[new[: self.asked.batch_size]]
             wanted += len(new)
             seen |= set(record_keys(inputs))
-        if self.answers.known:
-            reporter.note(f"{len(self.answers.known)} answers of {self.asked.query} are stored and are reused")
+        self._say_what_is_stored(reporter)
         if problem := self._beyond_budget(wanted, wanted):
             raise ConfigError(problem)
         if first is not None:
             reporter.note(f"asking {self.asked.query} about {wanted} records, {self.asked.batch_size} at a time")
         return first, wanted
+
+    def _say_what_is_stored(self, reporter: Reporter) -> None:
+        answers, query = self.answers, self.asked.query
+        if answers.known:
+            reporter.note(f"{len(answers.known)} answers of {query} are stored and are reused")
+        if answers.lost:
+            first = ", ".join(f"{number}.npz" for number in answers.lost[:NAMED])
+            more = f" and {len(answers.lost) - NAMED} more" if len(answers.lost) > NAMED else ""
+            reporter.note(
+                f"files of stored answers are missing or damaged in {answers.place}: {first}{more}; records that they "
+                "held and that are needed are asked about, and paid for, once more"
+            )
+        if not answers.uncertain:
+            return
+        problem = (
+            f"{answers.store.name}/{answers.place}/sent.json is missing or was altered, so it is not known how many "
+            f"records were sent ({answers.sent} at least)"
+        )
+        if self.asked.max_queries is not None:
+            raise StoreError(
+                f"{problem}; put it back, leave audit.target.max_queries out, or choose another run.log_dir"
+            )
+        reporter.note(problem)
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """See Target.
@@ -150,17 +176,26 @@ class BlackBox:
             self.answers.count_sent(len(batch))
             try:
                 answer = self.function(batch.copy())
+            except SystemExit as stop:
+                raise RunError(
+                    f"audit.target.query: {query} called sys.exit({stop.code}); have it raise an error"
+                ) from None
             except Exception as problem:  # a user's function, and what it speaks with, can fail in any way
                 error = problem
+                if is_final(problem):
+                    raise RunError(
+                        f"audit.target.query: {query} was refused, or is at fault ({line_of(problem)}), which asking "
+                        "again does not change; mend it, its address or its key: answers so far are kept"
+                    ) from None
                 if attempt + 1 < attempts:
                     time.sleep(min(LONGEST_PAUSE, 0.5 * 2**attempt))
                 continue
             self.answers.keep(batch, self._checked(answer, len(batch)))
             return
-        line = "" if error is None else first_line(error, "")
+        line = "" if error is None else line_of(error)
         raise RunError(
-            f"audit.target.query: {query} failed {attempts} times in a row ({type(error).__name__}: {line}); answers "
-            "so far are kept: start the same command again, or raise audit.target.attempts"
+            f"audit.target.query: {query} failed {attempts} times in a row ({line}); answers so far are kept: start "
+            "the same command again, or raise audit.target.attempts"
         )
 
     def _beyond_budget(self, now: int, wanted: int) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from torch import nn
 
 from raymeter.config.load import build_config
-from raymeter.errors import ConfigError, RunError
+from raymeter.errors import ConfigError, RunError, StoreError
 from raymeter.schema import Dataset
 from raymeter.schema.reporter import Silent
 from raymeter.signals.targets import black_box as blackbox
@@ -155,6 +159,131 @@ def test_a_service_that_is_down_ends_the_audit_and_keeps_the_answers(tmp_path):
     CALLS.clear()
     box(tmp_path).answer(PARTS, Silent())
     assert sum(map(len, CALLS)) == 10
+
+
+class Refused(Exception):
+    """What a client of HTTP raises, with the address that holds a key."""
+
+    def __init__(self, status):
+        super().__init__(f"{status} for url: https://me:secret@host/predict?key=secret and more")
+        self.response = SimpleNamespace(status_code=status)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+def test_what_is_refused_is_not_asked_again(tmp_path, service, status):
+    """A wrong key was tried five times, each time counted; the line repeats no key."""
+    FAULTS.append(Refused(status))
+    target = box(tmp_path)
+    with pytest.raises(RunError) as error:
+        target.answer(PARTS, Silent())
+    assert str(error.value) == (
+        f"audit.target.query: {__name__}:answer was refused, or is at fault (Refused: {status} for url: https://... and "
+        "more), which asking again does not change; mend it, its address or its key: answers so far are kept"
+    )
+    assert (service, len(CALLS)) == ([], 1)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_what_passes_by_itself_is_asked_again(tmp_path, service, status):
+    """Too many requests, a server that is busy."""
+    FAULTS.append(Refused(status))
+    box(tmp_path).answer(PARTS, Silent())
+    assert service == [0.5]
+
+
+def test_a_call_that_hangs_is_given_up_and_made_again(tmp_path):
+    """It held the audit for ever; the late answer is not used."""
+    late = threading.Event()
+
+    def hang(records):
+        late.wait(30)
+        return np.zeros((len(records), 3))
+
+    FAULTS.append(hang)
+    target = box(tmp_path, timeout=0.2)
+    start = time.monotonic()
+    target.answer(PARTS, Silent())
+    late.set()
+    assert time.monotonic() - start < 10
+    assert target.answers.sent == 14 + 4
+
+
+def test_a_service_that_always_hangs_ends_the_audit(tmp_path):
+    """With the key that says how long a call may take."""
+    late = threading.Event()
+    FAULTS.extend([lambda records: late.wait(30)] * 2)
+    with pytest.raises(RunError) as error:
+        box(tmp_path, timeout=0.1, attempts=2).prepare(Silent())
+    late.set()
+    assert "failed 2 times in a row (TimeoutError: no answer within 0.1 s (audit.target.timeout))" in str(error.value)
+
+
+def test_a_function_that_ends_the_process_is_an_error(tmp_path):
+    """sys.exit(0) ended the audit with code 0, and nothing had been audited."""
+    FAULTS.append(lambda records: sys.exit(0))
+    with pytest.raises(RunError, match=r"answer called sys.exit\(0\); have it raise an error"):
+        box(tmp_path).prepare(Silent())
+
+
+def test_a_lost_file_is_told_and_asked_about_alone(tmp_path):
+    """Before it is paid for; what comes after it is kept, and the next run finds all of it."""
+    target = box(tmp_path)
+    _, first = target.answer(PARTS, Silent())
+    (tmp_path / target.answers.place / "1.npz").unlink()
+    CALLS.clear()
+    again, said = box(tmp_path, max_queries=18), Silent()
+    again.check(said)
+    assert said.lines == [
+        f"10 answers of {__name__}:answer are stored and are reused",
+        f"files of stored answers are missing or damaged in {again.answers.place}: 1.npz; records that they held and that "
+        "are needed are asked about, and paid for, once more",
+        f"asking {__name__}:answer about 4 records, 4 at a time",
+    ]
+    assert CALLS == []
+    _, second = again.answer(PARTS, Silent())
+    assert [len(call) for call in CALLS] == [4]
+    np.testing.assert_array_equal(first["logits", "audit"], second["logits", "audit"])
+    whole, said = box(tmp_path), Silent()
+    whole.check(said)
+    assert said.lines == [f"14 answers of {__name__}:answer are stored and are reused"]
+
+
+def edited(path):
+    count = json.loads(path.read_text())
+    path.write_text(json.dumps({**count, "records": 0}))
+
+
+def as_of_an_earlier_version(path):
+    path.write_text(json.dumps({"records": 0}))
+
+
+@pytest.mark.parametrize(
+    "spoil", [edited, as_of_an_earlier_version, lambda path: path.write_text("{"), lambda path: path.unlink()]
+)
+def test_a_budget_cannot_be_raised_by_editing_the_count(tmp_path, spoil):
+    """The line says what is known; without a limit the audit goes on."""
+    target = box(tmp_path, max_queries=14)
+    target.answer(PARTS, Silent())
+    spoil(tmp_path / target.answers.place / "sent.json")
+    with pytest.raises(StoreError) as error:
+        box(tmp_path, max_queries=14).check(Silent())
+    assert str(error.value) == (
+        f"{tmp_path}/{target.answers.place}/sent.json is missing or was altered, so it is not known how many records were "
+        "sent (14 at least); put it back, leave audit.target.max_queries out, or choose another run.log_dir"
+    )
+    said = Silent()
+    box(tmp_path).check(said)
+    assert said.lines[-1].endswith("(14 at least)")
+
+
+def test_an_older_count_is_no_smaller_than_its_answers(tmp_path):
+    """A copy of sent.json that was kept aside has a hash that is right."""
+    target = box(tmp_path, max_queries=14)
+    target.prepare(Silent())
+    kept = (tmp_path / target.answers.place / "sent.json").read_bytes()
+    target.answer(PARTS, Silent())
+    (tmp_path / target.answers.place / "sent.json").write_bytes(kept)
+    assert box(tmp_path).answers.sent == 14
 
 
 def test_a_budget_that_is_too_small_shows_before_anything_is_sent(tmp_path):

@@ -215,6 +215,23 @@ def test_privacyguard_reads_its_frames(tmp_path, as_csv):
     assert len(found.signals.population["log_prob"].values) == 15
 
 
+@pytest.mark.parametrize(("one", "nothing"), [(1.0, 0.0), (1, 0)])
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_privacyguard_takes_certain_answers(tmp_path, as_csv, one, nothing):
+    """A tree or a label-only model: exactly 1, in float64 or whole numbers, was refused as not finite."""
+    layouts.privacyguard(tmp_path, TRUTH, as_csv)
+    right = np.where(np.arange(20) % 3 > 0, one, nothing)
+    for part, first in (("df_train_merge", 0), ("df_test_merge", 20)):
+        columns = {"user_id": first + np.arange(20), "score_orig": right}
+        columns |= {"score_ref_0": right[::-1], "member_ref_0": np.arange(20) % 2}
+        layouts._write(tmp_path / part, columns, as_csv)
+    layouts._write(tmp_path / "df_population", {"score_orig": right, "score_ref_0": right}, as_csv)
+    found = FORMATS["privacyguard"].read(tmp_path, Extras())
+    gap = found.signals.audit["logit_gap"].values[:20, 0, 0]
+    np.testing.assert_allclose(gap, np.where(right == 1, 54 * np.log(2), -1075 * np.log(2)), rtol=1e-6)
+    assert found.notes[0].startswith("80 signals (100.0%) were rounded to a probability of 0 or 1")
+
+
 def test_privacyguard_keeps_final_scores_and_text_names(tmp_path):
     """A column `score` becomes a table of scores; ids of text are their alphabetical places."""
     layouts.privacyguard(tmp_path, TRUTH)

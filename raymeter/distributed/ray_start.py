@@ -54,16 +54,19 @@ def start_embedded(options: dict[str, Any], verbose: bool) -> None:
             raise
 
 
-def connect(address: str, key: str, options: dict[str, Any], verbose: bool) -> None:
-    """Connect to a running cluster.
+def find_cluster(address: str, key: str) -> str:
+    """Where a running cluster answers.
 
     Args:
         address: As the user gave it.
         key: Where: `cluster.address` or `RAY_ADDRESS`.
 
+    Returns:
+        The address as Ray takes it.
+
     Raises:
         ConfigError: It is no address of Ray.
-        RunError: No cluster answers there, or it does not let this process in.
+        RunError: No cluster answers there.
     """
     if problem := address_problem(address):
         raise ConfigError(f"{key}: {problem}; leave it out for a Ray of the audit's own")
@@ -72,6 +75,16 @@ def connect(address: str, key: str, options: dict[str, Any], verbose: bool) -> N
         raise RunError(f"{key} is auto, and no Ray cluster runs on this machine; start one, or leave the address out")
     if place != "auto":
         require_answer(place, key)
+    return place
+
+
+def connect(address: str, key: str, options: dict[str, Any], verbose: bool) -> None:
+    """Connect to a running cluster; arguments as `find_cluster` has them.
+
+    Raises:
+        ConfigError, RunError: As `find_cluster`; or the cluster does not let this process in.
+    """
+    place = find_cluster(address, key)
     try:
         with _patience_said(place), _silence(verbose):
             ray.init(address=place, **options)

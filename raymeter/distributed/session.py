@@ -14,7 +14,7 @@ from typing import Any
 import ray.data
 
 from raymeter.config.sections import ClusterSection
-from raymeter.distributed.ray_start import connect, start_embedded
+from raymeter.distributed.ray_start import connect, find_cluster, start_embedded
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
 QUIET = {
@@ -64,6 +64,19 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
                 yield
             finally:
                 ray.shutdown()
+
+
+def require_cluster(config: ClusterSection) -> None:
+    """See that the cluster answers that `connected` would use, before work that would be in vain; none: nothing to see.
+
+    Raises:
+        ConfigError: The given address is none of Ray's.
+        RunError: No cluster answers there.
+    """
+    address, key = cluster_address(config)
+    if address is not None and not ray.is_initialized():
+        with _stop_on_sigterm():
+            find_cluster(address, key)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from raymeter.data.groups import load_groups
 from raymeter.distributed.attack_tasks import power_of_all, score_all, thresholds_of_all
 from raymeter.distributed.job_upload import will_be_lost
 from raymeter.distributed.regressors import add_predictions
-from raymeter.distributed.session import connected, describe_cluster, starts_its_own
+from raymeter.distributed.session import connected, describe_cluster, require_cluster, starts_its_own
 from raymeter.distributed.signals.collect import collect_signals
 from raymeter.distributed.training.train_references import HISTORY, attempts, train_references
 from raymeter.pipeline.checks import check_fit, make_audit_split, without_missing_models
@@ -128,6 +128,7 @@ def audit(config: Config, *, verbose: bool = False, console: StageConsole | None
         console.note(line)
     store = RunStore.at(config.run.log_dir)
     with _log_as_notes(console):
+        require_cluster(config.cluster)
         prepared = prepare(config, store, console)
         start = time.perf_counter()
         with _free_if_empty(config, store, prepared.split), connected(config.cluster, verbose):

@@ -16,7 +16,7 @@ import numpy as np
 
 from raymeter.attacks import ATTACKS
 from raymeter.config.attack_list import attack_settings
-from raymeter.distributed.session import connected
+from raymeter.distributed.session import connected, require_cluster
 from raymeter.distributed.trial_rows import SweepWork
 from raymeter.distributed.trials import run_trials
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
@@ -283,6 +283,7 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
         config = load_sweep(config)
     console = StageConsole()
     store = RunStore.at(config.run.log_dir)
+    require_cluster(config.cluster)
     prepared = prepare_sweep(config, store, console)
     with connected(config.cluster, verbose):
         result = run_sweep(config, store, console, prepared)

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from audits import small_config
+from heads import free_ports
 
 from raymeter.cli.main import main
 from raymeter.data import load_dataset
@@ -73,6 +74,14 @@ def test_a_target_that_is_refused_does_not_bind_the_directory(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dead_cluster_is_known_before_the_data_are_read(tmp_path, monkeypatch):
+    """They may take minutes."""
+    monkeypatch.setattr(pipeline, "load_dataset", lambda *_: pytest.fail("data were read"))
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(RunError, match=f"no Ray cluster answers at {address}"):
+        pipeline.audit(small_config(tmp_path, cluster={"address": address}))
+
+
 def trained(error):
     """A training stage that ends so."""
 
@@ -117,6 +126,7 @@ def test_a_directory_with_any_part_of_a_model_stays_bound(tmp_path, monkeypatch,
 def test_a_directory_that_was_bound_before_and_a_clusters_stay_bound(tmp_path, monkeypatch):
     """An older audit's directory is its own; on a cluster a worker may still be writing."""
     monkeypatch.setattr(pipeline, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(pipeline, "require_cluster", lambda *_: None)
     monkeypatch.setattr(pipeline, "train_references", trained(RunError("diverged")))
     for name, cluster in (("own", {}), ("cluster", {"address": "10.0.0.1:6379"})):
         config = small_config(tmp_path / name, cluster=cluster)

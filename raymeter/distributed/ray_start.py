@@ -15,11 +15,20 @@ import ray
 
 from raymeter.config.ray_address import address_problem
 from raymeter.distributed.cluster_probe import require_answer
+from raymeter.distributed.last_word import last_word
 from raymeter.distributed.ray_internals.on_demand import end_unfinished_start, found_cluster, loopback_only
 from raymeter.errors import ConfigError, RunError, type_and_line
 
 log = logging.getLogger("raymeter")
 STARTS = 2  # of an embedded Ray: a busy machine may miss Ray's own limits once
+ENDED_STARTING = (
+    "error: this process was ended while Ray was starting; wait until the machine is less busy, free some memory, and "
+    "start the same command again, with --verbose to see more"
+)
+ENDED_CONNECTING = (
+    "error: this process was ended while it was let into the Ray cluster at {place}, whose node on this machine does "
+    "not answer; see whether it is up, and check {key}"
+)
 SAY_AFTER = 15.0  # seconds that a cluster which answers may take to let this process in before that is said
 BUSY = (errno.EAGAIN, errno.ENOMEM)  # errors of the system that pass
 DIRECTORIES = ("RAY_TMPDIR", "TMPDIR")  # where Ray puts its sockets and logs; the first that is set
@@ -34,7 +43,7 @@ def start_embedded(options: dict[str, Any], verbose: bool) -> None:
     """
     for start in range(STARTS):
         try:
-            with _silence(verbose), loopback_only():
+            with last_word(ENDED_STARTING), _silence(verbose), loopback_only():
                 ray.init(address="local", **options)
             return
         except Exception as error:
@@ -86,7 +95,7 @@ def connect(address: str, key: str, options: dict[str, Any], verbose: bool) -> N
     """
     place = find_cluster(address, key)
     try:
-        with _patience_said(place), _silence(verbose):
+        with _patience_said(place), last_word(ENDED_CONNECTING.format(place=place, key=key)), _silence(verbose):
             ray.init(address=place, **options)
     except Exception as error:
         _leave()

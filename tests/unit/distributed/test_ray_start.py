@@ -267,3 +267,40 @@ def test_sigterm_is_obeyed_while_a_dead_cluster_is_waited_for():
     assert time.monotonic() - start < 10
     assert client.returncode == 143
     assert said.splitlines()[-1].startswith("ended by SIGTERM; ")
+
+
+ENDED = """
+import os
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed import ray_start
+from raymeter.distributed.session import connected
+
+ray_start.require_answer = lambda *_: None
+ray_start.ray.init = lambda **_: os._exit(1)
+with connected(ClusterSection()):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("", "error: this process was ended while Ray was starting; wait until the machine is less busy"),
+        (
+            "10.0.0.1:6379",
+            "error: this process was ended while it was let into the Ray cluster at 10.0.0.1:6379, whose",
+        ),
+    ],
+)
+def test_an_end_inside_of_ray_has_a_line(address, line):
+    """Where a node does not answer, Ray's C++ code ends the process, without a word and without an exception."""
+    client = subprocess.run(
+        [sys.executable, "-c", ENDED],
+        env={**os.environ, "RAY_ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert client.returncode == 1
+    assert client.stderr.startswith(line)
+    assert client.stderr.count("\n") == 1

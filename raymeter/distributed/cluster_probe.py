@@ -58,6 +58,6 @@ def _ask(address: str, seconds: float) -> str:
         return f"it said nothing for {seconds:g} s"
     except (ConnectionResetError, BrokenPipeError):
         return "it hung up"
-    except OSError as error:
-        return error.strerror or type_and_line(error)
+    except (OSError, ValueError) as error:  # the latter of names that no resolver takes
+        return getattr(error, "strerror", None) or type_and_line(error)
     return "" if received[3] == SETTINGS else "something else answers there: the port of a dashboard, perhaps"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from raymeter.config.ray_address import address_problem
 from raymeter.schema.recipe import Augment, Recipe
 from raymeter.schema.signals import View
 from raymeter.storage.addresses import is_remote, shown, without_keys
@@ -43,6 +44,7 @@ class QueryTarget:
     calls_per_second: float | None
     max_queries: int | None
     attempts: int
+    timeout: float
 
 
 class TargetSection(Section):
@@ -60,6 +62,7 @@ class TargetSection(Section):
         None, ge=1, description="Records that may be sent in all, over all runs of this directory; by default no limit"
     )
     attempts: int = Field(5, ge=1, description="How often a call that fails is made, with growing pauses")
+    timeout: float = Field(600.0, gt=0, le=86_400, description="Seconds that a call may take; then it counts as failed")
 
     @field_validator("members", "weights")
     @classmethod
@@ -84,9 +87,8 @@ class TargetSection(Section):
         if self.weights is not None:
             return WeightsTarget(self.members, self.weights, self.model)
         assert self.query is not None  # one of the two is given, see `_one_way`
-        return QueryTarget(
-            self.members, self.query, self.batch_size, self.calls_per_second, self.max_queries, self.attempts
-        )
+        names = [field.name for field in fields(QueryTarget)]
+        return QueryTarget(**{name: getattr(self, name) for name in names})
 
 
 def _module_function(name: str) -> str:
@@ -297,3 +299,10 @@ class ClusterSection(Section):
         ge=1,
         description="Most models in training at once, what a growing cluster is asked for; by default what fits",
     )
+
+    @field_validator("address")
+    @classmethod
+    def _is_rays(cls, address: str | None) -> str | None:
+        if address is not None and (problem := address_problem(address)):
+            raise ValueError(problem)
+        return address

@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import ray.exceptions
+import ray.data
 
 from raymeter.config.sections import ClusterSection
-from raymeter.distributed.ray_internals.on_demand import loopback_only
-from raymeter.errors import RunError
+from raymeter.distributed.ray_start import connect, find_cluster, start_embedded
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
 QUIET = {
@@ -47,28 +45,38 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     behind, neither in the environment nor in what Ray logs.
 
     Raises:
-        RunError: No cluster answers at the given address.
+        ConfigError: The given address is none of Ray's, or Ray's directory cannot be used.
+        RunError: No cluster answers at the given address, or Ray does not start.
     """
     if ray.is_initialized():
         yield
         return
-    address = None if is_embedded(config) else config.address or os.environ["RAY_ADDRESS"]
+    address, key = cluster_address(config)
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
-    if address is None:
-        options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
-    with _environment({**ENVIRONMENT, **({} if verbose else QUIET)}):
-        try:
-            with nullcontext() if verbose else _without_stderr(), nullcontext() if address else loopback_only():
-                ray.init(address=address or "local", **options)
-        except ConnectionError as error:
-            raise RunError(
-                f"no Ray cluster answers at {address} ({error}); check cluster.address or RAY_ADDRESS"
-            ) from None
+    with _environment({**ENVIRONMENT, **({} if verbose else QUIET)}), _level_kept("ray"):
+        with _stop_on_sigterm():
+            if address is None:
+                start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
+            else:
+                connect(address, key, options, verbose)
         with _quiet_libraries(verbose), _stop_on_sigterm():
             try:
                 yield
             finally:
                 ray.shutdown()
+
+
+def require_cluster(config: ClusterSection) -> None:
+    """See that the cluster answers that `connected` would use, before work that would be in vain; none: nothing to see.
+
+    Raises:
+        ConfigError: The given address is none of Ray's.
+        RunError: No cluster answers there.
+    """
+    address, key = cluster_address(config)
+    if address is not None and not ray.is_initialized():
+        with _stop_on_sigterm():
+            find_cluster(address, key)
 
 
 @contextmanager
@@ -84,18 +92,14 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Silence Ray's own processes and C++ code while they start; what fails is raised as an exception anyway."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _level_kept(name: str) -> Iterator[None]:
+    """Give a logger its level back, which ray.init sets to what it is asked to show."""
+    logger = logging.getLogger(name)
+    level = logger.level
     try:
-        os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -119,7 +123,7 @@ def _quiet_libraries(verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that Ray is shut down; must come after ray.init, which sets its own."""
+    """Turn SIGTERM into SystemExit, so that Ray is shut down; once more after ray.init, which sets its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -134,9 +138,22 @@ def _stop_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+def cluster_address(config: ClusterSection) -> tuple[str | None, str]:
+    """The address of a cluster and where it was given; None where a Ray is to be started here."""
+    given, key = config.address, "cluster.address"
+    if given is None:
+        given, key = os.environ.get("RAY_ADDRESS"), "RAY_ADDRESS"
+    return (None if given in (None, "", "local") else given), key
+
+
 def is_embedded(config: ClusterSection) -> bool:
     """Whether `connected` starts a Ray of its own, which will never grow."""
-    return config.address is None and "RAY_ADDRESS" not in os.environ
+    return cluster_address(config)[0] is None
+
+
+def starts_its_own(config: ClusterSection) -> bool:
+    """Whether `connected` would start a Ray, and stop it at the end: none is used by this process or asked for."""
+    return is_embedded(config) and not ray.is_initialized()
 
 
 def describe_cluster() -> dict[str, Any]:

@@ -6,6 +6,7 @@ are errors with a remedy.
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pyarrow import parquet
 from raymeter.errors import DataError, first_line
 from raymeter.formats.csv_files import no_numbers, read_csv
 from raymeter.schema.ids import Ids, as_ids
+from raymeter.schema.plain_arrays import plain_array
 
 AS_TEXT = ("id", "target", "group", "user_id", "separable_id")  # columns of names, which are kept as they are written
 TABLES = (".parquet", ".pq", ".csv")
@@ -83,15 +85,16 @@ def _load_tensor(path: Path) -> np.ndarray:
     import torch  # a second to load, and most files are arrays
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that torch calls unfinished
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DataError(f"{path} {PICKLED_TENSOR.format(old=path, new=path.with_suffix('.npy'))}") from None
-    except (RuntimeError, EOFError):
+    except (RuntimeError, EOFError, KeyError):
         raise DataError(f"{path} is damaged or not a torch file; get it again") from None
     if not isinstance(content, torch.Tensor):
         raise DataError(f"{path} holds a {type(content).__name__} where one tensor is needed; save the tensor alone")
-    array: np.ndarray = content.numpy()
-    return array
+    return plain_array(content, str(path))
 
 
 def read_table(path: Path) -> pa.Table:

@@ -20,6 +20,7 @@ from raymeter.schema.signals import SignalMatrix, Signals, default_reference
 
 Kind = Literal["prob", "log_prob", "loss", "logit_gap", "logits"]
 File = tuple[str, bytes]
+LOG_2 = float(np.log(2.0))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class SignalPair:
 
     def as_float32(self) -> SignalPair:
         """As it is stored."""
-        return replace(self, log_prob=self.log_prob.astype(np.float32), logit_gap=self.logit_gap.astype(np.float32))
+        return replace(self, log_prob=within_float32(self.log_prob), logit_gap=within_float32(self.logit_gap))
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,10 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
         labels: Class of each record; needed for logits alone.
 
     Returns:
-        float32 signals. A probability that was rounded to 0 or 1 is taken for half of the smallest step of its
-        type away from it; `saturated` says how often that was done.
+        float32 signals. A probability that was rounded to 0 or 1 (an infinite log-odds, log-probability or loss,
+        too) is taken for half of the smallest step of its type away from it, of float64 where it is a whole number or
+        a truth value, and beyond all others in any case: ties stay ties, and the order stays. `saturated` says how
+        often that was done. What is finite and beyond float32 becomes its largest number.
 
     Raises:
         DataError: A shape or a value that is not of this kind, with the kind that it looks like.
@@ -100,7 +103,7 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
     if values.ndim == axes - 1:
         values = values[:, :, None]
     names = "records, models, views, classes" if kind == "logits" else "records, models, views"
-    if values.ndim != axes or values.dtype.kind not in "fiu":
+    if values.ndim != axes or values.dtype.kind not in ("fiub" if kind == "prob" else "fiu"):
         one = "; of a single logit per record give both: 0 and its own, as a last axis" if values.ndim < axes else ""
         hint = one if kind == "logits" and values.dtype.kind in "fiu" else ""
         raise DataError(
@@ -108,36 +111,50 @@ def make_signals(values: np.ndarray, kind: Kind, labels: np.ndarray | None, what
         )
     if not values.size:
         raise DataError(f"{what}: no signals in {shape_of(values)}; give one for each record and model")
-    if not np.isfinite(values).all():
-        row = np.argwhere(~np.isfinite(values))[0]
+    lost = np.isnan(values) if kind != "logits" else ~np.isfinite(values)
+    if lost.any():
+        row = np.argwhere(lost)[0]
         raise DataError(f"{what}: row {row[0]} of model {row[1]} is not finite; remove the record or repair its model")
     if kind == "logits":
         return _from_logits(values, labels, what)
-    if kind == "logit_gap":
-        gap = values.astype(np.float64)
-        return SignalPair(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap, 0).as_float32()
     return _from_one_class(values, kind, what).as_float32()
 
 
 def _from_one_class(values: np.ndarray, kind: Kind, what: str) -> SignalPair:
-    step = float(np.finfo(values.dtype).eps) / 4 if values.dtype.kind == "f" else 2.0**-54
     exact = values.astype(np.float64)
     if kind == "prob":
         _within(exact, 0.0, 1.0, what, "probabilities", "log_prob, loss or logit_gap")
-        least = float(np.finfo(values.dtype).smallest_subnormal) / 2 if values.dtype == np.float32 else 5e-324
-        saturated = int(((exact == 0) | (exact == 1)).sum())
-        p = np.clip(exact, least, 1 - step)
+        zero, one = exact == 0, exact == 1
+        p = np.where(zero | one, 0.5, exact)
         log_prob, gap = np.log(p), np.log(p) - np.log1p(-p)
-        return SignalPair(np.where(exact == 1, 0.0, log_prob), gap, saturated)
-    if kind == "loss":
-        _within(exact, 0.0, np.inf, what, "losses", "log_prob, prob or logit_gap")
+    elif kind == "logit_gap":
+        zero, one = exact == -np.inf, exact == np.inf
+        gap = np.where(zero | one, 0.0, exact)
+        log_prob = log_sigmoid(gap)
     else:
-        _within(exact, -np.inf, 0.0, what, "log-probabilities", "loss, prob or logit_gap")
-    log_prob = -exact if kind == "loss" else exact
-    rounded = log_prob == 0
-    smallest = np.abs(log_prob[~rounded]).min(initial=np.inf)
-    inner = np.where(rounded, -min(step, smallest / 2), log_prob)
-    return SignalPair(log_prob, inner - np.log(-np.expm1(inner)), int(rounded.sum()))
+        if kind == "loss":
+            _within(exact, 0.0, np.inf, what, "losses", "log_prob, prob or logit_gap")
+            exact = -exact
+        else:
+            _within(exact, -np.inf, 0.0, what, "log-probabilities", "loss, prob or logit_gap")
+        zero, one = exact == -np.inf, exact == 0
+        log_prob = np.where(zero | one, -1.0, exact)
+        gap = log_prob - np.log(-np.expm1(log_prob))
+    return _bounded(log_prob, gap, zero, one, values.dtype)
+
+
+def _bounded(log_prob: np.ndarray, gap: np.ndarray, zero: np.ndarray, one: np.ndarray, dtype: np.dtype) -> SignalPair:
+    """Signals with a finite value, beyond all others, where the probability was rounded to 0 or 1."""
+    info = np.finfo(dtype if dtype.kind == "f" and dtype.itemsize < 8 else np.float64)
+    lowest = float(np.log(float(info.tiny)) + np.log(float(info.eps))) - LOG_2  # of half of the smallest number above 0
+    highest = 2 * LOG_2 - float(np.log(float(info.eps)))  # of 1 minus half of the smallest step below 1
+    whole = ~(zero | one)
+    below = min(lowest, float(log_prob.min(where=whole, initial=np.inf)) - LOG_2)
+    above = max(highest, float(gap.max(where=whole, initial=-np.inf)) + LOG_2)
+    log_prob[zero] = below
+    gap[zero] = min(below, float(gap.min(where=whole, initial=np.inf)) - LOG_2)
+    log_prob[one], gap[one] = 0.0, above
+    return SignalPair(log_prob, gap, int((~whole).sum()))
 
 
 def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> SignalPair:
@@ -155,8 +172,8 @@ def _from_logits(values: np.ndarray, labels: np.ndarray | None, what: str) -> Si
             f"{labels.min(initial=0)}..{labels.max(initial=0)}"
         )
     gap = logit_gap(values, np.broadcast_to(labels[:, None, None], values.shape[:3]))
-    pair = SignalPair(np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap))), gap).as_float32()
-    return SignalPair(pair.log_prob, pair.logit_gap, 0, values.astype(np.float32))
+    pair = SignalPair(log_sigmoid(gap), gap).as_float32()
+    return replace(pair, logits=within_float32(values))
 
 
 def _within(values: np.ndarray, low: float, high: float, what: str, name: str, others: str) -> None:
@@ -172,6 +189,19 @@ def _within(values: np.ndarray, low: float, high: float, what: str, name: str, o
             f"--kind {others}"
         )
     np.clip(values, low, high, out=values)
+
+
+def log_sigmoid(gap: np.ndarray) -> np.ndarray:
+    """log p from log p - log (1 - p), in float64."""
+    log_prob: np.ndarray = np.minimum(gap, 0.0) - np.log1p(np.exp(-np.abs(gap)))
+    return log_prob
+
+
+def within_float32(values: np.ndarray) -> Float32[np.ndarray, ...]:
+    """As float32, what is beyond it as its largest or smallest number."""
+    limit = np.finfo(np.float32).max
+    bounded: np.ndarray = np.clip(values, -limit, limit).astype(np.float32)
+    return bounded
 
 
 def assemble_signals(

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,18 +16,18 @@ from raymeter.analysis.odd_models import odd_models
 from raymeter.analysis.record_exposure import most_exposed, record_columns
 from raymeter.analysis.result import FPRS, audit_result, main_label, with_model_numbers
 from raymeter.config.load import AuditConfig, build_config, load_config
-from raymeter.config.sections import QueryTarget, WeightsTarget
 from raymeter.data import load_dataset
 from raymeter.data.groups import load_groups
 from raymeter.distributed.attack_tasks import power_of_all, score_all, thresholds_of_all
 from raymeter.distributed.job_upload import will_be_lost
 from raymeter.distributed.regressors import add_predictions
-from raymeter.distributed.session import connected, describe_cluster
+from raymeter.distributed.session import connected, describe_cluster, require_cluster, starts_its_own
 from raymeter.distributed.signals.collect import collect_signals
-from raymeter.distributed.training.train_references import attempts, train_references
+from raymeter.distributed.training.train_references import HISTORY, attempts, train_references
 from raymeter.pipeline.checks import check_fit, make_audit_split, without_missing_models
 from raymeter.pipeline.code_check import check_code
 from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.foreign_target import about_target, find_target
 from raymeter.pipeline.provenance import identity, provenance, timeline
 from raymeter.pipeline.stage_settings import regression, signal_plan
 from raymeter.report.terminal import console_table
@@ -40,28 +40,50 @@ from raymeter.schema.signals import Signals
 from raymeter.schema.split import Split
 from raymeter.signals.frame import keep_columns
 from raymeter.signals.records import gather_records
-from raymeter.signals.targets.black_box import BlackBox
-from raymeter.signals.targets.protocol import Target, is_member
-from raymeter.signals.targets.weights import KnownWeights
+from raymeter.signals.targets.protocol import Target
 from raymeter.storage.code_book import CodeBook
-from raymeter.storage.run_store import RunStore
+from raymeter.storage.model_store import ModelStore
+from raymeter.storage.run_store import IDENTITY, RunStore
 
 Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
 
 
-def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditResult:
-    """Audit from data to report; expects a connected Ray."""
+@dataclass(frozen=True)
+class Prepared:
+    """What an audit is of: its records, its design, a target of the user's, and what decides its models."""
+
+    dataset: Dataset
+    split: Split
+    target: Target | None
+    identity: Mapping[str, Any]
+
+
+def prepare(config: AuditConfig, store: RunStore, console: StageConsole) -> Prepared:
+    """Read the data and find out what cannot be, before a Ray is started and before the run directory is this audit's.
+
+    Raises:
+        RaymeterError: The configuration, the data, the run directory or the target do not suit one another.
+    """
     with console.stage("Load Dataset"):
         dataset = load_dataset(config.data_spec())
         split = make_audit_split(config, dataset)
         check_fit(config, dataset, split)
         code = check_code(config, dataset.num_classes, store, console.note)
-        store.claim(identity(config, dataset))
-        CodeBook(store).remember(code)
         target = find_target(config, dataset, split, store)
-        if target is not None:
-            target.prepare(console)
+        prepared = Prepared(dataset, split, target, dict(identity(config, dataset)))
+        store.check_identity(prepared.identity)
+        if prepared.target is not None:
+            prepared.target.prepare(console)
+        CodeBook(store).remember(code)  # nothing was refused: the directory is free, or this audit's own
+    return prepared
+
+
+def run(config: AuditConfig, store: RunStore, console: StageConsole, prepared: Prepared | None = None) -> AuditResult:
+    """Audit from data to report; expects a connected Ray."""
+    prepared = prepared or prepare(config, store, console)
+    dataset, split, target = prepared.dataset, prepared.split, prepared.target
     with console.stage("Load or Train Models"):
+        store.claim(prepared.identity)
         models = train_references(dataset, split.trained_here, config.train, config.cluster, store, console)
         split = without_missing_models(config, dataset, split, [model.index for model in models])
     with console.stage("Gather Auditing Dataset"):
@@ -91,26 +113,6 @@ def run(config: AuditConfig, store: RunStore, console: StageConsole) -> AuditRes
     return result
 
 
-def find_target(config: AuditConfig, dataset: Dataset, split: Split, store: RunStore) -> Target | None:
-    """The model that was trained elsewhere, where there is one."""
-    if config.audit.target is None:
-        return None
-    match config.audit.target.kind():
-        case WeightsTarget() as target:
-            return KnownWeights(target, config.train.model_name, dataset, split, store)
-        case QueryTarget() as target:
-            views, limit = config.views(dataset.is_image), config.data.in_memory_limit
-            return BlackBox(target, views, limit, dataset, split, store)
-
-
-def about_target(target: Target | None, split: Split) -> dict[str, Any] | None:
-    """What a report says of it."""
-    if target is None:
-        return None
-    member = is_member(split)
-    return {**target.about, "members": int(member.sum()), "others": int((~member).sum())}
-
-
 def exposed_records(dataset: Dataset, result: AuditResult) -> dict[str, np.ndarray]:
     """The records themselves that a report shows: ids and x of the most exposed ones."""
     ids = result.records["id"][most_exposed(result.records, result.main_attack.name)]
@@ -132,14 +134,33 @@ def audit(config: Config, *, verbose: bool = False, console: StageConsole | None
     console = console or StageConsole()
     for line in (*config.notes(), *will_be_lost(config)):
         console.note(line)
-    start = time.perf_counter()
-    with _log_as_notes(console), connected(config.cluster, verbose):
-        console.timings["Start Ray"] = time.perf_counter() - start
-        store = RunStore.at(config.run.log_dir)
-        result = run(config, store, console)
-        lines = [verdict(result), *remarks(result), f"Report: {store.name}/{config.audit.report_log}"]
-        console.result(console_table(result), lines)
+    store = RunStore.at(config.run.log_dir)
+    with _log_as_notes(console):
+        require_cluster(config.cluster)
+        prepared = prepare(config, store, console)
+        start = time.perf_counter()
+        with _free_if_empty(config, store, prepared.split), connected(config.cluster, verbose):
+            console.timings["Start Ray"] = time.perf_counter() - start
+            result = run(config, store, console, prepared)
+            lines = [verdict(result), *remarks(result), f"Report: {store.name}/{config.audit.report_log}"]
+            console.result(console_table(result), lines)
     return result
+
+
+@contextmanager
+def _free_if_empty(config: AuditConfig, store: RunStore, split: Split) -> Iterator[None]:
+    """Leave a run directory that was new to any other audit where this one ends without a model.
+
+    Only where Ray was started here, and is stopped by then: nothing may write a model afterwards.
+    """
+    new = starts_its_own(config.cluster) and store.read(IDENTITY) is None
+    try:
+        yield
+    except BaseException:
+        if new and ModelStore(store).holds_none(map(int, split.models)):
+            for path in (HISTORY, IDENTITY):
+                store.delete(path)
+        raise
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def _check_training(config: AuditConfig, book: CodeBook, note: Note) -> Found:
         if train.get(part) != name:  # another model: what a directory is an audit of says so
             continue
         if before is None or _serious(now, before.code):
-            if not ModelStore(book.store).holds_any(config.num_models):
+            if ModelStore(book.store).holds_none(range(config.num_models)):
                 found[name] = Remembered(now)  # an audit that ended before it had trained any
                 continue
         if before is None:

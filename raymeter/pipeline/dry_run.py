@@ -11,8 +11,10 @@ from raymeter.data import DOWNLOADABLE, load_dataset
 from raymeter.errors import DataError
 from raymeter.pipeline.checks import check_fit, make_audit_split
 from raymeter.pipeline.code_check import check_code
+from raymeter.pipeline.foreign_target import find_target
 from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.pipeline.provenance import identity
+from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import model_seed
 from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
@@ -37,6 +39,9 @@ def dry_run(config: AuditConfig) -> str:
     check_fit(config, dataset, split)
     check_code(config, dataset.num_classes, store, lines.append)
     store.check_identity(identity(config, dataset))
+    target, said = find_target(config, dataset, split, store), Silent()
+    if target is not None:
+        target.check(said)
     examples, queries = len(split.audit_ids), len(config.views(dataset.is_image))
     data_mb = (dataset.x.nbytes + dataset.population_x.nbytes) / 2**20
     signals_mb = signal_bytes(config, dataset, split) / 2**20
@@ -53,5 +58,6 @@ def dry_run(config: AuditConfig) -> str:
             if mapped
             else f", {2 * signals_mb:.0f} MiB of signals on the driver"
         ),
+        *(f"target: {line}" for line in said.lines),
     ]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ import numpy as np
 
 from raymeter.attacks import ATTACKS
 from raymeter.config.attack_list import attack_settings
-from raymeter.distributed.session import connected
+from raymeter.distributed.session import connected, require_cluster
 from raymeter.distributed.trial_rows import SweepWork
 from raymeter.distributed.trials import run_trials
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
@@ -24,7 +24,7 @@ from raymeter.pipeline.console import StageConsole
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import Signals
-from raymeter.signals.stored import StoredAudit, load_signals, read_index
+from raymeter.signals.stored import StoredAudit, load_signals
 from raymeter.stats import dependent_targets
 from raymeter.storage.run_store import RunStore
 from raymeter.sweep.evaluate import RESULTS
@@ -72,20 +72,42 @@ class DividedSignals:
         }
 
 
-def run_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> SweepResult:
-    """Signals -> settings, tried on the selection targets -> the winner, measured on the report targets."""
+@dataclass(frozen=True)
+class PreparedSweep:
+    """What a sweep tries, and on what; `settings` is None where a searcher proposes them one by one."""
+
+    divided: DividedSignals
+    settings: list[Setting] | None
+
+
+def prepare_sweep(config: SweepConfig, store: RunStore, console: StageConsole) -> PreparedSweep:
+    """Read the signals and find out what cannot be, before a Ray is started.
+
+    Raises:
+        RaymeterError: The space, the signals and the sweep that the directory holds do not suit one another.
+    """
     with console.stage("Load Signals"):
         divided = _divide(config, load_signals(store))
         settings = None if config.sweep.searcher == "optuna" else settings_of(config)
         _check_space(config, divided.available)
         _check_logits(settings, divided.ranking)
-        _claim(store, config, divided.stored)
+        _check_same(store, config, divided.stored)
         if config.sweep.asha and len(rungs(divided.records)) == 1:
             console.note(
                 f"sweep.asha: {divided.records} records are too few for a second rung; no setting is stopped early"
             )
+    return PreparedSweep(divided, settings)
+
+
+def run_sweep(
+    config: SweepConfig, store: RunStore, console: StageConsole, prepared: PreparedSweep | None = None
+) -> SweepResult:
+    """Signals -> settings, tried on the selection targets -> the winner, measured on the report targets."""
+    prepared = prepared or prepare_sweep(config, store, console)
+    divided = prepared.divided
     with console.stage("Sweep"):
-        rows = _different(run_trials(_work(config, settings, store, divided), divided.ranking, console))
+        store.write_json(f"{_path(config)}/sweep.json", _about(config, divided.stored))
+        rows = _different(run_trials(_work(config, prepared.settings, store, divided), divided.ranking, console))
     with console.stage("Report"):
         result = _report(config, rows, divided, store)
         for writer in SWEEP_WRITERS:
@@ -171,15 +193,16 @@ def _check_logits(settings: list[Setting] | None, ranking: Signals) -> None:
             )
 
 
-def _claim(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
-    """Refuse to go on with another sweep of the same name."""
+def _about(config: SweepConfig, stored: StoredAudit) -> dict[str, Any]:
+    """What decides a sweep's trials."""
     plain = {"sweep": config.sweep.model_dump(mode="json"), "random_seed": config.run.random_seed}
-    record = {"version": VERSION, **plain, "signals": stored.fingerprint}
-    path = f"{_path(config)}/sweep.json"
-    before = store.read_json(path)
-    if before is None:
-        store.write_json(path, record)
-    elif before != json.loads(json.dumps(record)):
+    return {"version": VERSION, **plain, "signals": stored.fingerprint}
+
+
+def _check_same(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
+    """Refuse to go on with another sweep of the same name."""
+    before = store.read_json(f"{_path(config)}/sweep.json")
+    if before is not None and before != json.loads(json.dumps(_about(config, stored))):
         raise StoreError(
             f"{store.name}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "
             "another sweep.name, or delete that directory"
@@ -260,9 +283,10 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
         config = load_sweep(config)
     console = StageConsole()
     store = RunStore.at(config.run.log_dir)
-    read_index(store)  # what is missing shows before a Ray is started
+    require_cluster(config.cluster)
+    prepared = prepare_sweep(config, store, console)
     with connected(config.cluster, verbose):
-        result = run_sweep(config, store, console)
+        result = run_sweep(config, store, console, prepared)
     for line in sweep_lines(result):
         console.console.print(line, markup=False)
     console.console.print(f"Results: {store.name}/sweep/{config.sweep.name}", markup=False)

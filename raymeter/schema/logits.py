@@ -29,5 +29,8 @@ def logit_gap(
     true: np.ndarray = np.take_along_axis(others, at_label, axis=-1)[..., 0]
     np.put_along_axis(others, at_label, -np.inf, axis=-1)
     top = others.max(axis=-1)
-    gap: np.ndarray = true - (top + np.log(np.exp(others - top[..., None]).sum(axis=-1)))
-    return gap
+    limit = np.finfo(np.float64).max
+    with np.errstate(over="ignore"):  # logits next to float64's limits: a difference beyond them is the limit
+        gap = true - (top + np.log(np.exp(others - top[..., None]).sum(axis=-1)))
+    bounded: np.ndarray = np.clip(gap, -limit, limit)
+    return bounded

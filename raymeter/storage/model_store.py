@@ -10,7 +10,7 @@ What is done is known by reading markers by their names, never by listing. Nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 
 import safetensors.torch
@@ -67,10 +67,11 @@ class ModelStore:
             return None, f"model {index}: {record.weights} was truncated or altered (its hash is wrong)"
         return record, ""
 
-    def holds_any(self, models: int) -> bool:
-        """Whether any of so many models is done, or has a checkpoint."""
-        paths = (_model_path(index, end) for end in ("json", "checkpoint.safetensors") for index in range(models))
-        return any(self.store.read(path) is not None for path in paths)
+    def holds_none(self, indices: Iterable[int]) -> bool:
+        """Whether there is nothing of these models: no marker, no weights, no checkpoint."""
+        parts = ("json", "safetensors", "checkpoint.safetensors")
+        paths = (_model_path(index, part) for index in indices for part in parts)
+        return all(self.store.read(path) is None for path in paths)
 
     def read_weights(self, record: ModelRecord) -> dict[str, Tensor]:
         """Weights of a finished model, checked against the hash in its record.

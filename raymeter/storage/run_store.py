@@ -27,6 +27,8 @@ from raymeter.storage.addresses import inside, is_remote, shown, without_keys
 from raymeter.storage.buckets import delete_object, list_objects, read_object, write_object
 from raymeter.storage.local_files import replace_file
 
+IDENTITY = "run.json"
+
 
 @dataclass(frozen=True)
 class RunStore:
@@ -149,7 +151,7 @@ class RunStore:
         Raises:
             StoreError: Names what changed, from what to what, and how to go on.
         """
-        stored = self.read_json("run.json")
+        stored = self.read_json(IDENTITY)
         if stored is None:
             return
         old, new = _flatten(stored), _flatten(identity)
@@ -165,8 +167,8 @@ class RunStore:
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Check the identity, and write it where the directory is new."""
         self.check_identity(identity)
-        if self.read("run.json") is None:
-            self.write_json("run.json", identity)
+        if self.read(IDENTITY) is None:
+            self.write_json(IDENTITY, identity)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

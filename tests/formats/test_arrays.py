@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+from raymeter.analysis.outside_results import assess_signals
 from raymeter.errors import DataError
 from raymeter.formats import arrays
 from raymeter.formats.values import Extras, make_signals
@@ -48,9 +49,81 @@ def test_log_probabilities_of_zero_stay_above_all_others():
     assert made.logit_gap[0, 1] > made.logit_gap[0, 0] > 60
 
 
+LOG_HALF_STEP = 54 * np.log(2)  # of float64 below 1
+LOWEST = -1075 * np.log(2)  # half of float64's smallest number
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "gaps"),
+    [
+        (np.array([[1.0, 0.0, 0.5]]), "prob", [LOG_HALF_STEP, LOWEST, 0.0]),
+        (np.array([[1, 0, 1]]), "prob", [LOG_HALF_STEP, LOWEST, LOG_HALF_STEP]),
+        (np.array([[True, False, True]]), "prob", [LOG_HALF_STEP, LOWEST, LOG_HALF_STEP]),
+        (np.array([[1.0, 0.0, 0.5]], np.float16), "prob", [12 * np.log(2), -25 * np.log(2), 0.0]),
+        (np.array([[0.0, -np.inf, -np.log(2)]]), "log_prob", [LOG_HALF_STEP, LOWEST, 0.0]),
+        (np.array([[0.0, -5e-324, -np.log(2)]]), "log_prob", [-LOWEST, -LOWEST - np.log(2), 0.0]),
+        (np.array([[0, np.inf, np.log(2)]]), "loss", [LOG_HALF_STEP, LOWEST, 0.0]),
+        (np.array([[np.inf, -np.inf, 0.0]]), "logit_gap", [LOG_HALF_STEP, LOWEST, 0.0]),
+        (np.array([[np.inf, 50.0, -800.0]]), "logit_gap", [50 + np.log(2), 50.0, -800.0]),
+    ],
+)
+def test_certain_answers_are_half_a_step_from_certainty(values, kind, gaps):
+    """An exact 1 in float64 or whole numbers (a tree, a label-only model) was refused as not finite."""
+    made = make_signals(values, kind, None, "mine")
+    np.testing.assert_allclose(made.logit_gap[0, :, 0], gaps, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(made.log_prob[0, :, 0], -np.logaddexp(0, -np.array(gaps)), rtol=1e-6, atol=3e-4)
+
+
+def test_order_and_ties_are_those_of_the_probabilities():
+    """Two that are 1 are equal, and above the largest number below 1; two that are 0 below the smallest above 0."""
+    values = np.array([[0.0, 5e-324, 0.3, np.nextafter(1.0, 0.0), 1.0], [0.0, 1e-310, 0.3, 0.999, 1.0]])
+    made = make_signals(values, "prob", None, "mine")
+    for gap in made.logit_gap[:, :, 0]:
+        assert (np.diff(gap) > 0).all()
+    np.testing.assert_array_equal(made.logit_gap[0, [0, 2, 4]], made.logit_gap[1, [0, 2, 4]])
+    assert made.saturated == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.array([[1e39, 1e300]]), "loss"),
+        (np.array([[-1e39, -1e300]]), "log_prob"),
+        (np.array([[-1e39, -1e300]]), "logit_gap"),
+        (np.array([[[-1e300, 1e300], [-1e308, 1e308]]]), "logits"),
+    ],
+)
+def test_finite_values_beyond_float32_are_its_largest(values, kind):
+    """They were refused as not finite, though they are; logits that are kept are bounded as well."""
+    made = make_signals(values, kind, np.array([0]), "mine")
+    least = np.finfo(np.float32).min
+    np.testing.assert_array_equal(made.logit_gap[0, :, 0], [least, least])
+    np.testing.assert_array_equal(made.log_prob[0, :, 0], [least, least])
+    if kind == "logits":
+        np.testing.assert_array_equal(made.logits[0, :, 0], [[least, -least], [least, -least]])
+
+
+def test_label_only_signals_are_judged(tmp_path):
+    """Right or wrong, one column a model: all attacks that can run give finite scores."""
+    rng = np.random.default_rng(0)
+    half = np.array([rng.permutation(40) < 20 for _ in range(3)]).T
+    member = np.concatenate([half, ~half], axis=1)
+    np.savez(tmp_path / "mine.npz", signals=rng.random((40, 6)) < 0.5 + 0.3 * member, member=member)
+    found = arrays.read(tmp_path / "mine.npz", Extras(kind="prob"))
+    assert "240 signals (100.0%) were rounded to a probability of 0 or 1" in found.notes[0]
+    assessment = assess_signals(found.signals, None, 0)
+    assert {attack.name for attack in assessment.result.attacks} >= {"loss", "lira", "calibrated"}
+    assert all(np.isfinite(attack.scores.values).all() for attack in assessment.result.attacks)
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "message"),
     [
+        (np.array([[0.2, np.inf]]), "prob", r"probabilities must be 0\.\.1, got inf in row 0"),
+        (np.array([[-0.2, np.inf]]), "log_prob", "log-probabilities must be at most 0, got inf"),
+        (np.array([[0.2, -np.inf]]), "loss", "losses must be at least 0, got -inf"),
+        (np.array([[True, False]]), "loss", "loss must be numbers"),
+        (np.array([[[0.0, np.inf]]]), "logits", "row 0 of model 0 is not finite"),
         (
             np.array([[0.2, 0.9]]),
             "log_prob",

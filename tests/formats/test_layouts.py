@@ -215,6 +215,23 @@ def test_privacyguard_reads_its_frames(tmp_path, as_csv):
     assert len(found.signals.population["log_prob"].values) == 15
 
 
+@pytest.mark.parametrize(("one", "nothing"), [(1.0, 0.0), (1, 0)])
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_privacyguard_takes_certain_answers(tmp_path, as_csv, one, nothing):
+    """A tree or a label-only model: exactly 1, in float64 or whole numbers, was refused as not finite."""
+    layouts.privacyguard(tmp_path, TRUTH, as_csv)
+    right = np.where(np.arange(20) % 3 > 0, one, nothing)
+    for part, first in (("df_train_merge", 0), ("df_test_merge", 20)):
+        columns = {"user_id": first + np.arange(20), "score_orig": right}
+        columns |= {"score_ref_0": right[::-1], "member_ref_0": np.arange(20) % 2}
+        layouts._write(tmp_path / part, columns, as_csv)
+    layouts._write(tmp_path / "df_population", {"score_orig": right, "score_ref_0": right}, as_csv)
+    found = FORMATS["privacyguard"].read(tmp_path, Extras())
+    gap = found.signals.audit["logit_gap"].values[:20, 0, 0]
+    np.testing.assert_allclose(gap, np.where(right == 1, 54 * np.log(2), -1075 * np.log(2)), rtol=1e-6)
+    assert found.notes[0].startswith("80 signals (100.0%) were rounded to a probability of 0 or 1")
+
+
 def test_privacyguard_keeps_final_scores_and_text_names(tmp_path):
     """A column `score` becomes a table of scores; ids of text stay as they are."""
     layouts.privacyguard(tmp_path, TRUTH)
@@ -294,3 +311,37 @@ def test_tensors_are_read_and_objects_beside_them_refused(tmp_path):
     (tmp_path / "cut.pt").write_bytes((tmp_path / "plain.pt").read_bytes()[:200])
     with pytest.raises(DataError, match="is damaged or not a torch file"):
         load_array(tmp_path / "cut.pt")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda values: values.to(torch.bfloat16),
+        lambda values: values.to(torch.float8_e5m2),
+        lambda values: values.requires_grad_(),
+        lambda values: torch.nn.Parameter(values),
+        lambda values: values.to_sparse(),
+        lambda values: values.to_sparse_csr(),
+    ],
+)
+def test_tensors_that_numpy_cannot_take_are_read(tmp_path, kept):
+    """They ended in a traceback of torch."""
+    torch.save(kept(torch.tensor([[0.0, 1.0], [0.5, 2.0]])), tmp_path / "a.pt")
+    found = load_array(tmp_path / "a.pt")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, [[0.0, 1.0], [0.5, 2.0]])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_without_an_array_are_one_line(tmp_path):
+    """A nested tensor, a sparse one that would fill the memory, and one of four-bit numbers."""
+    torch.save(torch.nested.as_nested_tensor([torch.ones(2), torch.ones(3)]), tmp_path / "nested.pt")
+    with pytest.raises(DataError, match="is a nested tensor, whose rows may differ in length"):
+        load_array(tmp_path / "nested.pt")
+    torch.save(torch.eye(2).to_sparse().sparse_resize_((10**6, 10**6), 2, 0), tmp_path / "large.pt")
+    with pytest.raises(DataError, match=r"is sparse, \[1000000, 1000000\], and would take 3.73e\+03 GiB"):
+        load_array(tmp_path / "large.pt")
+    torch.save(torch.zeros(2, dtype=torch.float4_e2m1fn_x2), tmp_path / "four.pt")
+    with pytest.raises(DataError, match="of which NumPy makes no array"):
+        load_array(tmp_path / "four.pt")

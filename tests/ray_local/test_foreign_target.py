@@ -17,7 +17,7 @@ from audits import small_config
 from raymeter.config.load import build_config
 from raymeter.data import load_dataset
 from raymeter.distributed.session import connected
-from raymeter.errors import RunError
+from raymeter.errors import ConfigError
 from raymeter.models import build_model
 from raymeter.pipeline.audit import run
 from raymeter.pipeline.console import StageConsole
@@ -129,6 +129,6 @@ def test_a_target_behind_http_has_the_scores_of_its_weights(own, copied, server)
     same_scores(result, result_of(config), rtol=0, atol=0)
     assert server["requests"] == requests
     shutil.rmtree(copied / "run/target")
-    with pytest.raises(RunError, match="max_queries: 600 records may be sent, 0 were, and 700 are still to be"):
+    with pytest.raises(ConfigError, match="max_queries: 600 records may be sent, 0 were, and 700 are still to be"):
         result_of(config_of(copied / "run", audit={"target": {**target, "max_queries": 600}}))
     assert server["requests"] == requests

@@ -7,14 +7,19 @@ import os
 import threading
 
 import numpy as np
+import psutil
 import pytest
 import ray
 import ray.data
 from audits import small_config
+from ray._private import services
 
 import raymeter
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed.session import connected
 from raymeter.errors import DataError
 
+LEFT_BY_RAY = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT")  # by its first start in a process, whoever asks for it
 QUICK = {"power_curve": False, "blind_baseline": False}
 
 
@@ -22,7 +27,8 @@ def state() -> tuple[object, ...]:
     """What a Ray that is started later would be changed by."""
     context = ray.data.DataContext.get_current()
     levels = [logging.getLogger(name).level for name in ("ray", "ray.data", "raymeter")]
-    return dict(os.environ), levels, context.enable_progress_bars, context.execution_no_progress_timeout_s
+    environment = {name: value for name, value in os.environ.items() if name not in LEFT_BY_RAY}
+    return environment, levels, context.enable_progress_bars, context.execution_no_progress_timeout_s
 
 
 def test_audits_follow_one_another_and_leave_nothing_behind(tmp_path, monkeypatch):
@@ -49,3 +55,27 @@ def test_audits_follow_one_another_and_leave_nothing_behind(tmp_path, monkeypatc
     finally:
         ray.shutdown()
     np.testing.assert_array_equal(found[0].attacks[0].scores.values, first.attacks[0].scores.values)
+
+
+def running(name: str) -> int:
+    """How many processes of this name are below this one."""
+    below = psutil.Process().children(recursive=True)
+    return sum(p.status() != psutil.STATUS_ZOMBIE and name in p.name() for p in below)
+
+
+def test_a_start_that_was_too_slow_is_made_again_without_what_it_left(monkeypatch):
+    """Ray gives up when its node is up but not yet known; its processes went on beside those of the second start."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    look_up, left = services.get_node, []
+
+    def late_once(*arguments):
+        if not left:
+            left.append(running("gcs_server"))
+            raise Exception("The current node timed out during startup.")
+        return look_up(*arguments)
+
+    monkeypatch.setattr(services, "get_node", late_once)
+    with connected(ClusterSection(num_cpus=1)):
+        assert left == [1]
+        assert (running("gcs_server"), running("raylet")) == (1, 1)
+        assert ray.get(ray.remote(lambda: 7).remote()) == 7

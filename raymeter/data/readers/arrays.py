@@ -27,6 +27,7 @@ from raymeter.data.readers.parquet import (
 )
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.schema.dataset import DataSpec
+from raymeter.schema.plain_arrays import plain_array
 from raymeter.storage.addresses import is_remote, shown
 from raymeter.storage.buckets import read_object
 
@@ -60,12 +61,20 @@ def load(spec: DataSpec) -> Records:
     return as_records(x, y, str(path))
 
 
-def as_records(x: Any, y: Any, where: str, *, columns: Columns | None = None, classes: int | None = None) -> Records:
+def as_records(
+    x: Any,
+    y: Any,
+    where: str,
+    *,
+    columns: Columns | None = None,
+    classes: int | None = None,
+    limit: int | None = None,
+) -> Records:
     """Check the user's arrays and bring them into raymeter's form.
 
     uint8 arrays of 3 or 4 dimensions are images: [n, H, W] gets a channel, [n, H, W, 1 or 3] is moved
     to [n, C, H, W] unless it is already of that form. Everything else becomes float32 features, flattened.
-    For labels see `as_labels`.
+    For labels see `as_labels`. Tensors, sparse matrices and lists are taken as `plain_array` does.
 
     Args:
         x: Records.
@@ -73,13 +82,14 @@ def as_records(x: Any, y: Any, where: str, *, columns: Columns | None = None, cl
         where: What they are of, for messages.
         columns: Of the table that they come from.
         classes: How many classes there are at least, where the user says so.
+        limit: Bytes that sparse records may take when they are written out.
 
     Raises:
         DataError: Lengths differ, labels are no classes, or a value is not finite.
     """
     if columns is None:
         x, columns = _without_ids(x)
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = plain_array(x, f"{where}: x", limit), plain_array(y, f"{where}: y", limit)
     if not (y.ndim == 1 or y.ndim == 2 and y.shape[1]) or x.ndim < 2 or len(x) != len(y):
         raise DataError(f"{where}: expected x [n, ...] and y [n], got shapes {list(x.shape)} and {list(y.shape)}")
     if not x.size:
@@ -157,8 +167,13 @@ def _as_vectors(x: np.ndarray, where: str) -> np.ndarray:
             x.dtype,
             x[0].size,
         )
-    with np.errstate(over="ignore"):  # what overflows float32 is reported as infinite
+    with np.errstate(over="ignore"):  # what overflows float32 is refused
         features: np.ndarray = x.reshape(len(x), -1).astype(np.float32)
+    too_large = np.isinf(features) & np.isfinite(x.reshape(len(x), -1))
+    if too_large.any():
+        row, column = np.argwhere(too_large)[0]
+        value = float(x.reshape(len(x), -1)[row, column])
+        raise DataError(f"{where}: record {row} has the value {value:g}, and records are float32; scale the features")
     return features
 
 

@@ -38,7 +38,7 @@ def load_custom(spec: DataSpec) -> Records:
     except Exception as error:
         raise DataError(f"data.dataset: {name} raised {type(error).__name__}: {first_line(error)}") from error
     if isinstance(loaded, Records):
-        return as_records(loaded.x, loaded.y, name, classes=loaded.num_classes)
+        return as_records(loaded.x, loaded.y, name, classes=loaded.num_classes, limit=spec.in_memory_limit)
     if not isinstance(loaded, tuple) or len(loaded) != 2:
         raise DataError(f"data.dataset: {name} returned {type(loaded).__name__}; return (x, y)")
-    return as_records(loaded[0], loaded[1], name)
+    return as_records(loaded[0], loaded[1], name, limit=spec.in_memory_limit)

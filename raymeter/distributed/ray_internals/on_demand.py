@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,43 @@ def loopback_only() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def end_unfinished_start(error: BaseException) -> None:
+    """End the processes of a Ray whose start was ended by this exception: a second start would compete with them.
+
+    Private: `ray._private.node.Node.kill_all_processes`; `ray.init` keeps a node only once it is complete, so that an
+    incomplete one is looked for on the exception's way. Were the method gone, such processes would go on until this
+    process ends, which takes them with it.
+    """
+    from ray._private.node import Node
+
+    step = error.__traceback__
+    while step is not None:
+        node = step.tb_frame.f_locals.get("self")
+        if isinstance(node, Node):
+            with suppress(Exception):  # it may lack whatever was to be set next
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
+        step = step.tb_next
+    with suppress(Exception):
+        ray.shutdown()
+
+
+def found_cluster() -> str | None:
+    """host:port of the cluster that Ray means by the address `auto`; None where there is none.
+
+    Private: `ray._private.services.canonicalize_bootstrap_address`; the public way connects at once, and waits for
+    minutes where that cluster is dead. Without it the address is handed to Ray as it is.
+    """
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+    except ImportError:
+        return "auto"
+    try:
+        address: str | None = canonicalize_bootstrap_address("auto")
+    except ConnectionError:
+        return None
+    return address
 
 
 def node_groups() -> list[tuple[dict[str, float], int]]:

@@ -17,20 +17,23 @@ from torch.nn import functional as F
 
 from raymeter.config.sections import QueryTarget
 from raymeter.config.user_functions import load_function
-from raymeter.errors import RunError, first_line
+from raymeter.errors import ConfigError, DataError, RunError, StoreError
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.plain_arrays import plain_array
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.signals import View
 from raymeter.schema.split import Split
 from raymeter.signals.compute import logit_gap
 from raymeter.signals.targets.answers import Answers, first_of_each, record_keys
+from raymeter.signals.targets.limited_call import LimitedCall, is_final, line_of
 from raymeter.signals.targets.protocol import AnswerColumns, Part, accuracy_line, as_model, is_member
 from raymeter.storage.run_store import RunStore
 
 SMALLEST = 1e-12  # probabilities below count as this: an answer of 0 has no logarithm
 SUM_TOLERANCE = 1e-3  # of the probabilities of a record, which many services round
 LONGEST_PAUSE = 30.0  # seconds between two attempts
+NAMED = 3  # lost files that are named
 HELD_RECORDS = 10_000  # that are prepared for asking at a time
 
 
@@ -57,16 +60,33 @@ class BlackBox:
     ) -> None:
         self.asked, self.dataset, self.split = asked, dataset, split
         self.views, self.num_classes, self.limit = views, dataset.num_classes, limit
-        self.function = load_function("audit.target.query", asked.query, "of a batch of records")
+        function = load_function("audit.target.query", asked.query, "of a batch of records")
+        self.function = LimitedCall(function, asked.timeout)
         self.about: dict[str, Any] = {"query": asked.query}
         self.answers, self.next_call = Answers(store, asked.query, self.num_classes), 0.0
 
-    def prepare(self, reporter: Reporter) -> None:
-        """See that the budget is enough for all records, and by the first batch that the function answers as it should.
+    def check(self, reporter: Reporter) -> None:
+        """See that the budget is enough for all records that are not known; nothing is asked.
 
         Raises:
-            RunError: The budget is too small, or the function fails or answers something else.
+            ConfigError: It is not.
+            StoreError: There is a budget, and how much of it is spent is not known any more.
         """
+        self._first_batch(reporter)
+
+    def prepare(self, reporter: Reporter) -> None:
+        """Check, and see by the first batch that the function answers as it should.
+
+        Raises:
+            ConfigError, StoreError: As `check`.
+            RunError: The function fails or answers something else.
+        """
+        first, wanted = self._first_batch(reporter)
+        if first is not None:
+            self._ask(first, wanted)
+
+    def _first_batch(self, reporter: Reporter) -> tuple[np.ndarray | None, int]:
+        """Records that are not known, as many as go with one call, and how many there are in all."""
         audited = some_records(self.dataset.x, self.split.audit_ids, self.limit)
         outside = some_records(self.dataset.population_x, self.split.population_ids, self.limit)
         first, wanted, seen = None, 0, set(self.answers.known)
@@ -76,12 +96,35 @@ class BlackBox:
                 first = inputs[new[: self.asked.batch_size]]
             wanted += len(new)
             seen |= set(record_keys(inputs))
-        if self.answers.known:
-            reporter.note(f"{len(self.answers.known)} answers of {self.asked.query} are stored and are reused")
-        self._afford(wanted, wanted)
+        self._say_what_is_stored(reporter)
+        if problem := self._beyond_budget(wanted, wanted):
+            raise ConfigError(problem)
         if first is not None:
             reporter.note(f"asking {self.asked.query} about {wanted} records, {self.asked.batch_size} at a time")
-            self._ask(first, wanted)
+        return first, wanted
+
+    def _say_what_is_stored(self, reporter: Reporter) -> None:
+        answers, query = self.answers, self.asked.query
+        if answers.known:
+            reporter.note(f"{len(answers.known)} answers of {query} are stored and are reused")
+        if answers.lost:
+            first = ", ".join(f"{number}.npz" for number in answers.lost[:NAMED])
+            more = f" and {len(answers.lost) - NAMED} more" if len(answers.lost) > NAMED else ""
+            reporter.note(
+                f"files of stored answers are missing or damaged in {answers.place}: {first}{more}; records that they "
+                "held and that are needed are asked about, and paid for, once more"
+            )
+        if not answers.uncertain:
+            return
+        problem = (
+            f"{answers.store.name}/{answers.place}/sent.json is missing or was altered, so it is not known how many "
+            f"records were sent ({answers.sent} at least)"
+        )
+        if self.asked.max_queries is not None:
+            raise StoreError(
+                f"{problem}; put it back, leave audit.target.max_queries out, or choose another run.log_dir"
+            )
+        reporter.note(problem)
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """See Target.
@@ -127,31 +170,43 @@ class BlackBox:
         """Ask about one batch until it is answered, and keep the answer."""
         query, attempts, error = self.asked.query, self.asked.attempts, None
         for attempt in range(attempts):
-            self._afford(len(batch), wanted)
+            if beyond := self._beyond_budget(len(batch), wanted):
+                raise RunError(beyond)
             self._wait()
             self.answers.count_sent(len(batch))
             try:
                 answer = self.function(batch.copy())
+            except SystemExit as stop:
+                raise RunError(
+                    f"audit.target.query: {query} called sys.exit({stop.code}); have it raise an error"
+                ) from None
             except Exception as problem:  # a user's function, and what it speaks with, can fail in any way
                 error = problem
+                if is_final(problem):
+                    raise RunError(
+                        f"audit.target.query: {query} was refused, or is at fault ({line_of(problem)}), which asking "
+                        "again does not change; mend it, its address or its key: answers so far are kept"
+                    ) from None
                 if attempt + 1 < attempts:
                     time.sleep(min(LONGEST_PAUSE, 0.5 * 2**attempt))
                 continue
             self.answers.keep(batch, self._checked(answer, len(batch)))
             return
-        line = "" if error is None else first_line(error, "")
+        line = "" if error is None else line_of(error)
         raise RunError(
-            f"audit.target.query: {query} failed {attempts} times in a row ({type(error).__name__}: {line}); answers "
-            "so far are kept: start the same command again, or raise audit.target.attempts"
+            f"audit.target.query: {query} failed {attempts} times in a row ({line}); answers so far are kept: start "
+            "the same command again, or raise audit.target.attempts"
         )
 
-    def _afford(self, now: int, wanted: int) -> None:
+    def _beyond_budget(self, now: int, wanted: int) -> str:
+        """Why so many records may not be sent now; empty where they may."""
         limit, sent = self.asked.max_queries, self.answers.sent
-        if limit is not None and sent + now > limit:
-            raise RunError(
-                f"audit.target.max_queries: {limit} records may be sent, {sent} were, and {wanted} are still to "
-                f"be; raise it to {sent + wanted} or more, or audit fewer (audit.data_size, audit.population_size)"
-            )
+        if limit is None or sent + now <= limit:
+            return ""
+        return (
+            f"audit.target.max_queries: {limit} records may be sent, {sent} were, and {wanted} are still to "
+            f"be; raise it to {sent + wanted} or more, or audit fewer (audit.data_size, audit.population_size)"
+        )
 
     def _wait(self) -> None:
         rate = self.asked.calls_per_second
@@ -167,11 +222,13 @@ class BlackBox:
         """
         name = f"audit.target.query: {self.asked.query}"
         try:
-            values = np.asarray(answer, dtype=np.float64)
-        except (ValueError, TypeError, RuntimeError):
-            raise RunError(
-                f"{name} answered {type(answer).__name__}; it must give numbers [records, classes]"
-            ) from None
+            given = plain_array(answer, "the answer")
+        except DataError as error:
+            raise RunError(f"{name}: {error}; it must give numbers [records, classes]") from None
+        if given.dtype.kind not in "fiub":
+            what = type(answer).__name__ if given.ndim == 0 else f"{given.dtype} {list(given.shape)}"
+            raise RunError(f"{name} answered {what}; it must give numbers [records, classes]")
+        values = given.astype(np.float64)
         if values.shape != (records, self.num_classes):
             single = self.num_classes == 2 and values.shape in ((records,), (records, 1))
             both = ": 1 - p and p, numpy.stack([1 - p, p], axis=1) with p of shape [records]" if single else ""

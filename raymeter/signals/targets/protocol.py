@@ -24,6 +24,9 @@ class Target(Protocol):
 
     about: dict[str, Any]
 
+    def check(self, reporter: Reporter) -> None:
+        """Refuse what cannot be, without asking or writing anything."""
+
     def prepare(self, reporter: Reporter) -> None:
         """Find out before any training whether the target can be asked."""
 

@@ -28,14 +28,14 @@ from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.split import Split
 from raymeter.signals.targets.protocol import AnswerColumns, Part, accuracy_line, as_model, is_member
+from raymeter.signals.targets.weight_names import match_names
 from raymeter.storage.addresses import shown
 from raymeter.storage.local_files import sha256
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.user_files import content_of
 
 WEIGHTS = "target/weights.safetensors"
-PREFIXES = ("module.", "_orig_mod.", "_module.")  # of names, from DistributedDataParallel, torch.compile and Opacus
-NESTED = ("state_dict", "model_state_dict")  # where training scripts keep the weights next to other things
+NESTED = ("state_dict", "model_state_dict", "model", "module")  # where scripts keep the weights next to other things
 LOOKED_AT = 200  # members, and as many others, on which the target's accuracy is reported
 WEIGHTS_KEY = "audit.target.weights"
 
@@ -70,11 +70,7 @@ def load_weights(path: str) -> dict[str, Tensor]:
         or not all(isinstance(value, Tensor) for value in content.values())
     ):
         raise DataError(f"{name} holds {type(content).__name__}, not tensors by name; {way_out}")
-    weights = {str(key): value for key, value in content.items()}
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in weights):
-            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights
+    return {str(key): value for key, value in content.items()}
 
 
 class KnownWeights:
@@ -94,49 +90,50 @@ class KnownWeights:
         self.key = "train.model_name" if given.model is None else "audit.target.model"
         self.about: dict[str, Any] = {"weights": shown(self.path), "model": self.architecture}
 
-    def prepare(self, reporter: Reporter) -> None:
-        """See that the weights fit the model, copy them into the run directory, report how accurate the target is.
+    def check(self, reporter: Reporter) -> None:
+        """See that the weights fit the model, and report how accurate the target is.
 
         Raises:
             DataError: The weights cannot be read, are of another model, or give logits that are not finite.
             ConfigError: The model cannot be built, or gives something else than a logit per class.
         """
-        model = self._model(load_weights(self.path))
-        tensors = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
-        content = safetensors.torch.save(tensors)
+        self._content(reporter)
+
+    def prepare(self, reporter: Reporter) -> None:
+        """Check, and copy the weights into the run directory.
+
+        Raises:
+            DataError, ConfigError: As `check`.
+        """
+        content = self._content(reporter)
         if self.store.read(WEIGHTS) != content:
             self.store.write(WEIGHTS, content)
-        correct = self._correct(model.eval())
-        self.about |= {"sha256": sha256(content), "accuracy": correct}
-        reporter.note(accuracy_line(correct, self.dataset.num_classes))
 
     def answer(self, parts: Sequence[Part], reporter: Reporter) -> tuple[ModelRecord, AnswerColumns]:
         """The target as a model of this audit, which loads its weights as it does those of others."""
         record = as_model(self.split, self.about, weights=WEIGHTS, architecture=self.architecture)
         return record, {}
 
-    def _model(self, weights: Mapping[str, Tensor]) -> nn.Module:
+    def _content(self, reporter: Reporter) -> bytes:
+        """The weights as they are stored."""
+        model = self._model(load_weights(self.path), reporter)
+        tensors = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+        content, correct = safetensors.torch.save(tensors), self._correct(model.eval())
+        self.about |= {"sha256": sha256(content), "accuracy": correct}
+        reporter.note(accuracy_line(correct, self.dataset.num_classes))
+        return content
+
+    def _model(self, weights: Mapping[str, Tensor], reporter: Reporter) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             try:
                 model = build_model(self.architecture, self.dataset.x.shape[1:], self.dataset.num_classes)
             except ConfigError as error:
                 raise ConfigError(f"{self.key}: {str(error).removeprefix('train.model_name: ')}") from None
         wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-        there = {name: tuple(value.shape) for name, value in weights.items()}
-        wrong = [f"{name} is missing" for name in wanted if name not in there]
-        wrong += [f"{name} is not of it" for name in there if name not in wanted]
-        wrong += [
-            f"{name} is {list(there[name])}, not {list(shape)}"
-            for name, shape in wanted.items()
-            if there.get(name, shape) != shape
-        ]
-        if wrong:
-            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise DataError(
-                f"{WEIGHTS_KEY}: {shown(self.path)} does not fit {self.architecture}: {wrong[0]}{more}; name what "
-                "builds the target as audit.target.model"
-            )
-        model.load_state_dict(dict(weights))
+        named = match_names(weights, wanted, f"{WEIGHTS_KEY}: {shown(self.path)}", self.architecture)
+        if named.note:
+            reporter.note(f"{WEIGHTS_KEY}: {named.note}")
+        model.load_state_dict(dict(named.weights))
         return model
 
     @torch.inference_mode()

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy import sparse
 
 from raymeter.data import DATASETS, load_dataset
 from raymeter.data.loaded_records import Records
@@ -131,9 +133,36 @@ def test_custom_records_keep_their_number_of_classes():
     assert load_dataset(spec(dataset=f"{__name__}:declared")).num_classes == 5
 
 
+def tensors(spec):
+    return torch.nn.Parameter(torch.arange(60).reshape(30, 2).to(torch.bfloat16)), torch.arange(30) % 3
+
+
+def sparse_rows(spec):
+    return sparse.csr_matrix(np.arange(60.0).reshape(30, 2)), (np.arange(30) % 3).tolist()
+
+
+@pytest.mark.parametrize("function", ["tensors", "sparse_rows"])
+def test_custom_loaders_may_return_tensors_and_sparse_matrices(function):
+    """They ended in a traceback, or in a line about shapes."""
+    found = load_dataset(spec(dataset=f"{__name__}:{function}"))
+    np.testing.assert_array_equal(found.x, np.arange(60).reshape(30, 2)[found.rows])
+    np.testing.assert_array_equal(found.y, found.rows % 3)
+
+
+def test_sparse_records_keep_to_the_limit_of_the_configuration():
+    """data.in_memory_limit says what they may take."""
+    with pytest.raises(DataError, match=r"sparse_rows: x is sparse, \[30, 2\], and would take"):
+        load_dataset(spec(dataset=f"{__name__}:sparse_rows", in_memory_limit=479))
+
+
+def ragged(spec):
+    return [[1.0], [1.0, 2.0]], [0, 1]
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        ("ragged", "ragged: x: its rows differ in length: row 0 has 1 values, row 1 has 2 values"),
         ("absent", "cannot load .*AttributeError.*; write module:function"),
         ("NAMES", "is str, not a function; give one that loads records"),
         ("broken", "raised KeyError: 'weight'"),

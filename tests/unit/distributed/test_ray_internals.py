@@ -16,6 +16,8 @@ PRIVATE_PARTS = ("_private", "_internal", "_raylet")
 # module, attributes of it: all that raymeter reads, replaces or overrides, with what Ray hands to it
 NAMES = [
     ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER"),
+    ("ray._private.node", "Node.kill_all_processes"),
+    ("ray._private.services", "canonicalize_bootstrap_address"),
     ("ray._private.state", "state.get_cluster_config"),
     ("ray._private.state", "state.get_draining_nodes"),
     ("ray._private.runtime_env.packaging", "_get_ignore_file"),
@@ -77,7 +79,7 @@ def test_each_name_has_its_reason():
     """The docstring says what is private and what happens without it."""
     values = [value for module in (on_demand, train_runs) for value in vars(module).values()]
     mine = [value for value in values if getattr(value, "__module__", "").startswith("raymeter.distributed.ray_int")]
-    assert len(mine) == 9
+    assert len(mine) == 11
     for value in mine:
         reason = " ".join(value.__doc__.split())
         assert "Private: " in reason, value

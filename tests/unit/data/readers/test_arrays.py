@@ -119,7 +119,7 @@ def test_parquet_nested_lists_are_images(tmp_path):
         (np.zeros((6, 2)), Y * 0, "all records have label 0; at least two classes are needed"),
         (np.full((6, 2), "a"), Y, "x must be numbers, got <U1; encode texts"),
         (np.array([[0.0], [1], [np.nan], [1], [np.inf], [1]]), Y, "2 of 6 records have missing .* first is record 2"),
-        (np.full((6, 1), 1e300), Y, "6 of 6 records have missing or infinite values"),
+        (np.full((6, 1), -1e300), Y, "record 0 has the value -1e.300, and records are float32; scale the features"),
     ],
 )
 def test_as_records_refuses(x, y, message):

@@ -55,3 +55,81 @@ def test_type_and_shape_are_part_of_a_record(store):
     """The same bytes as another type, or in another shape, are another question."""
     keys = {record_keys(x)[0] for x in (RECORDS, RECORDS.view(np.int32), RECORDS.reshape(4, 3, 1))}
     assert len(keys) == 3
+
+
+def file_of(tmp_path, number):
+    return next(tmp_path.rglob(f"{number}.npz"))
+
+
+@pytest.fixture
+def three(store):
+    """Three files of answers; the third holds the last record."""
+    answers = Answers(store, "mine:ask", 2)
+    for start, stop in ((0, 2), (2, 3), (3, 4)):
+        answers.count_sent(stop - start)
+        answers.keep(RECORDS[start:stop], ANSWERS[start:stop])
+    return answers
+
+
+def rewritten(path, **changes):
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **{name: value for name, value in (arrays | changes).items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-40]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(file_of(path.parent, 0).read_bytes()),
+        lambda path: rewritten(path, answers=np.array([[0.9, 0.1]], dtype=np.float32)),
+        lambda path: rewritten(path, answers=np.array([[0.9, 0.1]], dtype=np.float32), sha256=None),
+        lambda path: rewritten(path, sent=np.int64(0)),
+        lambda path: rewritten(path, sent=None),
+        lambda path: rewritten(path, records=np.zeros((1, 8), np.uint8)),
+    ],
+)
+def test_a_file_that_is_not_what_was_kept_is_lost_alone(store, three, tmp_path, spoil):
+    """Deleted, cut, swapped or edited: what it held is unknown, what comes after it is not."""
+    spoil(file_of(tmp_path, 1))
+    again = Answers(store, "mine:ask", 2)
+    assert (again.lost, again.files, again.sent, again.uncertain) == ([1], 3, 4, False)
+    assert first_of_each(RECORDS, again.known).tolist() == [2]
+    again.count_sent(1)
+    again.keep(RECORDS[2:3], ANSWERS[2:3])
+    whole = Answers(store, "mine:ask", 2)
+    assert (whole.lost, whole.files, whole.sent) == ([], 3, 5)
+    np.testing.assert_array_equal(whole.of(RECORDS), ANSWERS)
+
+
+def test_every_bit_of_a_file_counts(store, three, tmp_path):
+    """Whichever is turned, the answers that are believed are those that were given."""
+    path = file_of(tmp_path, 1)
+    whole = path.read_bytes()
+    given = {key.hex(): answer.tolist() for key, answer in three.known.items()}
+    for position in range(0, 8 * len(whole), 97):
+        bits = bytearray(whole)
+        bits[position // 8] ^= 1 << position % 8
+        path.write_bytes(bytes(bits))
+        found = Answers(store, "mine:ask", 2)
+        assert {key.hex(): answer.tolist() for key, answer in found.known.items()}.items() <= given.items(), position
+
+
+def test_files_of_earlier_versions_are_read(store, tmp_path):
+    """They have no hashes, and their count has none; new files beside them have."""
+    answers = Answers(store, "mine:ask", 2)
+    answers.count_sent(3)
+    answers.keep(RECORDS[:2], ANSWERS[:2])
+    rewritten(file_of(tmp_path, 0), sha256=None, sent=None)
+    store.write_json(f"{answers.place}/sent.json", {"records": 3})
+    old = Answers(store, "mine:ask", 2)
+    assert (old.sent, old.files, old.lost, old.uncertain) == (3, 1, [], False)
+    old.count_sent(2)
+    old.keep(RECORDS[2:], ANSWERS[2:])
+    again = Answers(store, "mine:ask", 2)
+    np.testing.assert_array_equal(again.of(RECORDS), ANSWERS)
+    assert (again.sent, again.lost, again.uncertain) == (5, [], False)
+    rewritten(file_of(tmp_path, 1), sha256=None, sent=None)
+    assert Answers(store, "mine:ask", 2).lost == [1]

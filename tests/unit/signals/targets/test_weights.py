@@ -46,12 +46,12 @@ def model():
 
 
 def test_every_way_of_saving_gives_the_same_weights(tmp_path, model):
-    """safetensors, a plain state dict, one in a checkpoint, and one of a wrapped model."""
+    """safetensors, a plain state dict, and one in a checkpoint."""
     state = model.state_dict()
     safetensors.torch.save_file(state, tmp_path / "a.safetensors")
     torch.save(state, tmp_path / "a.pt")
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "b.pt")
-    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
+    torch.save({"epoch": 3, "model": state, "optimizer": {"state": {}}}, tmp_path / "c.pt")
     torch.save(state, tmp_path / "d.pt", _use_new_zipfile_serialization=False)
     for name in ("a.safetensors", "a.pt", "b.pt", "c.pt", "d.pt"):
         found = load_weights(str(tmp_path / name))
@@ -161,3 +161,28 @@ def test_the_key_of_a_model_that_does_not_do_is_named(tmp_path, model):
     wider = two_for_one((4,), 3)
     with pytest.raises(ConfigError, match=r"^audit.target.model: .*two_for_one gives \(5, 4\) for 5 records"):
         target_of(tmp_path, wider, model=f"{__name__}:two_for_one")[0].prepare(Silent())
+
+
+def test_weights_of_a_wrapped_model_come_under_its_own_names(tmp_path, model):
+    """What was left out of the names is said, and the copy has the model's own."""
+    target, _ = target_of(tmp_path, model)
+    state = {f"module._orig_mod.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"n_averaged": torch.tensor(3), **state}, tmp_path / "target.pt")
+    said = Silent()
+    target.prepare(said)
+    assert said.lines[0] == (
+        "audit.target.weights: the 4 weights are those of the names that begin with 'module._orig_mod.'; left out: "
+        "n_averaged"
+    )
+    stored = safetensors.torch.load(target.store.read(WEIGHTS))
+    assert all(torch.equal(stored[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_refused_target_leaves_nothing_in_the_run_directory(tmp_path, model):
+    """Its weights were copied before it was known that they give no numbers."""
+    with torch.no_grad():
+        model[1].weight[0, 0] = float("nan")
+    target, _ = target_of(tmp_path, model)
+    with pytest.raises(DataError):
+        target.prepare(Silent())
+    assert target.store.read(WEIGHTS) is None

@@ -6,6 +6,8 @@ differ in what they are, and an attack may then be measuring that difference ins
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 from sklearn.decomposition import PCA
@@ -15,6 +17,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from raymeter.analysis.twins import Twins, exact_twins, near_twins
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.results import BlindAnswer, BlindResult
 from raymeter.schema.split import Split
@@ -34,12 +37,14 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
     its label. Scores are out of fold. The intervals of the four AUCs are widened to hold together at 99 %
     (Bonferroni): a warning that is wrong is rare.
 
+    It also looks for twins: equal records among all that are audited, and nearly equal ones among the sampled.
+
     Returns:
-        Four answers; `warns` says that at least one of them is better than chance.
+        Four answers; `warns` says that at least one of them is better than chance; `twins` is a line about twins.
 
     Notes:
-        At most 5,000 records of the pool and 5,000 of the population are used. A record that is in both, or
-        twice in the pool, is not looked for here.
+        At most 5,000 records of the pool and 5,000 of the population are used. Records that are read from files as
+        they are needed are not looked through for exact twins.
 
     References:
         Duan et al., Do Membership Inference Attacks Work on Large Language Models?, COLM 2024,
@@ -60,7 +65,23 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
     for question, (records, truth) in questions.items():
         for name, scores in _out_of_fold_scores(records, truth, seed).items():
             answers.append(BlindAnswer(question, name, auc_interval(scores, truth, confidence), len(truth)))
-    return BlindResult(tuple(answers), any(answer.auc.low > 0.5 for answer in answers))
+    return BlindResult(
+        tuple(answers),
+        any(answer.auc.low > 0.5 for answer in answers),
+        _twins(dataset, split, pool, features[: len(pool)]).line(),
+    )
+
+
+def _twins(dataset: Dataset, split: Split, pool: np.ndarray, features: np.ndarray) -> Twins:
+    """Among the audited records; near ones by the features, without the columns of the label."""
+    audited = np.zeros(len(dataset.y), dtype=bool)
+    audited[split.audit_ids] = True
+    some = audited[pool]
+    found = Twins(0, 0)
+    if not dataset.is_streamed:
+        found = exact_twins(dataset.x[split.audit_ids], split.member[split.audit_ids])
+    near = near_twins(features[some], split.member[pool[some]])
+    return replace(found, sampled=int(some.sum()), near=int(near.sum()))
 
 
 def _sample(size: int, rng: np.random.Generator) -> Int64[np.ndarray, " chosen"]:

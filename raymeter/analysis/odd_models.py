@@ -11,6 +11,7 @@ from raymeter.schema.signals import SignalMatrix
 MOST_RECORDS = 100_000  # that are looked at; of more every n-th
 FAR, WIDE = 5.0, 10.0  # spreads of a model's records away from the others' level; times the others' spread
 FEW_MODELS = 3  # of fewer none can be told to be the odd one
+NEAR, ROUNDING = 0.3, 1e-3  # of the most that probabilities reach as logits
 UNRELATED = 0.2  # correlation of a view with the mean of the others
 
 
@@ -27,7 +28,24 @@ def odd_models(signals: SignalMatrix) -> tuple[str, ...]:
         'warning: model 2 gives every record the same signal (-30): it is '
     """
     step = max(1, len(signals.values) // MOST_RECORDS)
-    return (*_models(signals.values[::step].mean(axis=2, dtype=np.float64)), *_views(signals.values[::step]))
+    values = signals.values[::step]
+    averaged = values.mean(axis=2, dtype=np.float64)
+    return (*_models(averaged), *_views(values), *_probabilities_as_logits(averaged, signals))
+
+
+def _probabilities_as_logits(values: np.ndarray, signals: SignalMatrix) -> Iterator[str]:
+    """Signals that fill the range which a softmax of probabilities can reach, and do not leave it."""
+    if signals.kind != "logit_gap" or signals.labels is None or not len(values):
+        return
+    classes = int(signals.labels.max()) + 1
+    if classes < 2:
+        return
+    lowest, highest = -np.log(np.e + classes - 2), 1 - np.log(classes - 1)
+    if values.min() >= lowest - ROUNDING and highest - NEAR < values.max() <= highest + ROUNDING:
+        yield (
+            f"warning: no signal is above {highest:.3f}, which is the most that probabilities reach where they are "
+            f"taken for logits ({classes} classes): leave the softmax out of the model, or give probabilities as kind prob"
+        )
 
 
 def _models(values: np.ndarray) -> Iterator[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from raymeter.analysis.doubts import doubts
 from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AttackResult, AuditResult, BlindResult, PowerPoint
 from raymeter.stats.tpr import chance_rate
+
+DRIFT = 1.5  # a realised false-positive rate further from the asked one is told
 
 
 def verdict(result: AuditResult) -> str:
@@ -122,6 +126,9 @@ def remarks(result: AuditResult) -> list[str]:
         lines.append(
             f"More reference models would find more: {', '.join(rising)} still rose when the last ones were added."
         )
+    lines += [line for attack in result.attacks if attack.name == result.main for line in _drifts(attack)]
+    if result.blind is not None and result.blind.twins:
+        lines.append(result.blind.twins[0].upper() + result.blind.twins[1:])
     if result.blind is not None and result.blind.warns:
         lines.append(f"Warning: {blind_warning(result.blind)}.")
     return lines
@@ -134,6 +141,20 @@ def _still_rising(points: tuple[PowerPoint, ...]) -> bool:
     before, last = points[-2].auc, points[-1].auc
     gain = last.estimate - before.estimate
     return gain > 0.1 * (last.estimate - 0.5) and before.high < last.estimate
+
+
+def _drifts(attack: AttackResult) -> Iterator[str]:
+    """Thresholds carried over from other models that let through clearly more, or fewer, non-members than asked for."""
+    for fpr, compared in attack.thresholds.items():
+        if compared.transferred is None:
+            continue
+        realised, asked = compared.transferred.fpr, float(fpr)
+        if (realised.low > asked or realised.high < asked) and not asked / DRIFT <= realised.estimate <= asked * DRIFT:
+            yield (
+                f"Thresholds that {attack.name} takes over from other models for a false-positive rate of "
+                f"{percent(fpr)} let through {interval_text(realised, 2, factor=100)} % of the non-members: other models are no exact "
+                "stand-ins."
+            )
 
 
 def blind_warning(result: BlindResult) -> str:

@@ -192,10 +192,11 @@ class BlindAnswer:
 
 @dataclass(frozen=True)
 class BlindResult:
-    """All answers of the blind baseline; `warns` where one is better than chance."""
+    """All answers of the blind baseline; `warns` where one is better than chance; a line about twins, or none."""
 
     answers: tuple[BlindAnswer, ...]
     warns: bool
+    twins: str = ""
 
 
 @dataclass(frozen=True, repr=False)

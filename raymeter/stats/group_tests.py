@@ -17,8 +17,9 @@ PRODUCTS = [(i, j) for i in range(COUNTS) for j in range(i, COUNTS)]
 
 @dataclass(frozen=True)
 class GroupTests:
-    """Two-sided p-values of each group against all others, and the largest difference of two groups with its own: that
-    of so wide a range of the groups' distances from the others.
+    """Two-sided p-values of each group against all others, and the largest difference of two groups.
+
+    The p-value of the latter is that of the largest distance of any group from all others.
 
     NaN where a group was never a member of a target, or always, and where there is no other group.
     """
@@ -70,13 +71,12 @@ def compare_groups(
     known = ~np.isnan(against_rest)
     if not known.any():
         return GroupTests(np.full(groups, np.nan), float("nan"), float("nan"))
-    far, wide = np.abs(against_rest), np.ptp(against_rest[known])
+    far = np.abs(against_rest)
     as_far, as_wide = np.ones(groups), 1
     for shuffled in map(_Sums, _shuffled(counts, place, groups, permutations, np.random.default_rng(seed))):
-        distances = shuffled.against_rest()
-        as_far += ~(np.abs(distances) < far - 1e-9)  # one that leaves a group without a trial counts against it
-        there = distances[~np.isnan(distances)]
-        as_wide += not len(there) or bool(np.ptp(there) >= wide - 1e-9)
+        distances = np.abs(shuffled.against_rest())
+        as_far += ~(distances < far - 1e-9)  # one that leaves a group without a trial counts against it
+        as_wide += not bool(np.max(distances, initial=0.0, where=~np.isnan(distances)) < np.max(far[known]) - 1e-9)
     p_values = np.where(known, as_far / (permutations + 1), np.nan)
     if known.sum() < 2:
         return GroupTests(p_values, float("nan"), float("nan"))

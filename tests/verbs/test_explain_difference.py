@@ -207,6 +207,60 @@ def test_a_complement_among_the_references_is_recognised(signals):
     assert best.name == "lira online, variance pooled, with the target's complement among the references"
 
 
+def privacy_meter(signals: Signals, a: float) -> np.ndarray:
+    """Privacy Meter's run_rmia, record by record: zeros for members, sorted, the largest half kept; so for its population."""
+    matrix, outside = signals.audit["log_prob"], signals.population["log_prob"]
+    p, z = (np.exp(side.values[:, :, 0].astype(np.float64)) for side in (matrix, outside))
+    scores = np.empty((len(p), 8))
+    for t in range(8):
+        judges = np.flatnonzero(matrix.reference[t])
+        kept = len(judges) // 2
+
+        def ratio(own, others, a=a, kept=kept):
+            return own / ((1 + a) / 2 * np.mean(sorted(others)[::-1][:kept]) + (1 - a) / 2)
+
+        ratios_z = np.array([ratio(z[i, t], z[i, judges]) for i in range(len(z))])
+        for i in range(len(p)):
+            others = p[i, judges] * ~matrix.member[i, judges]
+            scores[i, t] = np.mean(ratio(p[i, t], others) > ratios_z)
+    return scores
+
+
+def test_privacy_meters_rmia_is_recognised_as_its_own(signals):
+    """Regression: by rank correlation alone it was called rmia with a 0.3, though the top of its order ties."""
+    matrix = signals.audit["log_prob"]
+    scores = Scores("theirs", privacy_meter(signals, 0.3), matrix.member, matrix.ids, np.arange(8))
+    best = recognise(signals, scores)[0][0]
+    name = "rmia as Privacy Meter has it (population by the upper half of references), offline_a 0.3"
+    assert (best.name, best.exact, best.variant, best.is_same) == (name, True, True, True)
+    found = explain_difference(Side("A", signals, {"rmia": Rmia()}), Side("B", None, {}, {"theirs": scores}))
+    texts = [finding.text for finding in found.findings if finding.differs]
+    assert any(text.startswith(f"B's theirs orders records as {name} does on A's signals") for text in texts)
+
+
+def test_an_order_that_agrees_but_for_the_top_is_not_the_same(signals):
+    """The best records of each target tied, as a count ties them: the correlation stays, the TPR at 1 % does not."""
+    matrix = signals.audit["log_prob"]
+    values = Rmia()(signals).values
+    tied = np.minimum(values, np.quantile(values, 0.97, axis=0))
+    scores = Scores("tied", tied, matrix.member, matrix.ids, np.arange(8))
+    own = next(match for match, _ in recognise(signals, scores) if match.name == "rmia offline, offline_a 0.3")
+    assert own.correlation > 0.999 and own.apart > 0.005 and not own.is_same
+
+
+def test_how_many_targets_are_equal_is_told(signals):
+    """Seven of eight in the same order."""
+    matrix = signals.audit["log_prob"]
+    values = Rmia()(signals).values.copy()
+    own = Scores("rmia", values, matrix.member, matrix.ids, np.arange(8))
+    values = values.copy()
+    values[:, 3] = np.random.default_rng(0).normal(size=len(values))
+    other = replace(own, values=values)
+    found = explain_difference(Side("A", None, {}, {"rmia": own}), Side("B", None, {}, {"rmia": other}))
+    (text,) = [finding.text for finding in found.findings if finding.what == "scores"]
+    assert text.endswith("; the same order in 7 of 8 targets") and "TPR at 1 % FPR" in text
+
+
 def test_the_log_density_is_two_sided(signals):
     """Against the law written out for one record: large on both sides of the OUT mean."""
     matrix = signals.audit["logit_gap"]
@@ -244,7 +298,9 @@ def test_command_on_tables_and_runs(signals, tmp_path, capsys):
     assert not any(finding["differs"] for finding in content["findings"])
     assert main(["explain-difference", run, one, "--json"]) == 0
     (ranking,) = json.loads(capsys.readouterr().out)["matches"].values()
-    assert [list(match) for match in ranking] == [["name", "correlation", "steps"]] * 3
+    assert [list(match) for match in ranking] == [
+        ["name", "correlation", "steps", "apart", "equal", "variant", "exact"]
+    ] * 3
     assert ranking[0]["name"] == "lira online, variance global"
     assert main(["explain-difference", run, str(tmp_path)]) == 2
     assert "is not a run directory, a report or a table of scores" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from raymeter.analysis.comparison import settings_apart
-from raymeter.analysis.differences.recognise import SAME_ORDER, Match, recognise
+from raymeter.analysis.differences.recognise import SAME_ORDER, Match, rate_at, recognise
 from raymeter.analysis.differences.walk import Side, Step, common_models, common_rows, walk
 from raymeter.attacks import Attack, Lira
 from raymeter.errors import SignalError
@@ -77,10 +77,15 @@ def explain_difference(a: Side, b: Side) -> Explanation:
 def _recognised(known: Side, other: Side, label: str, best: Match) -> Finding:
     """By which attack on the known side's signals the other's scores were made."""
     alike = f"rank correlation {best.correlation:.4f}"
+    if best.equal is not None:
+        alike += f", the same order in {best.equal[0]} of {best.equal[1]} targets"
     if best.is_same:
         coarse = f"; {best.steps} different values" if best.steps is not None else ""
         text = f"{other.name}'s {label} orders records as {best.name} does on {known.name}'s signals ({alike}{coarse})"
-        return Finding("attack", False, text)
+        return Finding("attack", best.variant, text)
+    if best.correlation >= SAME_ORDER:
+        text = f"{other.name}'s {label} orders records as {best.name} does on {known.name}'s signals but for the top"
+        return Finding("attack", True, f"{text}: TPRs at 1 % FPR are {best.apart:.4f} apart ({alike})")
     if best.correlation <= -SAME_ORDER:
         text = f"{other.name}'s {label} orders records as {best.name} does on {known.name}'s signals, reversed"
         return Finding("direction", True, f"{text}: in one of them lower means member")
@@ -266,11 +271,21 @@ def _score_findings(a: Side, b: Side) -> Iterator[Finding]:
 
 def _order_finding(name: str, scores_a: Scores, scores_b: Scores) -> Finding:
     """Whether two attacks order the same records alike within a target."""
-    columns = zip(scores_a.values.T, scores_b.values.T, strict=True)
-    mean = float(np.mean([float(stats.spearmanr(x, y).statistic) for x, y in columns]))
-    reversed_text = "; one of them is reversed" if mean < -0.2 else ""
-    same = "; the same order, so the same ROC" if mean > 1 - 1e-9 else ""
-    return Finding("scores", not same, f"{name}: rank correlation {mean:.4f} within a target{reversed_text}{same}")
+    columns = list(zip(scores_a.values.T, scores_b.values.T, scores_a.member.T, scores_b.member.T, strict=True))
+    correlations = np.array([float(stats.spearmanr(x, y).statistic) for x, y, _, _ in columns])
+    mean, equal = float(correlations.mean()), int((correlations > 1 - 1e-9).sum())
+    text = f"{name}: rank correlation {mean:.4f} within a target" + ("; one of them is reversed" if mean < -0.2 else "")
+    if equal == len(columns):
+        return Finding("scores", False, f"{text}; the same order, so the same ROC")
+    rates = [
+        (rate_at(x, a), rate_at(y, b)) for x, y, a, b in columns if a.any() and b.any() and not (a.all() or b.all())
+    ]
+    if rates:
+        found_a, found_b = np.mean(rates, axis=0)
+        text += f"; TPR at 1 % FPR {found_a:.4f} against {found_b:.4f}"
+    if equal:
+        text += f"; the same order in {equal} of {len(columns)} targets"
+    return Finding("scores", True, text)
 
 
 def _cut(scores: Scores, rows: np.ndarray, columns: np.ndarray) -> Scores:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 from scipy import stats
 
+from raymeter.analysis.differences.privacy_meter_rmia import privacy_meter_rmia_scores
 from raymeter.analysis.differences.published_lira import log_density_scores, published_lira_scores
 from raymeter.attacks import Attack, Base, Calibrated, Empirical, Entropy, Lira, Loss, Rmia
 from raymeter.attacks.common.predictive_law import Variance
@@ -19,24 +20,40 @@ from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
 from raymeter.schema.selection import select
 from raymeter.schema.signals import Signals
+from raymeter.stats import threshold_at_fpr
 
 OFFLINE_A = (0.0, 0.1, 0.2, 0.3, 0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-GAMMAS = (1.5, 2.0, 4.0)  # of the count of dominated population records; with 1 it orders as the ratio itself does
+GAMMAS = (1.0, 1.5, 2.0, 4.0)  # of the count of dominated population records
 VARIANCES: tuple[Variance, ...] = ("nig", "per_sample", "global", "pooled")
-SAME_ORDER = 0.9995
+SAME_ORDER, SAME_TOP = 0.9995, 0.005
 
 
 @dataclass(frozen=True)
 class Match:
-    """A way of making scores, and how alike the order of its scores is: Spearman's correlation, mean over targets."""
+    """A way of making scores, and how alike its scores are.
+
+    Args:
+        name: Of the attack with its settings.
+        correlation: Spearman's, mean over targets.
+        steps: Of how many different values the scores are at most.
+        apart: Difference of the TPRs at 1 % FPR, mean over targets: orders that agree over all may differ at the top,
+            by ties alone.
+        equal: Targets whose order is the same, ties included, of all.
+        variant: Whether other tools have it so, and no attack of raymeter's.
+        exact: Whether the values are the same too.
+    """
 
     name: str
     correlation: float
     steps: int | None = None
+    apart: float = 0.0
+    equal: tuple[int, int] | None = None
+    variant: bool = False
+    exact: bool = False
 
     @property
     def is_same(self) -> bool:
-        return self.correlation >= SAME_ORDER
+        return self.correlation >= SAME_ORDER and self.apart <= SAME_TOP
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,7 @@ class Candidate:
     name: str
     family: type[Attack]
     scores: Callable[[Signals], np.ndarray]
+    variant: bool = False
 
 
 def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack]]]:
@@ -74,11 +92,12 @@ def recognise(signals: Signals, scores: Scores) -> list[tuple[Match, type[Attack
     places = np.array([t for t, _ in pairs])
     wanted = scores.values[score_rows][:, [s for _, s in pairs]]
     steps = max(len(np.unique(column)) for column in wanted.T)
+    member = scores.member[score_rows][:, [s for _, s in pairs]]
     matches = [
-        (Match(candidate.name, _correlation(candidate_scores[signal_rows], wanted), steps), candidate.family)
+        (_match(candidate, candidate_scores[signal_rows], wanted, member, steps), candidate.family)
         for candidate, candidate_scores in _scored_candidates(signals, places)
     ]
-    return sorted(matches, key=lambda match: -abs(match[0].correlation))
+    return sorted(matches, key=lambda match: (not match[0].exact, -round(abs(match[0].correlation), 4), match[0].apart))
 
 
 def _scored_candidates(
@@ -95,7 +114,9 @@ def _scored_candidates(
             if whole and not candidate.family.needs_references:
                 continue
             try:
-                yield replace(candidate, name=f"{candidate.name}{which}"), candidate.scores(chosen)
+                variant = candidate.variant or whole
+                named = replace(candidate, name=f"{candidate.name}{which}", variant=variant)
+                yield named, candidate.scores(chosen)
             except SignalError:
                 continue
 
@@ -113,16 +134,19 @@ def _candidates() -> Iterator[Candidate]:
         for a in OFFLINE_A:
             counted = Rmia(offline_a=a, form="count", gamma=gamma)
             yield Candidate(f"rmia offline by its count, offline_a {a:g}, gamma {gamma:g}", Rmia, _scores_of(counted))
+    for a in OFFLINE_A:
+        name = f"rmia as Privacy Meter has it (population by the upper half of references), offline_a {a:g}"
+        yield Candidate(name, Rmia, partial(privacy_meter_rmia_scores, offline_a=a), variant=True)
     yield Candidate("base offline", Base, _scores_of(Base("offline")))
     for variance in VARIANCES:
         yield Candidate(f"lira online, variance {variance}", Lira, _scores_of(Lira(variance=variance)))
         yield Candidate(f"lira offline by its tail, variance {variance}", Lira, _scores_of(Lira("offline", variance)))
         density = partial(log_density_scores, variance=variance)
-        yield Candidate(f"lira offline by its two-sided log-density, variance {variance}", Lira, density)
+        yield Candidate(f"lira offline by its two-sided log-density, variance {variance}", Lira, density, variant=True)
     for mode in get_args(Mode):
         for fixed in (False, True):
             name = f"lira {mode} as its authors' code has it (medians), {'fixed' if fixed else 'own'} variance"
-            yield Candidate(name, Lira, partial(published_lira_scores, mode=mode, fixed=fixed))
+            yield Candidate(name, Lira, partial(published_lira_scores, mode=mode, fixed=fixed), variant=True)
     yield Candidate("calibrated (watson)", Calibrated, _scores_of(Calibrated()))
     yield Candidate("calibrated (sablayrolles)", Calibrated, _scores_of(Calibrated("sablayrolles")))
     yield Candidate("empirical", Empirical, _scores_of(Empirical()))
@@ -157,10 +181,27 @@ def _chosen_targets(signals: Signals, places: np.ndarray, whole: bool) -> Signal
     return select(signals, targets=places, references=references)
 
 
-def _correlation(candidate_scores: np.ndarray, wanted: np.ndarray) -> float:
-    """Spearman's correlation, mean over targets; 0 where nothing varies."""
-    correlations = []
-    for column, wanted_column in zip(candidate_scores.T, wanted.T, strict=True):
+def _match(
+    candidate: Candidate, candidate_scores: np.ndarray, wanted: np.ndarray, member: np.ndarray, steps: int
+) -> Match:
+    """How alike a candidate's scores are; a correlation of 0 where nothing varies."""
+    correlations, apart = [], []
+    for column, wanted_column, side in zip(candidate_scores.T, wanted.T, member.T, strict=True):
         varies = np.ptp(column) > 0 and np.ptp(wanted_column) > 0
         correlations.append(float(stats.spearmanr(column, wanted_column).statistic) if varies else 0.0)
-    return float(np.mean(correlations))
+        if side.any() and not side.all():
+            apart.append(abs(rate_at(column, side) - rate_at(wanted_column, side)))
+    return Match(
+        candidate.name,
+        float(np.mean(correlations)),
+        steps,
+        apart=float(np.mean(apart)) if apart else 0.0,
+        equal=(sum(value > 1 - 1e-9 for value in correlations), len(correlations)),
+        variant=candidate.variant,
+        exact=bool(np.allclose(candidate_scores, wanted, rtol=1e-6, atol=1e-9)),
+    )
+
+
+def rate_at(scores: np.ndarray, member: np.ndarray, fpr: float = 0.01) -> float:
+    """The step rule's TPR of one target."""
+    return float((scores[member] > threshold_at_fpr(scores[~member], fpr)).mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,22 @@ def test_a_diverged_model_is_named(column, line):
     values[:, 1, 0] = column
     (warning,) = odd_models(signals(values))
     assert re.match(f"warning: {line}", warning) and warning.endswith("train it again, or leave it out")
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_probabilities_that_are_taken_for_logits_are_named(classes):
+    """A model with a softmax of its own: its gaps end at 1 - log(classes - 1), however sure it is."""
+    rng, labels = np.random.default_rng(3), np.arange(400, dtype=np.int64) % classes
+    logits = rng.normal(size=(400, 6, classes)) + 6 * (np.arange(classes) == labels[:, None])[:, None]
+
+    def gaps(z: np.ndarray) -> SignalMatrix:
+        q = np.exp(z) / np.exp(z).sum(axis=2, keepdims=True)
+        own = np.take_along_axis(q, labels[:, None, None], axis=2)[..., 0]
+        return replace(signals((np.log(own) - np.log1p(-own))[:, :, None]), labels=labels)
+
+    (warning,) = odd_models(gaps(np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)))
+    assert warning.startswith("warning: no signal is above") and "leave the softmax out of the model" in warning
+    assert odd_models(gaps(logits)) == ()
 
 
 def test_a_view_of_noise_is_named():

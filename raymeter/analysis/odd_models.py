@@ -44,7 +44,7 @@ def _probabilities_as_logits(values: np.ndarray, signals: SignalMatrix) -> Itera
     if values.min() >= lowest - ROUNDING and highest - NEAR < values.max() <= highest + ROUNDING:
         yield (
             f"warning: no signal is above {highest:.3f}, which is the most that probabilities reach where they are "
-            f"taken for logits ({classes} classes): leave the softmax out of the model, or give probabilities as kind prob"
+            f"taken for logits ({classes} classes): leave the softmax out of the model, or give them as kind prob"
         )
 
 

@@ -152,8 +152,8 @@ def _drifts(attack: AttackResult) -> Iterator[str]:
         if (realised.low > asked or realised.high < asked) and not asked / DRIFT <= realised.estimate <= asked * DRIFT:
             yield (
                 f"Thresholds that {attack.name} takes over from other models for a false-positive rate of "
-                f"{percent(fpr)} let through {interval_text(realised, 2, factor=100)} % of the non-members: other models "
-                "are no exact stand-ins."
+                f"{percent(fpr)} let through {interval_text(realised, 2, factor=100)} % of the non-members: other "
+                "models are no exact stand-ins."
             )
 
 

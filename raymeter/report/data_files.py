@@ -24,6 +24,7 @@ from raymeter.schema.results import AttackResult, AuditResult, MeanInterval
 from raymeter.stats import roc_curve
 
 File = tuple[str, bytes | mmap.mmap]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that spreadsheets compute
 ROWS_AT_ONCE = 262_144  # of a table too long to be made in memory, which is one of more than MOST_ROWS
 MOST_ROWS = 1_000_000
 
@@ -86,7 +87,7 @@ def write_averages(result: AuditResult) -> Iterator[File]:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*header, "targets"])
     for attack in result.attacks:
-        row: list[Any] = [attack.name, *_values(attack.auc)]
+        row: list[Any] = [cell(attack.name), *_values(attack.auc)]
         for rate in rates:
             row += [*_values(attack.tpr_at_fpr[rate]), attack.resolvable[rate]]
         writer.writerow(plain([*row, attack.auc.targets]))
@@ -131,7 +132,7 @@ def write_power(result: AuditResult) -> Iterator[File]:
     for attack, points in result.power.items():
         for point in points:
             row = [*_values(point.auc), point.fpr, *_values(point.tpr), point.resolvable]
-            writer.writerow(plain([attack, point.references, *row]))
+            writer.writerow(plain([cell(attack), point.references, *row]))
     yield "power.csv", text.getvalue().encode()
 
 
@@ -144,7 +145,7 @@ def write_groups(result: AuditResult) -> Iterator[File]:
     writer.writerow([*header, *sum((_named(rate) for rate in rates), []), "own_resolvable", "p_value", "p_value_holm"])
     for grouping, table in result.groups.items():
         for group in table.groups:
-            row: list[Any] = [grouping, result.main_attack.name, group.group, group.records]
+            row: list[Any] = [cell(grouping), cell(result.main_attack.name), cell(group.group), group.records]
             row += [group.members, group.non_members, table.fpr]
             for rate in rates:
                 mean = getattr(group, rate)
@@ -152,6 +153,22 @@ def write_groups(result: AuditResult) -> Iterator[File]:
             writer.writerow(plain([*row, group.own_resolvable, group.p_value, group.p_value_holm]))
     if result.groups:
         yield "groups.csv", text.getvalue().encode()
+
+
+def cell(text: str) -> str:
+    """Text for a CSV cell that no spreadsheet takes for a formula: an apostrophe before what begins like one.
+
+    Examples:
+        >>> [cell(text) for text in ("=1+1", "@SUM(A1)", "-3.5", "a group")]
+        ["'=1+1", "'@SUM(A1)", '-3.5', 'a group']
+    """
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def write_timeline(result: AuditResult) -> Iterator[File]:

@@ -30,14 +30,17 @@ def sha256(data: bytes) -> str:
 
 
 def replace_file(target: Path, data: bytes | mmap.mmap) -> None:
-    """Write a file next to its place, and put it there when it is complete."""
+    """Write a file next to its place, and put it there when it is complete.
+
+    Only its owner may read it (0600, as temporary files have it): run directories hold people's records, and what
+    models know of them.
+    """
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

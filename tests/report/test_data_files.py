@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from dataclasses import dataclass, replace
@@ -206,6 +207,16 @@ def test_groups_csv_lists_small_groups_with_empty_cells():
     assert table["records"].tolist() == [119, 1]
     assert np.isnan(table["auc"][1]) and table["auc"][0] > 0.5
     assert table["p_value_holm"].isna().all()  # no target trained on the one record, so the other has no counterpart
+
+
+def test_groups_that_begin_like_a_formula_are_text():
+    """A spreadsheet computes what begins with = + - @; a negative number is one."""
+    result = analysed()
+    groups = np.where(np.arange(120) < 60, "=cmd|' /C calc'!A0", "-1")
+    table = group_metrics(result.attacks[1].scores, groups, np.array([0, 0, 1, 1]), seed=0, permutations=9)
+    text = written(replace(result, groups={"@grouping": table}))["groups.csv"].decode()
+    rows = list(csv.reader(io.StringIO(text)))[1:]
+    assert [(row[0], row[2]) for row in rows] == [("'@grouping", "-1"), ("'@grouping", "'=cmd|' /C calc'!A0")]
 
 
 def test_metrics_json_holds_thresholds_comparisons_groups_and_the_baseline():

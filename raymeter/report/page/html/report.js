@@ -117,7 +117,12 @@
   risk?.addEventListener("change", filter);
   filter();
 
-  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  // an apostrophe before what a spreadsheet would compute; numbers stay
+  const plain = (text) => (/^[=+\-@\t\r]/.test(text) && (text === "" || Number.isNaN(Number(text))) ? `'${text}` : text);
+  const quoted = (text) => {
+    const safe = plain(text);
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
   document.getElementById("csv").addEventListener("click", () => {
     const kept = headings.map((cell, index) => [cell, index]).filter(([cell]) => cell.textContent.trim() !== "picture");
     const lines = [kept.map(([cell]) => quoted(cell.textContent.trim())).join(",")];

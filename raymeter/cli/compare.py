@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
                 print(line)
         if options.html:
             write_comparison_page(comparison, Path(options.html))
-        return pass_gates(gates, {label: {"auc": attack["auc"]} for label, attack in content["attacks"].items()})
+        differences = {label: {"auc": attack["auc"]} for label, attack in content["attacks"].items()}
+        return pass_gates(gates, differences, comparison.inconclusive)
 
     return guarded(command)

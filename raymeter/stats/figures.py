@@ -150,23 +150,24 @@ def rate_figure(
     return scaled_figure(interval, np.where(side, flagged - interval.estimate, 0.0), side)
 
 
-def precision_figure(
-    interval: Interval, flagged: Bool[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]
-) -> Figure[Interval]:
-    """The precision of a decision at a prior, with the influence of each record.
+def precision_figures(
+    intervals: Iterable[Interval], flagged: Bool[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]
+) -> Iterable[Figure[Interval]]:
+    """The precision of a decision at each of some priors, with the influence of each record.
 
     On the log-odds scale the precision is a constant plus log TPR minus log FPR, so that a record counts by its
     share of the flags of its own side. A side without a flag counts as though it had half of one.
 
     Args:
-        interval: Of the precision, see `ppv_interval`.
+        intervals: Of the precision at each prior, see `ppv_interval`.
         flagged: Which records are above a threshold that was fixed elsewhere.
     """
-    shape = np.zeros(len(member))
-    for side, sign in ((member, 1.0), (~member, -1.0)):
-        flags = max(float((flagged & side).sum()), 0.5)
-        shape[side] = sign * (flagged[side] / flags - 1 / side.sum())
-    return scaled_figure(interval, shape, np.ones(len(member), dtype=bool))
+    members, flags = int(member.sum()), int((flagged & member).sum())
+    others, false = len(member) - members, int(flagged.sum()) - flags
+    of_member = np.where(flagged, 1 / max(flags, 0.5), 0.0) - 1 / members
+    of_other = 1 / others - np.where(flagged, 1 / max(false, 0.5), 0.0)
+    shape, everyone = np.where(member, of_member, of_other), np.ones(len(member), dtype=bool)
+    return (scaled_figure(interval, shape, everyone) for interval in intervals)
 
 
 def figures_of(

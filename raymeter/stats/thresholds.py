@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from raymeter.errors import SignalError
 from raymeter.schema.results import Interval, ThresholdComparison, ThresholdRates, ThresholdSummary
 from raymeter.schema.scores import Scores
-from raymeter.stats.figures import precision_figure, rate_figure
+from raymeter.stats.figures import precision_figures, rate_figure
 from raymeter.stats.means import MeanOverTargets
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import check_confidence, check_rate, clopper_pearson, threshold_at_fpr
@@ -235,8 +235,9 @@ def _summary(
         tpr.add(rate_figure(rate.tpr, flagged, member))
         fpr.add(rate_figure(rate.fpr, flagged, ~member))
         counts = rate.true_positives, int(member.sum()), rate.false_positives, int((~member).sum())
-        for prior, precision in precisions.items():
-            precision.add(precision_figure(ppv_interval(*counts, prior), flagged, member))
+        intervals = [ppv_interval(*counts, prior) for prior in priors]
+        for precision, figure in zip(precisions.values(), precision_figures(intervals, flagged, member), strict=True):
+            precision.add(figure)
     return ThresholdSummary(
         tpr=tpr.interval(),
         fpr=fpr.interval(),

@@ -17,12 +17,26 @@ STRANGERS = FrozenDict({IO[bytes]: object, BinaryIO: object, TextIO: object, Typ
 CONF = BeartypeConf(is_pep484_tower=True, hint_overrides=STRANGERS)
 
 
-def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with a check of its arguments and result; what the import hook puts around every function.
+jaxtyped = jaxtyping.jaxtyped
 
-    A function within a function is made anew at every call, and a check with it, which is dear: it stays as it is.
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a check of its arguments and result; what the import hook puts around every function."""
+    return beartype(function, conf=CONF)
+
+
+def jaxtyped_outside(**options: Any) -> Callable[..., Any]:
+    """In place of `jaxtyping.jaxtyped`, which the import hook has every module call for its classes and functions.
+
+    A function within a function is made anew at every call, and a check with it, which took most of the time of
+    some tests: it stays as it is.
     """
-    return function if "<locals>" in function.__qualname__ else beartype(function, conf=CONF)
+
+    def decorate(decorated: Any) -> Any:
+        inner = not isinstance(decorated, type) and "<locals>" in decorated.__qualname__
+        return decorated if inner else jaxtyped(decorated, **options)
+
+    return decorate
 
 
 def install() -> None:
@@ -34,4 +48,5 @@ def install() -> None:
     early = sorted(name for name in sys.modules if name.split(".")[0] == "raymeter")
     if early:
         raise RuntimeError(f"imported before the checks of annotations were installed: {', '.join(early)}")
+    jaxtyping.jaxtyped = jaxtyped_outside
     jaxtyping.install_import_hook("raymeter", "annotation_checks.checked")

@@ -35,6 +35,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if all(argument.partition("::")[0].endswith(".py") for argument in config.args):
         return
     option.numprocesses, option.dist, option.loadscopereorder = PROCESSES, "loadscope", False
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would wait, and spin, for the same cores
 
 
 class TwoScopesForRay(LoadScopeScheduling):

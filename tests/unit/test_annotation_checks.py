@@ -73,3 +73,14 @@ def test_checks_cannot_come_too_late():
     """Installed after a part of raymeter was imported they would miss it, so that is an error."""
     with pytest.raises(RuntimeError, match=r"imported before the checks of annotations were installed: raymeter, "):
         annotation_checks.install()
+
+
+def test_functions_within_functions_are_left_as_they_are():
+    """A check would be made anew at each call of the outer function, which takes longer than it does."""
+
+    def inner(value: int) -> int:
+        return value
+
+    with_checks = jaxtyping.jaxtyped(typechecker=annotation_checks.checked)
+    assert with_checks(inner) is inner
+    assert with_checks(annotation_checks.checked) is not annotation_checks.checked

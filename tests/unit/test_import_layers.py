@@ -17,6 +17,7 @@ from raymeter.cli.main import build_parser
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "raymeter"
 VERBS = re.findall(r"^    ([\w-]+)", build_parser().format_help(), re.M)
+PURE = ["attacks", "stats", "formats", "schema", "config.load", "sweep.evaluate"]
 HANDS_ON = {"attacks", "data", "formats", "models", "schema", "stats"}  # names for users of the library
 
 
@@ -80,21 +81,50 @@ def test_nobody_imports_a_door():
         assert "import raymeter.audit" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("module", ["attacks", "stats", "formats", "schema", "config.load", "sweep.evaluate"])
-def test_numpy_parts_load_neither_ray_nor_torch(module):
-    """Importing the pure parts leaves Ray and torch alone."""
-    code = f"import sys, raymeter.{module}; print([m for m in ('ray', 'torch') if m in sys.modules])"
+def loaded_after_each(steps: list[str], heavy: tuple[str, ...]) -> list[list[str]]:
+    """Which of the heavy packages a fresh Python has loaded after each of these statements, one after another."""
+    code = f"""
+import contextlib, io, sys
+for step in {steps!r}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        exec(step)
+    print(*[name for name in {heavy!r} if name in sys.modules])
+"""
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
+    return [line.split() for line in out.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def after_import():
+    """What is loaded once each pure part has been imported, those before it included."""
+    return dict(
+        zip(PURE, loaded_after_each([f"import raymeter.{part}" for part in PURE], ("ray", "torch")), strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def after_help():
+    """What is loaded once the help of each verb has been printed, of those before it included."""
+    steps = [f"from raymeter.cli.main import main; main([{verb!r}, '--help'])" for verb in VERBS]
+    return dict(zip(VERBS, loaded_after_each(steps, ("ray", "torch", "scipy")), strict=True))
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_numpy_parts_load_neither_ray_nor_torch(after_import, module):
+    """Importing the pure parts leaves Ray and torch alone."""
+    assert after_import[module] == []
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_loads_neither_ray_nor_torch(verb):
+def test_help_loads_neither_ray_nor_torch(after_help, verb):
     """`raymeter audit --help` took five seconds and more: the whole pipeline was imported before it was parsed."""
-    code = f"import sys; from raymeter.cli.main import main\ntry: main([{verb!r}, '--help'])\n"
-    code += "finally: print([m for m in ('ray', 'torch', 'scipy') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.splitlines()[-1] == "[]"
+    assert after_help[verb] == []
+
+
+def test_a_part_that_loads_more_is_told_from_those_before_it():
+    """The check itself: a help is left by SystemExit and printed nowhere, and the first that loads JSON is named."""
+    steps = ["print(1); raise SystemExit(0)", "import json.tool", "x = 1"]
+    assert loaded_after_each(steps, ("json",)) == [[], ["json"], ["json"]]
 
 
 def test_workers_are_asked_for_by_placement_groups_and_actors_only():

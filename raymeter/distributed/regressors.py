@@ -72,18 +72,34 @@ def add_predictions(
     attacked = [models[target] for target in targets]
     for recipe in stage.recipes:
         keys = [_key(recipe, stage, model, *parts) for model in attacked]
-        columns = [load_column(store, key) for key in keys]
+        abouts = [_about(recipe, model, *parts) for model in attacked]
+        columns = [
+            load_column(store, key, about=about, say=reporter.note) for key, about in zip(keys, abouts, strict=True)
+        ]
         missing = [t for t, column in enumerate(columns) if column is None]
         public = {t: signals.population["logit_gap"].values[:, targets[t]] for t in missing}
         for t, column in _fit_missing(recipe, stage, parts, {t: attacked[t] for t in missing}, public):
             columns[t] = column
-            save_column(store, keys[t], column, {"model": attacked[t].index, "regressor": recipe.regressor})
+            save_column(store, keys[t], column, abouts[t])
             done = sum(column is not None for column in columns)
             reporter.progress(done, len(columns), "regressors")
         stacked = np.stack([column for column in columns if column is not None], axis=1)
         levels = LEVELS if recipe.head == "pinball" else ()
         predicted[recipe.regressor] = QuantilePrediction(recipe.head, stacked, levels, targets)
     return replace(signals, predicted=predicted)
+
+
+def _about(recipe: Qmia, model: ModelRecord, audit: RecordSet, population: RecordSet) -> dict[str, Any]:
+    """What the manifest of stored predictions says of them."""
+    return {
+        "model": model.index,
+        "weights": model.sha256,
+        "regressor": recipe.regressor,
+        "records": [audit.fingerprint, population.fingerprint],
+        "recipe": model.recipe,
+        "data": model.data,
+        "members": model.members,
+    }
 
 
 def _fit_missing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from raymeter.errors import ConfigError, SignalError
 from raymeter.schema.signals import Signals
 from raymeter.storage.run_store import RunStore
+from raymeter.storage.seals import unsealed
 from raymeter.sweep.evaluate import RESULTS, evaluate
 from raymeter.sweep.metric import Metric
 from raymeter.sweep.space import Setting, Subspace
@@ -32,6 +34,7 @@ class SweepWork:
         spaces: What a searcher proposes from.
         samples: How many it may propose.
         asha: Whether poor settings are given up after few records.
+        of: Hash of what decides the trials, which their rows are stored with.
     """
 
     store: str
@@ -43,6 +46,7 @@ class SweepWork:
     spaces: Sequence[Subspace]
     samples: int
     asha: bool
+    of: str
 
     @property
     def trials(self) -> int:
@@ -96,12 +100,31 @@ def block_path(work: SweepWork, name: int | str) -> str:
     return f"{work.path}/blocks/{name}.json"
 
 
+def name_of_proposal(config: Mapping[str, Any]) -> str:
+    """What the rows of a proposed setting are called, so that they are found when it is proposed again."""
+    text = json.dumps(dict(config), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def store_rows(store: RunStore, work: SweepWork, name: int | str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of a trial, with a hash of them and of what decides them."""
+    store.write_sealed(block_path(work, name), {"of": work.of, "rows": [dict(row) for row in rows]})
+
+
 def stored_rows(store: RunStore, work: SweepWork, name: int | str) -> list[dict[str, Any]] | None:
-    """The stored rows of a block; None where there are none, or where they are not what the block would write."""
-    data = store.read(block_path(work, name))
+    """The stored rows of a block; None where there are none, or where they are not what the block would write.
+
+    Those of earlier versions are a list, without a hash.
+    """
+    path = block_path(work, name)
+    data = store.read(path) or b""
     try:
-        rows = json.loads(data or b"")
-    except ValueError:
+        if data.lstrip().startswith(b"["):
+            rows = json.loads(data)
+        else:
+            block, has_seal = unsealed(path, data)
+            rows = block.get("rows") if has_seal and block.get("of") == work.of else None
+    except (ValueError, RecursionError):
         return None
     if not isinstance(rows, list) or not rows or not all(_is_row(row) for row in rows):
         return None

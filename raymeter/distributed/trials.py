@@ -1,15 +1,15 @@
 """Ray Tune over the settings of a sweep: blocks of settings as trials, Optuna's proposals, ASHA over records.
 
 Every trial writes its rows to <log_dir>/sweep/<name>/blocks before it reports, so a sweep that is interrupted goes on
-with what is left: of a grid or of random settings the blocks that have no file; with Optuna or ASHA, whose searcher and
-scheduler have a memory, Tune restores its own snapshot.
+with what is left: of a grid or of random settings the blocks that have no file. With Optuna or ASHA, whose searcher and
+scheduler have a memory, it begins again, and every trial whose rows are there answers at once: Tune's own snapshot is a
+pickle, and is never read.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib.util
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ import ray
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter, Searcher
 
-from raymeter.distributed.ray_internals.on_demand import set_callbacks
 from raymeter.distributed.trial_rows import (
     WORST,
     SweepWork,
     best_metric,
-    block_path,
     computed_rows,
+    name_of_proposal,
     records_of,
+    store_rows,
     stored_rows,
 )
 from raymeter.errors import ConfigError, RunError, StoreError
@@ -53,14 +53,14 @@ def run_trials(work: SweepWork, signals: Signals, console: Reporter) -> list[dic
 
     Raises:
         RunError: Trials failed again and again.
-        StoreError: A stored block, or Tune's snapshot, is damaged.
+        StoreError: A stored block of a finished sweep is damaged.
     """
     store = RunStore(work.store)
     if work.has_memory:
-        finished = store.read_json(f"{work.path}/finished.json")
+        finished = _finished(store, work)
         if finished is None:
             finished = {"trials": _tune(work, None, signals, console)}
-            store.write_json(f"{work.path}/finished.json", finished)
+            store.write_sealed(f"{work.path}/finished.json", finished)
         trials = finished.get("trials")
         if not isinstance(trials, list) or not trials or not all(isinstance(name, str) for name in trials):
             raise _damaged(store, work, "finished.json")
@@ -76,6 +76,14 @@ def run_trials(work: SweepWork, signals: Signals, console: Reporter) -> list[dic
     if lost is not None:
         raise _damaged(store, work, f"blocks/{lost}.json")
     return [row for _, rows in blocks if rows is not None for row in rows]
+
+
+def _finished(store: RunStore, work: SweepWork) -> dict[str, Any] | None:
+    """What says that all trials of a sweep with a memory are done; None where it is missing or damaged."""
+    try:
+        return store.read_sealed(f"{work.path}/finished.json", "")
+    except StoreError:
+        return None
 
 
 def _damaged(store: RunStore, work: SweepWork, file: str) -> StoreError:
@@ -94,30 +102,27 @@ def _tune(
     storage = f"{root}/{work.path}"
     done = 0 if missing is None else work.trials - len(missing)
     progress = _Progress(console, work.trials, records_of(signals), done, best)
-    if work.has_memory and tune.Tuner.can_restore(f"{storage}/tune", filesystem):
-        tuner = _restored(work, f"{storage}/tune", filesystem, trainable, progress)
-    else:
-        names = range(work.trials) if missing is None else missing
-        tuner = tune.Tuner(
-            trainable,
-            param_space={} if work.blocks is None else {"block": tune.grid_search(list(names))},
-            tune_config=tune.TuneConfig(
-                metric="metric",
-                mode="max",
-                num_samples=work.trials if work.blocks is None else 1,
-                search_alg=_optuna(work) if work.blocks is None else None,
-                scheduler=_asha(signals) if work.asha else None,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=storage,
-                storage_filesystem=filesystem,
-                verbose=0,
-                callbacks=[progress],
-                failure_config=tune.FailureConfig(max_failures=FAILURES),
-            ),
-        )
+    names = range(work.trials) if missing is None else missing
+    tuner = tune.Tuner(
+        trainable,
+        param_space={} if work.blocks is None else {"block": tune.grid_search(list(names))},
+        tune_config=tune.TuneConfig(
+            metric="metric",
+            mode="max",
+            num_samples=work.trials if work.blocks is None else 1,
+            search_alg=_optuna(work) if work.blocks is None else None,
+            scheduler=_asha(signals) if work.asha else None,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=storage,
+            storage_filesystem=filesystem,
+            verbose=0,
+            callbacks=[progress],
+            failure_config=tune.FailureConfig(max_failures=FAILURES),
+        ),
+    )
     results = _run(tuner)
     if results.num_errors:
         reason = (str(results.errors[0]).strip().splitlines() or [""])[-1]
@@ -126,8 +131,8 @@ def _tune(
         )
     if work.blocks is not None:
         return [str(name) for name in range(work.trials)]
-    reported = [results[number].metrics for number in range(len(results))]
-    return sorted(str(metrics["trial_id"]) for metrics in reported if metrics)
+    proposed = [results[number].config for number in range(len(results))]
+    return sorted(name_of_proposal(config) for config in proposed if config)
 
 
 def _run(tuner: tune.Tuner) -> tune.ResultGrid:
@@ -140,35 +145,16 @@ def _run(tuner: tune.Tuner) -> tune.ResultGrid:
     raise KeyboardInterrupt
 
 
-def _restored(work: SweepWork, snapshot: str, filesystem: Any, trainable: Any, progress: tune.Callback) -> tune.Tuner:
-    """A tuner from its snapshot, which Tune unpickles: only ever from the sweep's own directory."""
-    try:
-        tuner = tune.Tuner.restore(
-            snapshot,
-            trainable=trainable,
-            resume_unfinished=True,
-            restart_errored=True,
-            storage_filesystem=filesystem,
-        )
-    except Exception as error:  # whatever unpickling damaged bytes raises
-        where = f"{RunStore(work.store).name}/{work.path}"
-        raise StoreError(
-            f"{where}/tune cannot be read ({type(error).__name__}); delete {where} and start the sweep again"
-        ) from None
-    set_callbacks(tuner, [progress], verbose=0)
-    return tuner
-
-
 def _trial(config: dict[str, Any], signals: Signals, work: SweepWork) -> None:
     """Evaluate a block of settings, write its rows, report the best."""
     store = RunStore(work.store)
-    name: int | str = tune.get_context().get_trial_id() if work.blocks is None else config["block"]
+    name: int | str = name_of_proposal(config) if work.blocks is None else config["block"]
     records = records_of(signals)
     for step, size in enumerate(rungs(records) if work.asha else [records]):
         rows = stored_rows(store, work, name)
         if rows is None or any(row["records"] < size for row in rows):
             rows = computed_rows(work, config, signals, size)
-            store.write(block_path(work, name), json.dumps(rows).encode())
+            store_rows(store, work, name, rows)
         tune.report({"metric": best_metric(rows), "settings": len(rows), "records": size, "rung": KEPT**step})
 
 
@@ -183,15 +169,8 @@ class _Progress(tune.Callback):
         self.console, self.trials, self.records, self.done, self.best = console, trials, records, done, best
 
     def __getstate__(self) -> dict[str, Any]:
-        """For Tune's snapshot: a terminal cannot be stored, and a restored sweep gets a new one."""
+        """For Tune's snapshot, which nobody reads: a terminal cannot be stored."""
         return {**self.__dict__, "console": Silent()}
-
-    def get_state(self) -> dict[str, Any]:
-        return {"done": self.done, "best": self.best}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """From Tune's snapshot: a restored sweep counts on from there."""
-        self.done, self.best = state["done"], state["best"]
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         if result["records"] == self.records:  # fewer, as on a rung of ASHA, cannot win
@@ -204,7 +183,7 @@ class _Progress(tune.Callback):
 
 @dataclass(frozen=True)
 class _Proposal:
-    """Optuna's way through the space: an attack first, then what that attack has. Stored with Tune's snapshot."""
+    """Optuna's way through the space: an attack first, then what that attack has. Tune stores it."""
 
     spaces: tuple[Subspace, ...]
 

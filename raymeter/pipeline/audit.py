@@ -34,6 +34,7 @@ from raymeter.report.terminal import console_table
 from raymeter.report.verdict import remarks, verdict
 from raymeter.report.write import WRITERS, write_report
 from raymeter.schema.dataset import Dataset
+from raymeter.schema.origins import origins_of
 from raymeter.schema.results import AuditResult, BlindResult
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import Signals
@@ -44,6 +45,7 @@ from raymeter.signals.targets.protocol import Target
 from raymeter.storage.code_book import CodeBook
 from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import IDENTITY, RunStore
+from raymeter.storage.witnesses import restored_identity
 
 Config: TypeAlias = AuditConfig | Mapping[str, Any] | str | Path
 
@@ -71,6 +73,12 @@ def prepare(config: AuditConfig, store: RunStore, console: StageConsole) -> Prep
         code = check_code(config, dataset.num_classes, store, console.note)
         target = find_target(config, dataset, split, store)
         prepared = Prepared(dataset, split, target, dict(identity(config, dataset)))
+        restored = restored_identity(
+            store, prepared.identity, origins_of(dataset, split.trained_here, config.train.recipe())
+        )
+        if restored:
+            console.note(restored)
+            store.write_sealed(IDENTITY, prepared.identity)
         store.check_identity(prepared.identity)
         if prepared.target is not None:
             prepared.target.prepare(console)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from raymeter.attacks import regressors_of
 from raymeter.config.load import AuditConfig
@@ -19,7 +20,7 @@ from raymeter.signals.targets.answers import SENT, place_of
 from raymeter.signals.targets.weights import WEIGHTS
 from raymeter.storage.code_book import CODE, CodeBook, Remembered
 from raymeter.storage.model_store import ModelStore
-from raymeter.storage.run_store import RunStore
+from raymeter.storage.run_store import IDENTITY, RunStore
 
 Note = Callable[[str], None]
 Found = dict[str, Remembered]  # by function, to be written down once the directory is this audit's
@@ -50,14 +51,14 @@ def _check_training(config: AuditConfig, book: CodeBook, note: Note) -> Found:
     found = Found()
     functions = ("model", "train.model_name", config.train.model_name), ("fit", "train.fit", config.train.fit)
     own = [(part, key, name) for part, key, name in functions if name is not None and ":" in name]
-    run = (book.store.read_json("run.json") or {}) if own else {}
+    run = _record(book.store, IDENTITY) if own else {}
     train = run.get("train", {})
     for part, key, name in own:
         now, before = code_of(name), book.recall(name)
-        if not run:
+        if not run and (before is None or ModelStore(book.store).holds_none(range(config.num_models))):
             found[name] = Remembered(now)
             continue
-        if train.get(part) != name:  # another model: what a directory is an audit of says so
+        if run and train.get(part) != name:  # another model: what a directory is an audit of says so
             continue
         if before is None or _serious(now, before.code):
             if ModelStore(book.store).holds_none(range(config.num_models)):
@@ -134,7 +135,15 @@ def _made_by_code(config: AuditConfig, store: RunStore) -> Iterator[tuple[str, s
 
 def _has_predictions(store: RunStore, regressor: str) -> bool:
     names = [name for name in store.list("signals") if name.startswith("qmia_") and name.endswith(".json")]
-    return any((store.read_json(f"signals/{name}") or {}).get("regressor") == regressor for name in names)
+    return any(_record(store, f"signals/{name}").get("regressor") == regressor for name in names)
+
+
+def _record(store: RunStore, path: str) -> dict[str, Any]:
+    """What a sealed record says; nothing where it is damaged: who needs it whole says so."""
+    try:
+        return store.read_sealed(path, "") or {}
+    except StoreError:
+        return {}
 
 
 def _refuse(now: UserCode, before: UserCode, whose: str, way_out: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import yaml
@@ -14,31 +15,36 @@ from raymeter.pipeline.code_check import check_code
 from raymeter.pipeline.foreign_target import find_target
 from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.pipeline.provenance import identity
+from raymeter.schema.model_record import Origin
+from raymeter.schema.origins import origins_of
 from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import model_seed
 from raymeter.storage.model_store import ModelStore
 from raymeter.storage.run_store import RunStore
+from raymeter.storage.witnesses import restored_identity
 
 
 def dry_run(config: AuditConfig) -> str:
     """The resolved configuration and what an audit would do, without doing any of it."""
     lines = [yaml.safe_dump(config.resolved(), sort_keys=False).rstrip(), ""]
     store = RunStore.at(config.run.log_dir)
-    recipe, seed = config.train.recipe().hash, config.run.random_seed
-    models = ModelStore(store)
-    done = [index for index in range(config.num_models) if models.load(index, recipe, model_seed(seed, index))[0]]
-    lines.append(f"models: {config.num_models} in all, {len(done)} reused, {config.num_models - len(done)} to train")
+    recipe, seed = config.train.recipe(), config.run.random_seed
+    origins = {index: Origin(recipe.hash, model_seed(seed, index), "", "") for index in range(config.num_models)}
     try:
         spec = replace(config.data_spec(), download=False)
         dataset = load_dataset(spec)
     except DataError as error:
         if config.data.dataset not in DOWNLOADABLE:
             raise
-        return "\n".join([*lines, f"data: not here yet ({error})"])
+        return "\n".join([*lines, _models(store, origins), f"data: not here yet ({error})"])
     split = make_audit_split(config, dataset)
     check_fit(config, dataset, split)
     check_code(config, dataset.num_classes, store, lines.append)
-    store.check_identity(identity(config, dataset))
+    about, origins = identity(config, dataset), origins_of(dataset, split.trained_here, recipe)
+    if restored := restored_identity(store, about, origins):
+        lines.append(restored)
+    else:
+        store.check_identity(about)
     target, said = find_target(config, dataset, split, store), Silent()
     if target is not None:
         target.check(said)
@@ -47,6 +53,7 @@ def dry_run(config: AuditConfig) -> str:
     signals_mb = signal_bytes(config, dataset, split) / 2**20
     mapped = is_mapped(config, dataset, split)
     lines += [
+        _models(store, origins),
         f"data: {dataset.name}, pool {len(dataset.y)}, population {len(dataset.population_y)}, "
         f"{dataset.num_classes} classes",
         f"records: {dataset.contents}",
@@ -61,3 +68,10 @@ def dry_run(config: AuditConfig) -> str:
         *(f"target: {line}" for line in said.lines),
     ]
     return "\n".join(lines)
+
+
+def _models(store: RunStore, origins: Mapping[int, Origin]) -> str:
+    """How many models an audit would find, and how many it would train."""
+    models = ModelStore(store)
+    done = sum(models.load(index, origin)[0] is not None for index, origin in origins.items())
+    return f"models: {len(origins)} in all, {done} reused, {len(origins) - done} to train"

@@ -118,7 +118,7 @@ def save(imported: Imported, about: Mapping[str, Any], store: RunStore) -> None:
                 save_column(store, key, logits[:, m], {"imported": True})
     identity = {"store_version": IMPORT_VERSION, "imported": {**about, "notes": list(imported.notes)}}
     store.write("models/memberships.npy", npy(np.ascontiguousarray(signals.audit[KINDS[0]].member.T)))
-    store.write_json("run.json", identity)
+    store.write_sealed("run.json", identity)
     config = build_config({"run": {"log_dir": store.uri}}).resolved()
     save_index(store, signals, columns, {**config, "imported": dict(about)})
 

@@ -15,9 +15,12 @@ from raymeter.errors import DataError
 from raymeter.formats.tables import read_scores
 from raymeter.report.stored import report_scores
 from raymeter.signals.stored import load_signals
-from raymeter.storage.run_store import RunStore
+from raymeter.storage.model_store import ModelStore
+from raymeter.storage.run_store import IDENTITY, RunStore
 
 WITHOUT_SETTINGS = ("loss", "rmia", "lira", "lira_offline", "base")  # walked where neither result has settings
+
+WAY_OUT = "run the audit again, models are reused"
 
 
 def load_side(path: Path, name: str) -> Side:
@@ -39,7 +42,7 @@ def load_side(path: Path, name: str) -> Side:
 
 
 def _run(store: RunStore, name: str) -> Side:
-    stored, identity = load_signals(store), store.read_json("run.json") or {}
+    stored, identity = load_signals(store), store.read_sealed(IDENTITY, WAY_OUT) or {}
     imported = identity.get("imported")
     facts: dict[str, Any] = {
         "data": _data(identity.get("data")),
@@ -65,8 +68,10 @@ def _audited(config: Mapping[str, Any]) -> dict[str, Attack]:
 
 def _weights(store: RunStore) -> list[str]:
     names = [name for name in store.list("models") if name.startswith("model_") and name.endswith(".json")]
-    records = [store.read_json(f"models/{name}") or {} for name in names]
-    return [record["sha256"] for record in records if "sha256" in record]
+    models = ModelStore(store)
+    indices = [int(name[6:-5]) for name in names if name[6:-5].isdigit()]
+    records = [models.read_marker(index)[0] for index in sorted(indices)]
+    return [record.sha256 for record in records if record is not None]
 
 
 def with_attacks(a: Side, b: Side) -> tuple[Side, Side]:

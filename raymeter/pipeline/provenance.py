@@ -16,7 +16,7 @@ import torch
 
 import raymeter
 from raymeter.config.load import AuditConfig
-from raymeter.schema.dataset import Dataset, fingerprint_arrays
+from raymeter.schema.dataset import Dataset
 from raymeter.schema.model_record import ModelRecord
 
 STORE_VERSION = 1
@@ -36,7 +36,7 @@ def identity(config: AuditConfig, dataset: Dataset) -> dict[str, Any]:
         "data": {
             "dataset": config.data.dataset,
             "records": len(dataset.y),
-            "sha256": fingerprint_arrays(dataset.x, dataset.y),
+            "sha256": dataset.pool_fingerprint,
             **({"streamed": STREAM_VERSION} if dataset.is_streamed else {}),
         },
     }

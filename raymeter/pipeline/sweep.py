@@ -27,6 +27,7 @@ from raymeter.schema.signals import Signals
 from raymeter.signals.stored import StoredAudit, load_signals
 from raymeter.stats import dependent_targets
 from raymeter.storage.run_store import RunStore
+from raymeter.storage.seals import digest_of_record
 from raymeter.sweep.evaluate import RESULTS
 from raymeter.sweep.limits import most_references, restrict, rungs
 from raymeter.sweep.metric import Metric
@@ -106,7 +107,7 @@ def run_sweep(
     prepared = prepared or prepare_sweep(config, store, console)
     divided = prepared.divided
     with console.stage("Sweep"):
-        store.write_json(f"{_path(config)}/sweep.json", _about(config, divided.stored))
+        store.write_sealed(f"{_path(config)}/sweep.json", _about(config, divided.stored))
         rows = _different(run_trials(_work(config, prepared.settings, store, divided), divided.ranking, console))
     with console.stage("Report"):
         result = _report(config, rows, divided, store)
@@ -142,6 +143,7 @@ def _work(config: SweepConfig, settings: list[Setting] | None, store: RunStore, 
         spaces=subspaces(section),
         samples=section.samples or 0,
         asha=section.asha,
+        of=digest_of_record(_about(config, divided.stored)),
     )
 
 
@@ -201,7 +203,8 @@ def _about(config: SweepConfig, stored: StoredAudit) -> dict[str, Any]:
 
 def _check_same(store: RunStore, config: SweepConfig, stored: StoredAudit) -> None:
     """Refuse to go on with another sweep of the same name."""
-    before = store.read_json(f"{_path(config)}/sweep.json")
+    way_out = f"choose another sweep.name, or delete {store.name}/{_path(config)}"
+    before = store.read_sealed(f"{_path(config)}/sweep.json", way_out)
     if before is not None and before != json.loads(json.dumps(_about(config, stored))):
         raise StoreError(
             f"{store.name}/{_path(config)} holds another sweep (other settings, seed, signals or version); choose "

@@ -132,6 +132,11 @@ class Dataset:
         """SHA-256 over names, shapes and bytes of every array; equal exactly when the data are."""
         return fingerprint_arrays(self.x, self.y, self.population_x, self.population_y)
 
+    @cached_property
+    def pool_fingerprint(self) -> str:
+        """SHA-256 over the records that may train a model, and their labels."""
+        return fingerprint_arrays(self.x, self.y)
+
 
 def fingerprint_arrays(*arrays: np.ndarray | LazyRecords) -> str:
     """SHA-256 over dtype, shape and bytes of arrays, in order; of streamed records over their own fingerprint."""

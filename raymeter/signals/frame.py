@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -77,30 +77,58 @@ def keep_columns(
     plan: SignalPlan, parts: tuple[RecordSet, RecordSet], model: ModelRecord, columns: AnswerColumns, store: RunStore
 ) -> None:
     """Store the columns of a model that can only be asked: they are read back like those of any other."""
-    keys = column_keys(plan, parts, [model])
+    keys, part_of = column_keys(plan, parts, [model]), {records.part: records for records in parts}
     for (content, part), column in columns.items():
         if content in plan.contents:
-            save_column(store, keys[content, part, model.index], column, {"model": model.index, "part": part})
+            about = about_column(content, plan, part_of[part], model)
+            save_column(store, keys[content, part, model.index], column, about)
+
+
+def about_column(content: Content, plan: SignalPlan, records: RecordSet, model: ModelRecord) -> dict[str, Any]:
+    """What a column's manifest says of it: what it holds, of which records under which model, and of whose data.
+
+    The data, members and recipe of a target that was trained elsewhere are not known, and are empty.
+    """
+    return {
+        "content": content,
+        "model": model.index,
+        "weights": model.sha256,
+        "part": records.part,
+        "records": records.fingerprint,
+        "views": list(plan.views),
+        "recipe": model.recipe,
+        "data": model.data,
+        "members": model.members,
+    }
 
 
 def load_stored(
     frame: Frame,
     keys: ColumnKeys,
+    plan: SignalPlan,
     parts: tuple[RecordSet, RecordSet],
     models: Sequence[ModelRecord],
     store: RunStore,
-    mapped: bool,
+    say: Callable[[str], None],
 ) -> list[int]:
-    """Put what is stored into the frame; returns the positions of the models of which something is not."""
+    """Put what is stored into the frame; returns the positions of the models of which something is not.
+
+    Args:
+        say: Gets a line about every column that is there and cannot be used.
+    """
     part_of = {records.part: records for records in parts}
     place = {model.index: position for position, model in enumerate(models)}
     absent = set()
     for (content, part, model), key in keys.items():
-        column = load_column(store, key, mapped=mapped)
+        about = about_column(content, plan, part_of[part], models[place[model]])
+        column = load_column(store, key, mapped=plan.mapped, about=about, say=say)
+        room = frame.column(content, part_of[part], place[model])
+        if column is not None and column.shape != room.shape:
+            say(f"{store.name}/signals/{key}.npy is {list(column.shape)}, not {list(room.shape)}; it is not used")
+            column = None
         if column is None:
             absent.add(place[model])
             continue
-        room = frame.column(content, part_of[part], place[model])
         for start in range(0, room.shape[content == "signals"], RECORDS_AT_ONCE):
             rows = slice(start, start + RECORDS_AT_ONCE)
             some = (slice(None), rows) if content == "signals" else (rows,)

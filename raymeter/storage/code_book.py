@@ -33,19 +33,24 @@ class CodeBook:
     @cached_property
     def entries(self) -> dict[str, Any]:
         """What is in the file."""
-        return self.store.read_json(CODE) or {}
+        way_out = (
+            "put it back from a copy, or, if the code is as it was, delete it: reports then say that it is not known"
+        )
+        return self.store.read_sealed(CODE, way_out) or {}
 
     def recall(self, name: str) -> Remembered | None:
         """The code of a function when it was written down, or None."""
         entry = self.entries.get(name)
         if not isinstance(entry, dict):
             return None
-        code = UserCode(entry.get("files", {}), entry.get("packages", {}), entry.get("main", ""))
-        return Remembered(code, tuple(entry.get("unsure", ())))
+        files, packages, unsure = entry.get("files", {}), entry.get("packages", {}), entry.get("unsure", [])
+        if not (isinstance(files, dict) and isinstance(packages, dict) and isinstance(unsure, list)):
+            return None
+        return Remembered(UserCode(files, packages, str(entry.get("main", ""))), tuple(map(str, unsure)))
 
     def remember(self, found: Mapping[str, Remembered]) -> None:
         """Write down the code of some functions in place of what was known of them."""
         new = {name: {**asdict(item.code), "unsure": list(item.unsure)} for name, item in found.items()}
         if any(self.entries.get(name) != entry for name, entry in new.items()):
-            self.store.write_json(CODE, self.entries | new)
+            self.store.write_sealed(CODE, self.entries | new)
             self.entries |= new

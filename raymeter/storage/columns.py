@@ -1,14 +1,15 @@
 """Arrays in files of the run directory; above all columns, the signals of one model on one set of records.
 
 <log_dir>/signals/<key>.npy     a column
-<log_dir>/signals/<key>.json    its manifest, with the sha256 of the former; written last
+<log_dir>/signals/<key>.json    its manifest, with the sha256 of the former, sealed (see seals.py); written last
 """
 
 from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from raymeter.storage.local_files import digest_of
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.scratch import scratch_array, scratch_file
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 
 def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[str, Any]) -> None:
     """Write one model's signals, then their manifest with the content hash.
@@ -26,28 +29,55 @@ def save_column(store: RunStore, key: str, values: np.ndarray, about: Mapping[st
     Args:
         key: Of the column; its file's name.
         values: [kinds, records, queries], or [records, queries, classes] of logits; may be a view of anything.
-        about: What the manifest says besides the hash.
+        about: What the manifest says besides the hash: which model, records and data.
     """
     digest = write_array(store, f"signals/{key}.npy", values)
-    store.write_json(f"signals/{key}.json", {**about, "sha256": digest})
+    store.write_sealed(_manifest(key), {**about, "sha256": digest})
 
 
-def load_column(store: RunStore, key: str, *, mapped: bool = False) -> np.ndarray | None:
+def column_digest(store: RunStore, key: str) -> str | None:
+    """The content hash in a column's manifest; None where that is missing or damaged."""
+    try:
+        manifest = store.read_sealed(_manifest(key), "")
+    except StoreError:
+        return None
+    digest = (manifest or {}).get("sha256")
+    return digest if isinstance(digest, str) else None
+
+
+def load_column(
+    store: RunStore,
+    key: str,
+    *,
+    mapped: bool = False,
+    about: Mapping[str, Any] = NOTHING,
+    say: Callable[[str], None] = lambda line: None,
+) -> np.ndarray | None:
     """One model's signals, or None where they are missing, incomplete or altered.
 
     Args:
         key: Of the column.
         mapped: Whether they stay in a file: the column's own, or a scratch file where the store is not on this machine.
+        about: What the manifest must say of them, as far as it does: those of earlier versions say less.
+        say: Gets a line where there is something that is damaged or does not belong there.
     """
     path = f"signals/{key}.npy"
     try:
-        manifest = store.read_json(f"signals/{key}.json")
-    except StoreError:
+        manifest = store.read_sealed(_manifest(key), "it is not used")
+    except StoreError as error:
+        say(str(error))
         return None
     if manifest is None:
         return None
+    other = next((name for name in about if name in manifest and manifest[name] != about[name]), None)
+    if other is not None:
+        say(f"{store.name}/{_manifest(key)} is of another {other}; it is not used")
+        return None
     with store.opened(path) as file:
         if file is None or digest_of(file, "sha256") != manifest.get("sha256"):
+            say(
+                f"{store.name}/{path} is {'missing' if file is None else 'altered (its hash is wrong)'}; it is not used"
+            )
             return None
         if mapped and store.is_local:
             return np.asarray(np.load(file.name, mmap_mode="r", allow_pickle=False))
@@ -58,6 +88,10 @@ def load_column(store: RunStore, key: str, *, mapped: bool = False) -> np.ndarra
     copy = scratch_array(store, values.shape, values.dtype)
     copy[...] = values
     return copy
+
+
+def _manifest(key: str) -> str:
+    return f"signals/{key}.json"
 
 
 def write_array(store: RunStore, path: str, values: np.ndarray) -> str:

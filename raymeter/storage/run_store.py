@@ -1,6 +1,6 @@
 """The run directory: places, atomic writes, and what it is an audit of.
 
-    <log_dir>/run.json                          what this directory is an audit of
+    <log_dir>/run.json                          what this directory is an audit of; sealed, see seals.py
     <log_dir>/code.json                         which code of the user's made what is here: see code_book.py
     <log_dir>/models/model_3.*                  weights, marker, checkpoint: see model_store.py
     <log_dir>/models/memberships.npy, models_metadata.json    as Privacy Meter wrote them
@@ -26,6 +26,7 @@ from raymeter.errors import StoreError
 from raymeter.storage.addresses import inside, is_remote, shown, without_keys
 from raymeter.storage.buckets import delete_object, list_objects, read_object, write_object
 from raymeter.storage.local_files import replace_file
+from raymeter.storage.seals import sealed, unsealed
 
 IDENTITY = "run.json"
 
@@ -139,11 +140,35 @@ class RunStore:
             return None
         try:
             value = json.loads(data)
-        except ValueError as error:
-            raise StoreError(f"{self.name}/{path} is damaged ({error}); delete it and start again") from None
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+            raise StoreError(f"{self.name}/{path} is damaged ({reason}); delete it and start again") from None
         if not isinstance(value, dict):
             raise StoreError(f"{self.name}/{path} is damaged (not a JSON object); delete it and start again")
         return value
+
+    def write_sealed(self, path: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON object with a hash of it and of its path, so that any damage shows; see seals.py."""
+        self.write(path, sealed(path, value))
+
+    def read_sealed(self, path: str, way_out: str) -> dict[str, Any] | None:
+        """A JSON object without its seal, or None where the file is missing; one of an earlier version has no seal.
+
+        Args:
+            path: Of the file.
+            way_out: What to do about a damaged one, for the message.
+
+        Raises:
+            StoreError: It is damaged, or was written to another place.
+        """
+        data = self.read(path)
+        if data is None:
+            return None
+        try:
+            return unsealed(path, data)[0]
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+            raise StoreError(f"{self.name}/{path} is damaged ({reason}); {way_out}") from None
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Refuse a directory whose models were trained on other data, with another recipe or seed.
@@ -151,7 +176,7 @@ class RunStore:
         Raises:
             StoreError: Names what changed, from what to what, and how to go on.
         """
-        stored = self.read_json(IDENTITY)
+        stored = self.read_sealed(IDENTITY, "put it back from a copy, or choose another run.log_dir")
         if stored is None:
             return
         old, new = _flatten(stored), _flatten(identity)
@@ -165,10 +190,10 @@ class RunStore:
             )
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Check the identity, and write it where the directory is new."""
+        """Check the identity, and write it where the directory is new, or where an earlier version's has no hash."""
         self.check_identity(identity)
-        if self.read(IDENTITY) is None:
-            self.write_json(IDENTITY, identity)
+        if self.read(IDENTITY) != sealed(IDENTITY, identity):
+            self.write_sealed(IDENTITY, identity)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -262,8 +262,28 @@ def test_copied_marker_is_noticed(one_slot, copied):
     """A marker of another model, copied by hand, once gave a silently wrong audit; now that model is trained anew."""
     shutil.copy(copied / "models/model_3.json", copied / "models/model_2.json")
     signals, lines = signals_of(small_config(copied))
-    assert any(line.startswith("training again model 2: its marker belongs to another model (3") for line in lines)
+    assert "training again model 2: its marker is damaged" in lines
     assert_same_bits(one_slot[1], signals)
+
+
+def test_a_damaged_directory_of_an_earlier_version_ends_in_the_same_bits(one_slot, copied):
+    """Markers without seals are told and completed, a cut one is trained again, and so is one that names code."""
+    store, column = RunStore.at(str(copied)), next(copied.glob("signals/audit_model_3_*.npy"))
+    for index in (0, 1, 2):
+        marker = store.read_json(f"models/model_{index}.json")
+        earlier = {name: value for name, value in marker.items() if name not in ("seal", "data", "members")}
+        store.write_json(f"models/model_{index}.json", {**earlier, "architecture": "no_such:code" if index == 2 else ""})
+    column.write_bytes(column.read_bytes()[:-1] + b"?")
+    (copied / "models/history.json").write_bytes(b"{")
+    signals, lines = signals_of(small_config(copied))
+    assert_same_bits(one_slot[1], signals)
+    assert "training again model 2: its marker names code of its own, which is not run" in lines
+    assert any(line.startswith("2 models are of an earlier version, whose markers have no hash") for line in lines)
+    assert any(line.endswith(f"{column.name} is altered (its hash is wrong); it is not used") for line in lines)
+    assert signals_of(small_config(copied))[1] == [
+        "4 of 4 models are done already and are reused",
+        "signals of 4 of 4 models are stored and are reused",
+    ]
 
 
 def test_worker_that_cannot_start_ends_the_audit(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from raymeter.distributed.training.train_references import train_references
 from raymeter.pipeline.checks import make_audit_split
 from raymeter.pipeline.stage_settings import signal_plan
 from raymeter.schema import Signals
+from raymeter.schema.origins import origins_of
 from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import model_seed
 from raymeter.signals.records import gather_records
@@ -105,7 +106,7 @@ def test_a_slot_trains_what_the_same_chunks_read_directly_give(two_slots):
     trainer = StreamedTrainer(data, split.member[:, 1].copy(), recipe, seed)
     fitted = fit(trainer, lambda trainer: None)
     torch.set_num_threads(threads)
-    record, reason = ModelStore(store).load(1, recipe.hash, seed)
+    record, reason = ModelStore(store).load(1, origins_of(dataset, split, recipe)[1])
     assert reason == ""
     for name, value in ModelStore(store).read_weights(record).items():
         torch.testing.assert_close(fitted.model.state_dict()[name], value, rtol=0, atol=0)

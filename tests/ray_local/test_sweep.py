@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import shutil
 import signal
 from pathlib import Path
@@ -233,12 +234,12 @@ def test_an_interrupted_asha_sweep_is_not_taken_for_done(copied):
     store = RunStore.at(copied)
     store.delete("sweep/s/finished.json")
     for block in range(6):
-        rows = json.loads(store.read(f"sweep/s/blocks/{block}.json"))
+        rows = store.read_json(f"sweep/s/blocks/{block}.json")["rows"]
         store.write(f"sweep/s/blocks/{block}.json", json.dumps([{**row, "records": 1000} for row in rows]).encode())
     shutil.rmtree(f"{copied}/sweep/s/tune")
     after = run(copied, asha=True, space=SPACE[:1])
     assert after.best["records"] == RECORDS
-    assert store.read_json("sweep/s/finished.json") == {"trials": [str(block) for block in range(6)]}
+    assert store.read_sealed("sweep/s/finished.json", "") == {"trials": [str(block) for block in range(6)]}
     assert len(after.rows) == len(before.rows)
 
 
@@ -260,18 +261,30 @@ def test_a_damaged_list_of_finished_trials_is_one_line(copied, trials):
         run(copied, asha=True)
 
 
-def test_a_damaged_snapshot_of_tune_is_one_line(copied):
-    """Optuna's memory cannot be read: the line says what to delete."""
+class Evil:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_snapshot_of_tune_is_never_unpickled(copied, tmp_path):
+    """A run directory of somebody else ran code in the next start of its sweep; what was computed is found again."""
     space = [{"attack": "rmia", "offline_a": {"uniform": [0.0, 1.0]}}]
-    run(copied, searcher="optuna", samples=2, space=space)
+    before = run(copied, searcher="optuna", samples=3, space=space)
     store = RunStore.at(copied)
     store.delete("sweep/s/finished.json")
-    for path in Path(copied, "sweep/s/tune").glob("*.pkl"):
-        path.write_bytes(b"\x80")
-    with pytest.raises(
-        StoreError, match=r"sweep/s/tune cannot be read .*; delete .*/sweep/s and start the sweep again"
-    ):
-        run(copied, searcher="optuna", samples=2, space=space)
+    kept = {path: path.stat().st_mtime_ns for path in Path(copied, "sweep/s/blocks").iterdir()}
+    for path in Path(copied, "sweep/s/tune").rglob("*"):
+        if path.is_file():
+            path.write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
+    after = run(copied, searcher="optuna", samples=3, space=space)
+    assert not (tmp_path / "ran").exists()
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert [row["metric"] for row in after.rows] == [row["metric"] for row in before.rows]
 
 
 def test_a_winner_that_fails_on_the_report_targets_is_passed_over(swept, tmp_path, monkeypatch):

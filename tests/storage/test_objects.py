@@ -16,6 +16,7 @@ from raymeter.data import load_dataset
 from raymeter.data.groups import load_groups
 from raymeter.errors import ConfigError, DataError, StoreError
 from raymeter.schema import ModelRecord
+from raymeter.schema.model_record import Origin
 from raymeter.storage import buckets as places
 from raymeter.storage.addresses import inside, shown
 from raymeter.storage.buckets import open_place, read_object, write_object
@@ -113,9 +114,11 @@ def test_a_model_counts_although_no_listing_shows_it(bucket, monkeypatch):
     bucket.fault = lambda method, path, count: 503 if "list-type" in path else None
     store = RunStore.at(bucket.address("lagging"))
     data = b"weights"
-    record = ModelRecord(0, 7, weights_path(0), sha256(data), "recipe", 0.0, 0.0, 0.0, 0.0, 0.0)
+    record = ModelRecord(
+        0, 7, weights_path(0), sha256(data), "recipe", 0.0, 0.0, 0.0, 0.0, 0.0, data="data", members="members"
+    )
     ModelStore(store).save(record, data)
-    assert ModelStore(store).load(0, "recipe", 7) == (record, "")
+    assert ModelStore(store).load(0, Origin("recipe", 7, "data", "members")) == (record, "")
     with pytest.raises(StoreError, match="cannot be listed"):
         store.list("models")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -120,13 +120,3 @@ def map_whole_blocks(source: Any, function: Any, **options: Any) -> Any:
         function: As `map_batches` takes it; so are the options.
     """
     return source.map_batches_internal(function, batch_size=None, **options)
-
-
-def set_callbacks(tuner: Any, callbacks: Sequence[Any], verbose: int) -> None:
-    """Give a restored `ray.tune.Tuner` its callbacks and its verbosity again, which it forgets.
-
-    Private: `Tuner._local_tuner._run_config`; `Tuner.restore` takes neither. Without it a sweep that is continued
-    stops (AttributeError), and can be started under another name.
-    """
-    run_config: Any = tuner._local_tuner._run_config
-    run_config.callbacks, run_config.verbose = list(callbacks), verbose

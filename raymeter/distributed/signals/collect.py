@@ -29,7 +29,15 @@ from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.signals import Signals
 from raymeter.schema.split import Split
-from raymeter.signals.frame import ColumnKeys, Frame, column_keys, load_stored, matrices_of, scatter
+from raymeter.signals.frame import (
+    ColumnKeys,
+    Frame,
+    about_column,
+    column_keys,
+    load_stored,
+    matrices_of,
+    scatter,
+)
 from raymeter.signals.plan import SignalPlan
 from raymeter.signals.records import RecordSet
 from raymeter.signals.stored import save_index
@@ -54,7 +62,7 @@ def collect_signals(
     """
     keys = column_keys(plan, parts, models)
     frame = Frame.empty(plan, parts, len(models), store)
-    missing = load_stored(frame, keys, parts, models, store, plan.mapped)
+    missing = load_stored(frame, keys, plan, parts, models, store, reporter.note)
     if len(missing) < len(models):
         reporter.note(f"signals of {len(models) - len(missing)} of {len(models)} models are stored and are reused")
     if missing:
@@ -86,9 +94,8 @@ def _store(
     """Write the columns of some models, given by their positions, to where their keys say."""
     for position, model in models.items():
         for records in parts:
-            about = {"model": model.index, "weights": model.sha256, "part": records.part, "views": list(plan.views)}
             for content in plan.contents:
-                column = frame.column(content, records, position)
+                column, about = frame.column(content, records, position), about_column(content, plan, records, model)
                 save_column(store, keys[content, records.part, model.index], column, about)
 
 

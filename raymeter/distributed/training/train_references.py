@@ -27,11 +27,11 @@ from raymeter.distributed.session import is_embedded
 from raymeter.distributed.training.leases import Leases, Snapshot
 from raymeter.distributed.training.slots import Slots
 from raymeter.distributed.training.work import TrainingWork
-from raymeter.errors import ConfigError, RunError
+from raymeter.errors import ConfigError, RunError, StoreError
 from raymeter.schema.dataset import Dataset
-from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.model_record import ModelRecord, Origin
+from raymeter.schema.origins import origins_of
 from raymeter.schema.reporter import Reporter
-from raymeter.schema.seeds import model_seed
 from raymeter.schema.split import Split
 from raymeter.storage.columns import write_array
 from raymeter.storage.model_store import ModelStore
@@ -58,10 +58,10 @@ def train_references(
         RunError: No model could be trained, or workers could not start; says why and where the traceback is.
     """
     begin()
-    recipe, models = train.recipe(), ModelStore(store)
+    origins, models = origins_of(dataset, split, train.recipe()), ModelStore(store)
 
     def look_up(indices: Iterable[int]) -> Outcomes:
-        return {index: models.load(index, recipe.hash, model_seed(split.seed, index)) for index in indices}
+        return {index: models.load(index, origins[index]) for index in indices}
 
     outcomes = look_up(map(int, split.models))
     for _, reason in outcomes.values():
@@ -78,9 +78,22 @@ def train_references(
         if lost:
             which = ", ".join(map(str, lost))
             reporter.note(f"going on without model {which}, which could not be trained: {trained.failed[lost[0]]}")
-    records = [record for record, _ in outcomes.values() if record is not None]
+    records = _complete([record for record, _ in outcomes.values() if record is not None], origins, models, reporter)
     _write_privacy_meter_files(records, split, train, store)
     return records
+
+
+def _complete(
+    records: list[ModelRecord], origins: Mapping[int, Origin], models: ModelStore, reporter: Reporter
+) -> list[ModelRecord]:
+    """Add to markers of earlier versions which data and members run.json and the design say that they are of."""
+    earlier = sum(not record.data for record in records)
+    if earlier:
+        reporter.note(
+            f"{earlier} models are of an earlier version, whose markers have no hash and do not say which data they "
+            "are of; run.json says so, and that is believed; from now on they have both"
+        )
+    return [record if record.data else models.complete(record, origins[record.index]) for record in records]
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,7 @@ def work_of(dataset: Dataset, split: Split, train: TrainSection, store: RunStore
         store=store.uri,
         checkpoint_interval=train.checkpoint_interval,
         threads=max(1, int(model_resources(train.resources_per_model).get("CPU", 1))),
+        data=dataset.pool_fingerprint,
     )
 
 
@@ -159,7 +173,7 @@ def train_missing(
     finally:
         slots.abandon()  # an interrupt must not wait for models to finish
         shutil.rmtree(scratch, ignore_errors=True)
-    store.write_json(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
+    store.write_sealed(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
     ray.kill(queue)
@@ -200,8 +214,15 @@ def _once_they_show(
 
 
 def attempts(store: RunStore) -> list[dict[str, Any]]:
-    """Every attempt at a model that was seen to end: which, on which node, from when to when, and its outcome."""
-    return list((store.read_json(HISTORY) or {}).get("attempts", []))
+    """Every attempt at a model that was seen to end: which, on which node, from when to when, and its outcome.
+
+    They decide no figure: of a file that is damaged there are none.
+    """
+    try:
+        found = (store.read_sealed(HISTORY, "") or {}).get("attempts", [])
+    except StoreError:
+        return []
+    return [attempt for attempt in found if isinstance(attempt, dict)] if isinstance(found, list) else []
 
 
 class _View:

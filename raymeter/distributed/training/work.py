@@ -21,6 +21,7 @@ class TrainingWork:
         store: Location of the run directory.
         checkpoint_interval: Seconds between two checkpoints of a model; 0 saves after every epoch.
         threads: Of torch, in each worker.
+        data: sha256 of the pool, for the markers.
     """
 
     x: Any
@@ -32,3 +33,4 @@ class TrainingWork:
     store: str
     checkpoint_interval: float
     threads: int
+    data: str

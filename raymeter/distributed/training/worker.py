@@ -20,7 +20,7 @@ import torch
 from raymeter.distributed.device import device_of_worker
 from raymeter.distributed.training.work import TrainingWork
 from raymeter.errors import SignalError, StoreError, first_line
-from raymeter.schema.model_record import ModelRecord
+from raymeter.schema.model_record import ModelRecord, Origin, members_digest
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import model_seed
 from raymeter.storage.local_files import sha256
@@ -92,18 +92,18 @@ class TrainingSlot:
             SignalError: The model has diverged.
             StoreError: The workers of the model have read different checkpoints.
         """
-        started, seed = time.time(), model_seed(self.work.seed, index)
-        if self._together(lambda: self.models.load(index, self.recipe.hash, seed)[0] is not None):
+        started, origin = time.time(), self._origin(index)
+        if self._together(lambda: self.models.load(index, origin)[0] is not None):
             if self.share.rank == 0:  # the queue was restarted and has forgotten that this one is done
                 ray.get(self.queue.complete.remote(self.name, index))
             return
-        trainer, reason = self._trainer(index, seed)
+        trainer, reason = self._trainer(index, origin)
         if reason and self.share.rank == 0:
             self.queue.say.remote(f"starting anew {reason}")
         place = trainer.epoch, trainer.batch
         if self._together(lambda: place) != place:  # another slot, or a store that lags behind, came between
             raise StoreError(f"model {index}: its workers have read different checkpoints; they start again")
-        watch = Watch(self, index, trainer)
+        watch = Watch(self, index, origin, trainer)
         if isinstance(trainer, OwnTrainer):
             trainer.after_save = watch.keep
         fitted = fit(trainer, watch.after_epoch, watch.go_on)
@@ -111,21 +111,26 @@ class TrainingSlot:
             return
         if fitted is None:
             if watch.order == "stop":
-                self.models.save_checkpoint(index, trainer.state(), self.recipe.hash)
+                self.models.save_checkpoint(index, trainer.state(), origin)
             ray.get(self.queue.give_back.remote(self.name, "its slot was called back"))
         elif not math.isfinite(fitted.train_loss + fitted.test_loss):
             raise SignalError("training diverged, its loss is not finite; lower train.learning_rate")
         elif ray.get(self.queue.may_store.remote(self.name, index)):
-            self._save(fitted, trainer, index, attempt, started)
+            self._save(fitted, origin, index, attempt, started)
             ray.get(self.queue.complete.remote(self.name, index))
         else:
             ray.get(self.queue.give_back.remote(self.name, "another slot was first"))
 
-    def _trainer(self, index: int, seed: int) -> tuple[Trainer, str]:
+    def _origin(self, index: int) -> Origin:
+        """What a model of this audit is made of."""
+        members = members_digest(self.member[:, index])
+        return Origin(self.recipe.hash, model_seed(self.work.seed, index), self.work.data, members)
+
+    def _trainer(self, index: int, origin: Origin) -> tuple[Trainer, str]:
         """A trainer that stands where the model's checkpoint says, or at the start with the reason why not there."""
 
         def new() -> Trainer:
-            member = np.ascontiguousarray(self.member[:, index])
+            member, seed = np.ascontiguousarray(self.member[:, index]), origin.seed
             if isinstance(self.data, StreamedData):
                 return StreamedTrainer(self.data, member, self.recipe, seed, self.share)
             if self.recipe.fit is not None:
@@ -133,7 +138,7 @@ class TrainingSlot:
             return Trainer(self.data, member, self.recipe, seed, self.share)
 
         trainer = new()
-        saved, reason = self.models.load_checkpoint(index, self.recipe.hash)
+        saved, reason = self.models.load_checkpoint(index, origin)
         if saved is not None:
             try:
                 trainer.load_state(saved)
@@ -141,15 +146,15 @@ class TrainingSlot:
                 return new(), f"model {index}: its checkpoint does not fit the model"  # the old one may be half loaded
         return trainer, reason
 
-    def _save(self, fitted: Fitted, trainer: Trainer, index: int, attempt: int, started: float) -> None:
+    def _save(self, fitted: Fitted, origin: Origin, index: int, attempt: int, started: float) -> None:
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in fitted.model.state_dict().items()}
         weights = safetensors.torch.save(tensors)
         record = ModelRecord(
             index=index,
-            seed=trainer.seed,
+            seed=origin.seed,
             weights=weights_path(index),
             sha256=sha256(weights),
-            recipe=self.recipe.hash,
+            recipe=origin.recipe,
             train_accuracy=fitted.train_accuracy,
             test_accuracy=fitted.test_accuracy,
             train_loss=fitted.train_loss,
@@ -159,6 +164,8 @@ class TrainingSlot:
             node=ray.get_runtime_context().get_node_id(),
             started=started,
             finished=time.time(),
+            data=origin.data,
+            members=origin.members,
         )
         self.models.save(record, weights)
 
@@ -166,8 +173,8 @@ class TrainingSlot:
 class Watch:
     """Asks the queue now and then, between two batches, whether to go on; keeps checkpoints."""
 
-    def __init__(self, slot: TrainingSlot, index: int, trainer: Trainer) -> None:
-        self.slot, self.index, self.trainer = slot, index, trainer
+    def __init__(self, slot: TrainingSlot, index: int, origin: Origin, trainer: Trainer) -> None:
+        self.slot, self.index, self.origin, self.trainer = slot, index, origin, trainer
         self.order, self.batches = "go on", 0
         self.asked = self.saved = time.monotonic()
 
@@ -209,7 +216,7 @@ class Watch:
         slot = self.slot
         if time.monotonic() - self.saved >= slot.work.checkpoint_interval:
             try:
-                slot.models.save_checkpoint(self.index, self.trainer.state(), slot.recipe.hash)
+                slot.models.save_checkpoint(self.index, self.trainer.state(), self.origin)
             except StoreError as error:  # the model is not lost for that, only more of it if its worker is
                 slot.queue.say.remote(f"model {self.index} goes on without a checkpoint: {error}")
             self.saved = time.monotonic()

@@ -119,7 +119,7 @@ def test_a_directory_with_any_part_of_a_model_stays_bound(tmp_path, monkeypatch,
     monkeypatch.setattr(pipeline, "train_references", stage)
     with pytest.raises(RunError):
         pipeline.audit(config)
-    bound = json.loads((tmp_path / "run.json").read_text())
+    bound = pipeline.RunStore.at(str(tmp_path)).read_sealed("run.json", "")
     assert bound == json.loads(json.dumps(identity(config, load_dataset(config.data_spec()))))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 import pytest
 
@@ -186,17 +185,17 @@ def test_another_torch_is_told_and_not_refused(folder):
     config = config_of(folder, model=OWN["model"])
     edit(folder, "model_of_check.py")
     started(config)
-    path = folder / "run" / CODE
-    content = json.loads(path.read_text())
+    store = RunStore.at(config.run.log_dir)
+    content = store.read_sealed(CODE, "")
     content[OWN["model"]]["packages"] = {"torch": "0.1"}
-    path.write_text(json.dumps(content))
+    store.write_sealed(CODE, content)
     (said,) = started(config)
     assert said == (
         "train.model_name: since the models were trained, torch was 0.1, now not imported: last digits of new ones may "
         "differ"
     )
     content[OWN["model"]]["packages"] = {"timm": "0.1"}
-    path.write_text(json.dumps(content))
+    store.write_sealed(CODE, content)
     with pytest.raises(StoreError, match=r"timm was 0\.1, now not imported"):
         started(config)
 

@@ -86,7 +86,8 @@ def test_what_is_missing_or_altered_is_named(tmp_path):
 def test_another_version_is_refused(tmp_path):
     """An index that was written by another version says so."""
     store, _ = stored(tmp_path)
-    store.write_json("signals/index.json", {**store.read_json("signals/index.json"), "version": 0})
+    index = store.read_sealed("signals/index.json", "")
+    store.write_sealed("signals/index.json", {**index, "version": 0})
     with pytest.raises(StoreError, match="was written by another version"):
         load_signals(store)
 

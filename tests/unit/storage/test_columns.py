@@ -58,7 +58,11 @@ def test_golden_column(store):
     golden = "827148bac8ea8d2f764d4f4b6d8ab419947b6d3c62e9c450a258cd56fcc79e15"
     assert hashlib.sha256(store.read("signals/c.npy")).hexdigest() == golden
     manifest = f'{{\n  "model": 1,\n  "part": "audit",\n  "sha256": "{golden}"\n}}\n'
-    assert store.read("signals/c.json").decode() == manifest
+    sealed = store.read("signals/c.json").decode()
+    seal = "raymeter-1-" + hashlib.sha256(b"signals/c.json\n" + manifest.encode()).hexdigest()
+    assert sealed == manifest.replace('",\n  "sha256"', f'",\n  "seal": "{seal}",\n  "sha256"')
+    store.write("signals/c.json", manifest.encode())  # as earlier versions wrote it
+    assert load_column(store, "c") is not None
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -91,3 +95,23 @@ def test_a_column_that_cannot_be_read_is_one_line(store, tmp_path, mapped):
         StoreError, match=r"signals/c.npy cannot be read \(Is a directory\); choose another run.log_dir"
     ):
         load_column(store, "c", mapped=mapped)
+
+
+def test_a_column_in_the_place_of_another_is_not_used(store):
+    """With its manifest it had the right hash: another model's signals under this one's name."""
+    for key, value in (("a", 0.0), ("b", 1.0)):
+        save_column(store, key, np.full((2, 3, 1), value, np.float32), {"model": 1})
+    for suffix in ("npy", "json"):
+        store.write(f"signals/a.{suffix}", store.read(f"signals/b.{suffix}"))
+    said = []
+    assert load_column(store, "a", say=said.append) is None
+    assert said == [f"{store.name}/signals/a.json is damaged (its hash is wrong); it is not used"]
+
+
+def test_a_column_must_be_of_what_is_asked_for(store):
+    """Model, weights, records and data, as far as a manifest says them; earlier versions' say less."""
+    save_column(store, "a", np.zeros((2, 3, 1), np.float32), {"model": 1, "data": "x"})
+    said = []
+    assert load_column(store, "a", about={"model": 1, "data": "x", "members": "y"}) is not None
+    assert load_column(store, "a", about={"model": 1, "data": "z"}, say=said.append) is None
+    assert said == [f"{store.name}/signals/a.json is of another data; it is not used"]

@@ -6,7 +6,7 @@ import sys
 SCRIPT = """
 import pickle, sys
 from raymeter.distributed.training.work import TrainingWork
-work = TrainingWork(None, None, None, 10, {"model": "cnn"}, 0, "/tmp/run", 10.0, 1)
+work = TrainingWork(None, None, None, 10, {"model": "cnn"}, 0, "/tmp/run", 10.0, 1, "data")
 assert pickle.loads(pickle.dumps(work)) == work
 print(sorted(name for name in ("torch", "numpy", "raymeter.schema") if name in sys.modules))
 """

@@ -169,7 +169,8 @@ def settings_apart(label: str, settings_a: Mapping[str, Any], settings_b: Mappin
 
 def _shared_value(value: Any) -> Any:
     """The value that all targets have where there is one per target; else what was given."""
-    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
+    one = isinstance(value, list) and bool(value) and all(item == value[0] for item in value)
+    return value[0] if one else value
 
 
 def exposure(scores: Scores) -> Float[np.ndarray, " records"]:

@@ -7,7 +7,7 @@ import os
 import sys
 
 from raymeter.cli.gate import add_gates
-from raymeter.cli.guard import guarded, say_error
+from raymeter.cli.guard import guarded, say_error, tell
 from raymeter.cli.verb import Verbs
 
 
@@ -51,9 +51,9 @@ def run(options: argparse.Namespace) -> int:
         config = load_config(options.config, options.overrides)
         gates = parse_gates(options.fail_if, config.attacks)
         if options.dry_run:
-            print(dry_run(config))
+            tell(dry_run(config))
             for line in left_out(config, options.config, Path.cwd()):
-                print(line)
+                tell(line)
             return 0
         result = audit(config, verbose=options.verbose, console=console)
         return pass_gates(gates, plain_attacks(result), inconclusive(result))

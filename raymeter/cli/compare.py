@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from raymeter.cli.gate import add_gates, pass_gates
-from raymeter.cli.guard import guarded
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.verb import Verbs
 
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             print(json.dumps(content, indent=2, allow_nan=False))
         else:
             for line in comparison_lines(comparison):
-                print(line)
+                tell(line)
         if options.html:
             write_comparison_page(comparison, Path(options.html))
         differences = {label: {"auc": attack["auc"]} for label, attack in content["attacks"].items()}

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from raymeter.cli.guard import guarded
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.verb import Verbs
 
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
             checks.append(check)
             if not options.json:
                 remedy = f"\n          -> {check.remedy}" if check.remedy else ""
-                print(f"{check.state:<8}  {check.check}: {check.text}{remedy}", flush=True)
+                tell(f"{check.state:<8}  {check.check}: {check.text}{remedy}")
         problems = sum(check.state == "problem" for check in checks)
         if options.json:
             print(json.dumps({"findings": [asdict(check) for check in checks]}, indent=2))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from raymeter.cli.guard import guarded
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.verb import Verbs
+from raymeter.text import one_line
 
 
 def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
@@ -36,9 +37,9 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(plain(difference), indent=2, allow_nan=False))
             return 0
-        print(f"A: {options.a}\nB: {options.b}\n")
+        tell(f"A: {one_line(options.a)}\nB: {one_line(options.b)}\n")
         for line in difference_lines(difference):
-            print(line)
+            tell(line)
         return 0
 
     return guarded(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from raymeter.cli.guard import guarded
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.signal_options import add_exchange
 from raymeter.cli.verb import Verbs
 from raymeter.errors import ConfigError
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
             )
         exported = export_signals(options.source, options.format, options.out, options.target)
         for note in exported.notes:
-            print(note)
-        print(f"{options.format}: {exported.place}")
+            tell(note)
+        tell(f"{options.format}: {exported.place}")
         return 0
 
     return guarded(command)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from raymeter.cli.guard import say_error
 
 if TYPE_CHECKING:
     from raymeter.report.gate import Gate
@@ -36,7 +37,7 @@ def pass_gates(gates: Sequence[Gate], attacks: Mapping[str, Any], doubts: Sequen
 
     failures = judge(gates, attacks)
     for line in failures:
-        print(line, file=sys.stderr)
+        say_error(line)
     if gates and not failures and doubts:
-        print(f"passed, but inconclusive: {'; '.join(doubts)}", file=sys.stderr)
+        say_error(f"passed, but inconclusive: {'; '.join(doubts)}")
     return EXIT_CODE if failures else 0

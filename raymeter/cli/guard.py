@@ -6,11 +6,17 @@ import sys
 from collections.abc import Callable
 
 from raymeter.errors import RaymeterError, RunError
+from raymeter.text import one_line, some_lines
 
 
 def say_error(line: str) -> None:
     """Print why a command ends."""
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
+
+
+def tell(text: object) -> None:
+    """Print what a command has to say, in one line or several."""
+    print(some_lines(text), flush=True)
 
 
 def guarded(command: Callable[[], int], kept: str = "finished models", say: Callable[[str], None] = say_error) -> int:

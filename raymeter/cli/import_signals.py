@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from raymeter.cli.guard import guarded
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.signal_options import add_exchange, add_extras, extra_files
 from raymeter.cli.verb import Verbs
 from raymeter.errors import ConfigError
@@ -47,15 +47,15 @@ def run(options: argparse.Namespace) -> int:
         matrix = imported.signals.audit["logit_gap"]
         examples, models, views = matrix.values.shape
         population = len(imported.signals.population["logit_gap"].values)
-        print(
+        tell(
             f"{options.format}: {examples} records x {models} models x {views} views, {len(matrix.targets)} targets, "
             f"population {population}"
         )
         for note in imported.notes:
-            print(note)
+            tell(note)
         for path in imported.scores:
-            print(f"Scores: {path} (raymeter score judges them)")
-        print(f"Run directory: {imported.place} (raymeter score {options.out} attacks it)")
+            tell(f"Scores: {path} (raymeter score judges them)")
+        tell(f"Run directory: {imported.place} (raymeter score {options.out} attacks it)")
         return 0
 
     return guarded(command)

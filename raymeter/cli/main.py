@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from raymeter import __version__
 from raymeter.cli import (
@@ -19,6 +20,7 @@ from raymeter.cli import (
     sweep,
 )
 from raymeter.cli.verb import Verb
+from raymeter.text import one_line
 
 VERBS: tuple[Verb, ...] = (
     audit,
@@ -33,9 +35,21 @@ VERBS: tuple[Verb, ...] = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command without repeating keys."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with the usage and one line."""
+        super().error(one_line(message))
+
+
+def _empty_parser() -> argparse.ArgumentParser:
+    return _Parser(prog="raymeter", description="Audit how much a model leaks about its records.")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; what the verbs do is not loaded."""
-    parser = argparse.ArgumentParser(prog="raymeter", description="Audit how much a model leaks about its records.")
+    parser = _empty_parser()
     parser.add_argument("--version", action="version", version=f"raymeter {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, help="see raymeter VERB --help")
     for verb in VERBS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from raymeter.cli.gate import add_gates, pass_gates
-from raymeter.cli.guard import guarded
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.verb import Verbs
 
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     def command() -> int:
         gates = parse_gates(options.fail_if)
         page = renew_page(options.place)
-        print(f"Page: {page.place}")
+        tell(f"Page: {page.place}")
         return pass_gates(gates, page.attacks, page.doubts)
 
     return guarded(command)

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from raymeter.text import one_line
+
 JSON_PROGRESS_SECONDS = 5.0
 
 
@@ -49,14 +51,14 @@ class StageConsole:
             self._bar.update(self._task, completed=done, total=total, count=f"{int(done)} of {int(total)} {what}")
 
     def note(self, line: str) -> None:
-        self.console.print(f"  {line}", markup=False)
+        self.console.print(f"  {one_line(line)}", markup=False)
 
     def result(self, table: Table, lines: Sequence[str]) -> None:
         """Show what an audit found."""
         self.console.print()
         self.console.print(table)
         for line in lines:
-            self.console.print(line, markup=False)
+            self.console.print(one_line(line), markup=False)
 
 
 @dataclass
@@ -95,4 +97,5 @@ class JsonConsole(StageConsole):
     def _say(self, event: str, **values: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         stage = {"stage": self._stage} if self._stage else {}
-        print(json.dumps({"time": now, "event": event, **stage, **values}), file=self.stream, flush=True)
+        plain = {name: one_line(value) if isinstance(value, str) else value for name, value in values.items()}
+        print(json.dumps({"time": now, "event": event, **stage, **plain}), file=self.stream, flush=True)

@@ -36,6 +36,7 @@ from raymeter.sweep.result import SweepFigures, SweepResult
 from raymeter.sweep.sections import SweepConfig
 from raymeter.sweep.space import Range, Setting, Subspace, filled, load_sweep, settings_of, subspaces
 from raymeter.sweep.target_halves import divide_targets, without_models_of
+from raymeter.text import one_line
 
 VERSION = 2
 
@@ -291,6 +292,6 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
     with connected(config.cluster, verbose):
         result = run_sweep(config, store, console, prepared)
     for line in sweep_lines(result):
-        console.console.print(line, markup=False)
-    console.console.print(f"Results: {store.name}/sweep/{config.sweep.name}", markup=False)
+        console.console.print(one_line(line), markup=False)
+    console.console.print(one_line(f"Results: {store.name}/sweep/{config.sweep.name}"), markup=False)
     return result

@@ -272,7 +272,9 @@ def test_a_damaged_directory_of_an_earlier_version_ends_in_the_same_bits(one_slo
     for index in (0, 1, 2):
         marker = store.read_json(f"models/model_{index}.json")
         earlier = {name: value for name, value in marker.items() if name not in ("seal", "data", "members")}
-        store.write_json(f"models/model_{index}.json", {**earlier, "architecture": "no_such:code" if index == 2 else ""})
+        store.write_json(
+            f"models/model_{index}.json", {**earlier, "architecture": "no_such:code" if index == 2 else ""}
+        )
     column.write_bytes(column.read_bytes()[:-1] + b"?")
     (copied / "models/history.json").write_bytes(b"{")
     signals, lines = signals_of(small_config(copied))

@@ -6,7 +6,7 @@ import argparse
 
 from raymeter.cli.guard import guarded, tell
 from raymeter.cli.verb import Verbs
-from raymeter.text import one_line
+from raymeter.errors.text import one_line
 
 
 def add_parser(verbs: Verbs) -> argparse.ArgumentParser:

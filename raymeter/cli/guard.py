@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from raymeter.errors import RaymeterError, RunError
-from raymeter.text import one_line, some_lines
+from raymeter.errors.text import one_line, some_lines
 
 
 def say_error(line: str) -> None:

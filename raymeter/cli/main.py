@@ -20,7 +20,7 @@ from raymeter.cli import (
     sweep,
 )
 from raymeter.cli.verb import Verb
-from raymeter.text import one_line
+from raymeter.errors.text import one_line
 
 VERBS: tuple[Verb, ...] = (
     audit,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from raymeter.text import one_line
+from raymeter.errors.text import one_line
 
 JSON_PROGRESS_SECONDS = 5.0
 

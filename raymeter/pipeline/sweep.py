@@ -20,6 +20,7 @@ from raymeter.distributed.session import connected, require_cluster
 from raymeter.distributed.trial_rows import SweepWork
 from raymeter.distributed.trials import run_trials
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
+from raymeter.errors.text import one_line
 from raymeter.pipeline.console import StageConsole
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
@@ -36,7 +37,6 @@ from raymeter.sweep.result import SweepFigures, SweepResult
 from raymeter.sweep.sections import SweepConfig
 from raymeter.sweep.space import Range, Setting, Subspace, filled, load_sweep, settings_of, subspaces
 from raymeter.sweep.target_halves import divide_targets, without_models_of
-from raymeter.text import one_line
 
 VERSION = 2
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from raymeter.cli.main import main
 from raymeter.errors import DataError
+from raymeter.errors.text import LONGEST, one_line, some_lines
 from raymeter.pipeline.console import StageConsole
-from raymeter.text import LONGEST, one_line, some_lines
 
 SECRET = "SeCr3t/Wo+rd"
 LEAKY = [

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 
-from raymeter.text import one_line
+from raymeter.errors.text import one_line
 
 
 class RaymeterError(Exception):
-    """Base of all deliberate errors; its text is meant for the user as it is: one line without keys, see text.py."""
+    """Base of all deliberate errors; its text is meant for the user as it is: one line without keys (see text.py)."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(one_line(arg) if isinstance(arg, str) else arg for arg in args))

@@ -32,7 +32,7 @@ def require_blind(attack: Callable[[Signals], Scores], signals: Signals, positio
         ...     return Scores("cheat", seen.member.astype(float), seen.member, seen.ids, seen.targets)
         >>> require_blind(cheat, signals)
         Traceback (most recent call last):
-        raymeter.errors.SignalError: the scores of model 0 depend on its own members: ...
+        raymeter.errors.exceptions.SignalError: the scores of model 0 depend on its own members: ...
     """
     design = signals.design
     hidden = ~design.reference[position]

@@ -92,7 +92,7 @@ def auc_interval(
         SignalError: A score is NaN, or there are no members or no non-members.
 
     Notes:
-        Simulated coverage of the nominal 95 %, benchmarks/coverage_of_intervals.py: at least 93 % from 5 + 500 and
+        Simulated coverage of the nominal 95 %, benchmarks/check_truth.py: at least 93 % from 5 + 500 and
         15 + 15 records on, for normal, heavy-tailed and unequally spread scores and for scores of three levels, up to
         an AUC of 0.999; DeLong's on the logit scale, which was used before, fell to 33 to 86 % there. Of hundreds of
         records on each side both are the same.

@@ -109,11 +109,11 @@ def test_installed_ray_is_the_files_ray():
 @pytest.mark.parametrize(
     ("address", "asked", "fitting", "slots"),
     [
-        ("ray://head", 8, 0, 8),  # the cluster grows because eight are asked for
-        ("ray://head", 8, 2, 8),
-        ("ray://head", 100, 0, 64),  # never more than models
-        ("ray://head", None, 3, 3),
-        ("ray://head", None, 0, 1),
+        ("ray://head:10001", 8, 0, 8),  # the cluster grows because eight are asked for
+        ("ray://head:10001", 8, 2, 8),
+        ("ray://head:10001", 100, 0, 64),  # never more than models
+        ("ray://head:10001", None, 3, 3),
+        ("ray://head:10001", None, 0, 1),
         (None, 8, 2, 2),  # a Ray of our own never grows
         (None, 1, 2, 1),
     ],

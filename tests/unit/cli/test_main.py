@@ -56,4 +56,4 @@ def test_help_loads_the_work_of_no_verb():
     code += "finally: print([name for name in sys.modules if name.startswith('raymeter.')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[1] for name in eval(out.stdout.splitlines()[-1])}
-    assert loaded == {"cli", "errors", "text"}
+    assert loaded == {"cli", "errors"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 LONGEST = 2000  # characters of a line; of a longer one its start and its end, where the remedy stands
+READ = 2 * LONGEST
 HIDDEN = "..."
 _ADDRESS = r"\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2}"  # a path makes one slash of two
 _BEFORE_HOST = re.compile(rf"({_ADDRESS})[^\s'\"<>|]*@")
@@ -29,7 +30,12 @@ def without_keys_in(text: str) -> str:
 
 def one_line(text: object) -> str:
     """What may be shown of any text, in one line."""
-    plain = without_keys_in(str(text).replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
+    whole = str(text)
+    if (
+        len(whole) > 2 * READ
+    ):  # what is looked for takes time as the square of the length; far more than is shown is read
+        whole = f"{whole[:READ]} {whole[-READ:]}"
+    plain = without_keys_in(whole.replace("\r\n", " ").replace("\n", " ").replace("\t", " "))
     plain = _OBEYED.sub("?", plain)
     if len(plain) <= LONGEST:
         return plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -100,6 +101,9 @@ def test_one_line_keeps_plain_text_and_bounds_the_rest():
         assert one_line(text) == text
     long = one_line("x" * 10_000 + "; delete it")
     assert len(long) <= LONGEST and long.endswith("; delete it")
+    start = time.process_time()
+    one_line("x" * 1_000_000)  # took time as the square of the length
+    assert time.process_time() - start < 5
     assert one_line("a\nb\r\nc\td") == "a b c d"
     assert some_lines("a\nb\x1b") == "a\nb?"
 

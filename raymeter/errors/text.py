@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 LONGEST = 2000  # characters of a line; of a longer one its start and its end, where the remedy stands
-READ = 2 * LONGEST
+READ = LONGEST  # characters at both ends that are looked through: the time grows with their square
 HIDDEN = "..."
 _ADDRESS = r"\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2}"  # a path makes one slash of two
 _BEFORE_HOST = re.compile(rf"({_ADDRESS})[^\s'\"<>|]*@")

@@ -73,7 +73,7 @@ def blind_baseline(dataset: Dataset, split: Split, seed: int) -> BlindResult:
 
 
 def _twins(dataset: Dataset, split: Split, pool: np.ndarray, features: np.ndarray) -> Twins:
-    """Among the audited records; near ones by the features, without the columns of the label."""
+    """Among the audited records; near ones by the features, the class among them."""
     audited = np.zeros(len(dataset.y), dtype=bool)
     audited[split.audit_ids] = True
     some = audited[pool]

@@ -54,7 +54,7 @@ def leak_p_values(
     Notes:
         Records are taken to vary alike up to a factor, so that relabelled records of one may stand in for another;
         for the list of records at risk that need only hold on average, as its false discovery rate is an average too.
-        Measured in benchmarks/results/truth_2cpu_202611.md: without a leak anyone is named in at most 6 % of
+        Measured in benchmarks/results/truth_2cpu_202611.md: without a leak anyone is named in about 5 % of
         audits, for ten kinds of signals with 4, 8 and 16 models; Student's t-test, which was used before, named someone
         in up to 100 % of them.
 

@@ -72,9 +72,10 @@ def in_people(result: AuditResult) -> str:
     many = max(1000, round(1 / float(fpr)))
     rate = attack.tpr_at_fpr[fpr]
     identified, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
+    false = round(many * _chance(attack, fpr))
     return (
         f"In numbers of people: of {many} whose records trained the model, an attacker identifies {identified} "
-        f"({fewest} to {most}), and with them {round(many * float(fpr))} of every {many} whose records did not."
+        f"({fewest} to {most}), and with them {false} of every {many} whose records did not."
     )
 
 

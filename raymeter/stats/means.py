@@ -67,9 +67,9 @@ class TwoWaySum:
         the cluster, all of K clusters of one size: records V_r = sum_i m(i)^2, trainings
         V_t = max(0, sum_p (e_p - e)^2 - sum_p,i d_p(i)^2) / (K (K - 1)), variance V_r + V_t, degrees of freedom
         (K - 1) (1 + V_r / V_t)^2, as the records are many (Satterthwaite, Biometrics Bulletin 2, 1946), and at least
-        K + 1: with one degree or two at two pairs intervals were wider than the two-way bootstrap's, and covered no
-        more in simulation. Of millions of records the sums are taken over every n-th. Only clusters whose targets are
-        not all there yet are kept.
+        K + 1: with one degree or two at two pairs intervals were wider than the two-way bootstrap's, and hardly
+        covered more in simulation. Of millions of records the sums are taken over every n-th. Only clusters whose
+        targets are not all there yet are kept.
 
     References:
         Two-way variance components of designs in which every reader sees every case: Gallas, Academic Radiology 13

@@ -6,21 +6,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from designs import matrix, pairs
 
 from raymeter.analysis.leak_test import leak_p_values
-from raymeter.schema import SignalMatrix
-
-
-def pairs(records: int, models: int, seed: int = 0) -> np.ndarray:
-    """Memberships of complementary pairs."""
-    rng = np.random.default_rng(seed)
-    half = np.stack([rng.permutation(records) < records // 2 for _ in range(models // 2)], axis=1)
-    return np.stack([half, ~half], axis=2).reshape(records, models)
-
-
-def matrix(values: np.ndarray, member: np.ndarray) -> SignalMatrix:
-    """Signals with a single view."""
-    return SignalMatrix("logit_gap", values.astype(np.float32)[:, :, None], member)
 
 
 def test_p_values_count_the_other_labellings():

@@ -20,8 +20,7 @@ settings.register_profile("nightly", max_examples=1000, deadline=None, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 PROCESSES = 2
-ONE_RAY, ANOTHER_RAY = {"e2e", "faults", "ray_local"}, {"cluster", "storage"}  # folders of tests that start a Ray
-RAY = ONE_RAY | ANOTHER_RAY
+RAY = {"cluster", "e2e", "faults", "ray_local", "storage"}  # folders of tests that start a Ray
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,21 +37,21 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own threads would wait, and spin, for the same cores
 
 
-class TwoScopesForRay(LoadScopeScheduling):
-    """Tests that start a Ray run one after another in two long scopes; of the others a module stays whole."""
+class FolderOfARay(LoadScopeScheduling):
+    """A folder whose tests start a Ray stays in one process, and so does a module of the others.
+
+    So there are two Rays at once at most. In the order of their names the folders take both processes about as long.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.partition("::")[0])
-        folders = set(path.parts[:2])
-        if folders & ONE_RAY:
-            return "ray"
-        return "another ray" if folders & ANOTHER_RAY else str(path)
+        return next(iter(set(path.parts[:2]) & RAY), str(path))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoScopesForRay:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderOfARay:
     """Spread the tests so, with `-n` too."""
-    return TwoScopesForRay(config, log)
+    return FolderOfARay(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

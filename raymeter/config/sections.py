@@ -19,6 +19,10 @@ from raymeter.storage.addresses import is_remote, shown, without_keys
 MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
 
 
+TAKEN = ("models", "signals", "target", "run.json", "code.json")  # names in a run directory that have their own use
+LONGEST_NAME = 200  # bytes: file systems allow 255, and files are written under a longer name first
+
+
 class Section(BaseModel):
     """A frozen section of which every key is known and every number finite."""
 
@@ -175,8 +179,10 @@ class AuditSection(Section):
     @classmethod
     def _inside(cls, report_log: str) -> str:
         path = PurePosixPath(report_log)
-        if path.is_absolute() or ".." in path.parts or path.parts[:1] in ((), ("models",), ("signals",)):
-            raise ValueError("must be a directory inside run.log_dir, other than models and signals")
+        if path.is_absolute() or ".." in path.parts or not path.parts or path.parts[0] in TAKEN:
+            raise ValueError(f"must be a directory inside run.log_dir, other than {', '.join(TAKEN)}")
+        if not report_log.isprintable() or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+            raise ValueError(f"names of directories are at most {LONGEST_NAME} bytes, without control characters")
         return report_log
 
     @field_validator("views")

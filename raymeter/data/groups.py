@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
-from pyarrow import parquet
 
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.formats.csv_files import read_csv
+from raymeter.formats.parquet_files import read_parquet
 from raymeter.formats.reading import names_in
+from raymeter.schema.plain_files import file_bytes
 from raymeter.storage.addresses import is_remote
 from raymeter.storage.buckets import read_object
 
@@ -29,7 +30,7 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
     try:
         table = _read(path)
     except (OSError, pa.ArrowException, StoreError) as error:
-        reason, hint = first_line(error, ""), not_uploaded()
+        reason, hint = getattr(error, "strerror", None) or first_line(error, ""), not_uploaded()
         raise DataError(f"audit.groups: {path} cannot be read ({reason}); give a CSV or Parquet file{hint}") from None
     doubled = next((name for name in ("id", "group") if table.column_names.count(name) > 1), None)
     if doubled:
@@ -66,11 +67,11 @@ def load_groups(path: str, ids: Int64[np.ndarray, " examples"]) -> np.ndarray:
 
 def _read(path: str) -> pa.Table:
     is_parquet = PurePosixPath(path.partition("?")[0]).suffix in (".parquet", ".pq")
-    data = read_object(path) if is_remote(path) else Path(path).expanduser().read_bytes()
+    data = read_object(path) if is_remote(path) else file_bytes(Path(path).expanduser())
     if data is None:
         raise FileNotFoundError("there is no such object")
     if is_parquet:
-        return parquet.read_table(io.BytesIO(data))
+        return read_parquet(io.BytesIO(data))
     return read_csv(data, f"audit.groups: {path}", ("id", "group"))
 
 

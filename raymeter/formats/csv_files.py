@@ -27,7 +27,7 @@ def plain_text(data: bytes, where: str) -> bytes:
         DataError: It is UTF-16, as Excel's "Unicode text" and PowerShell write it.
     """
     if data.startswith(WIDE) or b"\0" in data[:LOOKED_AT]:
-        raise DataError(f"{where} is written in UTF-16; save it as UTF-8")
+        raise DataError(f"{where} is written in UTF-16, or holds zero bytes; save it as UTF-8")
     return data.removeprefix(codecs.BOM_UTF8)
 
 
@@ -43,7 +43,12 @@ def read_csv(data: bytes, where: str, as_text: Collection[str] = ()) -> pa.Table
         DataError: It is no UTF-8, its columns are separated by something else than commas, or it cannot be parsed.
     """
     data = plain_text(data, where)
-    header = data.split(b"\n", 1)[0].decode(errors="replace")
+    try:
+        header = data.split(b"\n", 1)[0].decode()
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{where}: its first line, the names of the columns, is not text in UTF-8; save it so"
+        ) from None
     other = next((sign for sign in SEPARATORS if sign in header and "," not in header), None)
     if other is not None:
         raise DataError(

@@ -7,7 +7,6 @@ are errors with a remedy.
 from __future__ import annotations
 
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,12 @@ from pyarrow import parquet
 
 from raymeter.errors import DataError, first_line
 from raymeter.formats.csv_files import no_numbers, read_csv
+from raymeter.formats.parquet_files import read_parquet
+from raymeter.schema.array_files import PICKLED as OBJECTS
+from raymeter.schema.array_files import allowed_size, array_of, arrays_of, refuse_bomb
 from raymeter.schema.ids import Ids, as_ids
 from raymeter.schema.plain_arrays import plain_array
+from raymeter.schema.plain_files import file_bytes, require_file
 
 AS_TEXT = ("id", "target", "group", "user_id", "separable_id")  # columns of names, which are kept as they are written
 TABLES = (".parquet", ".pq", ".csv")
@@ -44,19 +47,16 @@ def load_array(path: Path) -> np.ndarray:
     try:
         if path.suffix in (".pt", ".pth"):
             return _load_tensor(path)
-        array = np.load(path, allow_pickle=False)
+        with require_file(path).open("rb") as file:
+            return array_of(file)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the path") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}); check the path") from None
-    except (ValueError, EOFError) as error:
-        if "pickle" in str(error):
+    except ValueError as error:
+        if str(error) == OBJECTS:
             raise DataError(f"{path} {PICKLED.format(old=path, new=path.with_suffix('.plain.npy'))}") from None
-        raise DataError(f"{path} is damaged ({first_line(error)}); get it again") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise DataError(f"{path} holds several arrays where one is needed; give a .npy file")
-    return array
+        raise DataError(f"{path} is no .npy file that can be read: {first_line(error)}; get it again") from None
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -66,12 +66,12 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         DataError: As `load_array`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with require_file(path).open("rb") as file:
+            return arrays_of(file)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the path") from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error):
+    except (OSError, ValueError) as error:
+        if str(error) == OBJECTS:
             raise DataError(
                 f"{path} holds pickled Python objects, and raymeter unpickles nothing; save plain arrays with "
                 "np.savez(path, name=array)"
@@ -84,17 +84,29 @@ def _load_tensor(path: Path) -> np.ndarray:
 
     import torch  # a second to load, and most files are arrays
 
+    with require_file(path).open("rb") as file:
+        try:
+            refuse_bomb(file)
+        except ValueError as error:
+            raise DataError(f"{path} cannot be read: {error}") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of kinds of tensors that torch calls unfinished
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DataError(f"{path} {PICKLED_TENSOR.format(old=path, new=path.with_suffix('.npy'))}") from None
-    except (RuntimeError, EOFError, KeyError):
+    except OSError:
+        raise
+    except Exception:  # a damaged stream can fail in any way
         raise DataError(f"{path} is damaged or not a torch file; get it again") from None
     if not isinstance(content, torch.Tensor):
         raise DataError(f"{path} holds a {type(content).__name__} where one tensor is needed; save the tensor alone")
-    return plain_array(content, str(path))
+    limit = allowed_size(path.stat().st_size)
+    if str(content.layout) == "torch.strided" and content.numel() * content.element_size() > limit:
+        raise DataError(
+            f"{path} holds a tensor {list(content.shape)} that repeats its values; save it with .contiguous()"
+        )
+    return plain_array(content, str(path), limit)
 
 
 def read_table(path: Path) -> pa.Table:
@@ -108,7 +120,7 @@ def read_table(path: Path) -> pa.Table:
             f"{path} is not a table: give a file that ends in {', '.join(TABLES)} (signals go with --signals)"
         )
     try:
-        table = read_csv(path.read_bytes(), str(path), AS_TEXT) if path.suffix == ".csv" else parquet.read_table(path)
+        table = read_csv(file_bytes(path), str(path), AS_TEXT) if path.suffix == ".csv" else _read_parquet(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; check the path") from None
     except (OSError, pa.ArrowException) as error:
@@ -120,6 +132,11 @@ def read_table(path: Path) -> pa.Table:
     if binary is not None:
         raise DataError(f"{path}: column {binary!r} is not text in UTF-8; write it as UTF-8, or leave the column out")
     return table
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    """A file, or a directory of files as Spark writes it."""
+    return parquet.read_table(path) if path.is_dir() else read_parquet(require_file(path))
 
 
 def names_in(table: pa.Table, column: str, path: Path | str) -> Ids:

@@ -13,6 +13,7 @@ from raymeter.attacks import Attack
 from raymeter.config.attack_list import on_signals_alone, parse_attacks
 from raymeter.errors import DataError
 from raymeter.formats.tables import read_scores
+from raymeter.report.hashes import ReportFiles
 from raymeter.report.stored import report_scores
 from raymeter.signals.stored import load_signals
 from raymeter.storage.model_store import ModelStore
@@ -35,9 +36,10 @@ def load_side(path: Path, name: str) -> Side:
     store = RunStore.at(str(path))
     if store.read("signals/index.json") is not None:
         return _run(store, name)
-    if store.read("metrics.json") is not None:
-        provenance = (store.read_json("metrics.json") or {}).get("provenance", {})
-        return Side(name, scores=report_scores(store), facts={"data of the report": _data(provenance.get("dataset"))})
+    report = ReportFiles(store)
+    if (metrics := report.read_json("metrics.json")) is not None:
+        provenance = metrics.get("provenance", {})
+        return Side(name, scores=report_scores(report), facts={"data of the report": _data(provenance.get("dataset"))})
     raise DataError(f"{path} is not a run directory, a report or a table of scores; check the path")
 
 

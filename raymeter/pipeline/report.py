@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raymeter.errors import DataError
+from raymeter.report.hashes import ReportFiles
 from raymeter.report.page.build import index_page
 from raymeter.storage.addresses import inside
 from raymeter.storage.run_store import RunStore
@@ -31,15 +32,16 @@ def renew_page(place: str) -> RenewedPage:
         DataError: There is no finished report.
     """
     for path in (place, inside(place, "report")):
-        store = RunStore.at(path)
-        metrics, data = store.read_json("metrics.json"), store.read_json("page.json")
+        files = ReportFiles(RunStore.at(path))
+        metrics, data = files.read_json("metrics.json"), files.read_json("page.json")
         if metrics is None:
             continue
         if data is None:
-            raise DataError(f"{store.name} has no page.json, since an older version wrote it; run the audit again")
+            raise DataError(f"{files.name} has no page.json, since an older version wrote it; run the audit again")
         if not metrics.get("attacks"):
-            raise DataError(f"{store.name}/metrics.json names no attack; run the audit again")
-        store.write("index.html", index_page(metrics, data, store.read_json("timeline.json") or {}).encode())
+            raise DataError(f"{files.name}/metrics.json names no attack; run the audit again")
+        page = index_page(metrics, data, files.read_json("timeline.json") or {})
+        files.replace("index.html", page.encode())
         doubts = metrics.get("doubts", ()) if metrics.get("finding") == "inconclusive" else ()
-        return RenewedPage(f"{store.name}/index.html", metrics["attacks"], tuple(doubts))
+        return RenewedPage(f"{files.name}/index.html", metrics["attacks"], tuple(doubts))
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end")

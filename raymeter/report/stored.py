@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,8 @@ from pyarrow import parquet
 
 from raymeter.analysis.comparison import Outcome
 from raymeter.errors import DataError
+from raymeter.report.hashes import ReportFiles
+from raymeter.schema.array_files import arrays_in
 from raymeter.schema.ids import as_ids
 from raymeter.schema.scores import Scores
 from raymeter.storage.addresses import inside
@@ -27,13 +28,13 @@ def read_outcome(place: str) -> Outcome:
         DataError: There is none, or it is not complete.
     """
     for path in (place, inside(place, "report")):
-        store = RunStore.at(path)
-        content: dict[str, Any] | None = store.read_json("metrics.json")
+        files = ReportFiles(RunStore.at(path))
+        content = files.read_json("metrics.json")
         if content is not None:
-            scores, records = report_scores(store), records_table(store)
+            scores, records = report_scores(files), records_table(files)
             dataset = content.get("provenance", {}).get("dataset")
             return Outcome(
-                name=store.name,
+                name=files.name,
                 attacks=content["attacks"],
                 scores=scores,
                 data=None if dataset is None else (dataset["name"], dataset["sha256"]),
@@ -59,31 +60,31 @@ def _places(records: pa.Table) -> tuple[np.ndarray, np.ndarray] | None:
     return records.column("row").to_numpy(), records.column("label").to_numpy()
 
 
-def report_scores(store: RunStore) -> dict[str, Scores]:
+def report_scores(files: ReportFiles) -> dict[str, Scores]:
     """Scores of all attacks from the files of a report: exp/attack_result_<model>.npz and records.parquet.
 
     Raises:
         DataError: A file is missing or damaged.
     """
-    content = store.read_json("metrics.json") or {}
+    content = files.read_json("metrics.json") or {}
     attacks: Mapping[str, Any] = content.get("attacks", {})
     if not attacks:
-        raise DataError(f"{store.name} is not a complete report; write it again")
-    ids = as_ids(records_table(store).column("id").to_numpy(), f"{store.name}/records.parquet: id")
+        raise DataError(f"{files.name} is not a complete report; write it again")
+    ids = as_ids(records_table(files).column("id").to_numpy(), f"{files.name}/records.parquet: id")
     targets = np.array([target["target"] for target in next(iter(attacks.values()))["targets"]], dtype=np.int64)
     columns: dict[str, list[np.ndarray]] = {label: [] for label in attacks}
     member = []
     for target in targets:
-        data = store.read(f"exp/attack_result_{target}.npz")
+        data = files.read(f"exp/attack_result_{target}.npz")
         if data is None:
-            raise DataError(f"{store.name}/exp/attack_result_{target}.npz is missing; write the report again")
+            raise DataError(f"{files.name}/exp/attack_result_{target}.npz is missing; write the report again")
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                member.append(arrays["memberships"])
-                for label, scores in columns.items():
-                    scores.append(arrays[f"{label}_scores"])
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-            raise DataError(f"{store.name}/exp/attack_result_{target}.npz is damaged; write the report again") from None
+            arrays = arrays_in(data)
+            member.append(arrays["memberships"])
+            for label, scores in columns.items():
+                scores.append(arrays[f"{label}_scores"])
+        except (ValueError, KeyError):
+            raise DataError(f"{files.name}/exp/attack_result_{target}.npz is damaged; write the report again") from None
     mask = np.stack(member, axis=1)
     settings = {label: attacks[label].get("settings") or {} for label in columns}
     return {
@@ -92,18 +93,18 @@ def report_scores(store: RunStore) -> dict[str, Scores]:
     }
 
 
-def records_table(store: RunStore) -> pa.Table:
+def records_table(files: ReportFiles) -> pa.Table:
     """Who the records of a report are: id, and of row, label and at_risk those that it has.
 
     Raises:
         DataError: records.parquet is missing or damaged.
     """
-    data = store.read("records.parquet")
+    data = files.read("records.parquet")
     if data is None:
-        raise DataError(f"{store.name} is not a complete report; write it again")
+        raise DataError(f"{files.name} is not a complete report; write it again")
     try:
         file = parquet.ParquetFile(io.BytesIO(data))
         names = [name for name in ("id", "row", "label", "at_risk") if name in file.schema_arrow.names]
         return file.read(names)
     except (OSError, pa.ArrowException):
-        raise DataError(f"{store.name}/records.parquet is damaged; write the report again") from None
+        raise DataError(f"{files.name}/records.parquet is damaged; write the report again") from None

@@ -16,6 +16,7 @@ from raymeter.report.data_files import (
     write_timeline,
     write_timings,
 )
+from raymeter.report.hashes import with_hashes
 from raymeter.report.page.build import write_page
 from raymeter.report.power_picture import write_power_picture
 from raymeter.report.roc_pictures import write_pictures
@@ -42,7 +43,7 @@ def write_report(
     write: Callable[[str, bytes | mmap.mmap], None],
     writers: Mapping[str, Callable[[AuditResult], Iterator[File]]] = WRITERS,
 ) -> None:
-    """Hand every file of the report to `write`, one at a time, metrics.json last.
+    """Hand every file of the report to `write`, one at a time, metrics.json last and their hashes before it.
 
     Args:
         result: At least one attack; all attacks on the same records and targets.
@@ -55,6 +56,6 @@ def write_report(
         TypeError: Provenance or settings hold a value that JSON does not know.
         SignalError: Scores from which no ROC curve can be made, see `roc_curve`.
     """
-    for writer in writers.values():
-        for path, data in writer(result):
-            write(path, data)
+    files = (file for writer in writers.values() for file in writer(result))
+    for path, data in with_hashes(files, last="metrics.json"):
+        write(path, data)

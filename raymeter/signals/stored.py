@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from raymeter.errors import SignalError, StoreError, first_line
+from raymeter.schema.array_files import arrays_in
 from raymeter.schema.signals import KINDS, SignalMatrix, Signals
 from raymeter.storage.columns import column_digest, load_column
 from raymeter.storage.run_store import IDENTITY, RunStore
@@ -36,7 +36,6 @@ UNFIT = (
     IndexError,
     OSError,
     EOFError,
-    zipfile.BadZipFile,
     SignalError,
 )
 INDEX, MASKS = "signals/index.json", "signals/masks.npz"
@@ -115,8 +114,7 @@ def _read(store: RunStore, index: Mapping[str, Any]) -> StoredAudit:
     data = store.read(MASKS)
     if data is None or hashlib.sha256(data).hexdigest() != index["masks"]:
         raise StoreError(f"{store.name}/{MASKS} is missing or altered; {WAY_OUT}")
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = arrays_in(data)
     hashes = index.get("hashes", {})  # an earlier version's has none
     columns = {part: [_column(store, key, hashes.get(key)) for key in keys] for part, keys in index["columns"].items()}
     member = arrays["member"]

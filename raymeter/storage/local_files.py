@@ -24,7 +24,7 @@ def digest_of(file: BinaryIO, kind: str) -> str:
     return digest.hexdigest()
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | mmap.mmap) -> str:
     """Hexadecimal sha256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from raymeter.errors import StoreError
+from raymeter.schema.plain_files import require_file
 from raymeter.storage.addresses import inside, is_remote, shown, without_keys
 from raymeter.storage.buckets import delete_object, list_objects, read_object, write_object
 from raymeter.storage.local_files import replace_file
@@ -69,7 +70,7 @@ class RunStore:
         if not self.is_local:
             write_object(inside(self.uri, path), data)
             return
-        target = Path(self.uri, path)
+        target = self._place(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             replace_file(target, data)
@@ -96,7 +97,7 @@ class RunStore:
             return
         try:
             try:
-                file = Path(self.uri, path).open("rb")
+                file = require_file(Path(self.uri, path)).open("rb")
             except FileNotFoundError:
                 file = None
             with file or nullcontext():
@@ -117,13 +118,29 @@ class RunStore:
         """Remove a file; no error where there is none."""
         if self.is_local:
             try:
-                Path(self.uri, path).unlink(missing_ok=True)
+                self._place(path).unlink(missing_ok=True)
             except OSError as error:
                 raise StoreError(
                     f"{self.name}/{path} cannot be deleted ({error.strerror}); choose another run.log_dir"
                 ) from None
             return
         delete_object(inside(self.uri, path))
+
+    def _place(self, path: str) -> Path:
+        """Where a local file is to be written or deleted.
+
+        Raises:
+            StoreError: A link leads there from within the run directory to somewhere else.
+        """
+        target, folder = Path(self.uri, path), Path(self.uri)
+        for part in Path(path).parent.parts:
+            folder /= part
+            if folder.is_symlink() and not folder.resolve().is_relative_to(Path(self.uri).resolve()):
+                raise StoreError(
+                    f"{folder} is a link to {folder.resolve()}, outside of the run directory, and nothing is written "
+                    "through it; delete the link, or make its target the run.log_dir"
+                )
+        return target
 
     def write_json(self, path: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object, its keys in order."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import layouts
@@ -15,7 +17,7 @@ from pyarrow import parquet
 
 from raymeter.errors import DataError
 from raymeter.formats import FORMATS, Extras
-from raymeter.formats.reading import load_array, load_arrays
+from raymeter.formats.reading import load_array, load_arrays, read_table
 
 TRUTH = layouts.truth()
 TWO_VIEWS = layouts.truth(views=2)
@@ -311,6 +313,55 @@ def test_tensors_are_read_and_objects_beside_them_refused(tmp_path):
     (tmp_path / "cut.pt").write_bytes((tmp_path / "plain.pt").read_bytes()[:200])
     with pytest.raises(DataError, match="is damaged or not a torch file"):
         load_array(tmp_path / "cut.pt")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_that_claim_more_than_their_file_holds_are_refused(tmp_path, monkeypatch):
+    """One that repeats a value, a sparse one, and an archive that was packed: none is written out."""
+    torch.save(torch.zeros(1).expand(2**30, 4), tmp_path / "repeated.pt")
+    with pytest.raises(
+        DataError, match=r"holds a tensor \[1073741824, 4\] that repeats its values; save it with .cont"
+    ):
+        load_array(tmp_path / "repeated.pt")
+    torch.save(torch.eye(2).to_sparse().sparse_resize_((2**20, 2**20), 2, 0), tmp_path / "sparse.pt")
+    with pytest.raises(
+        DataError, match=r"is sparse, \[1048576, 1048576\], and would take 4.1e\+03 GiB .*, 1 GiB at most"
+    ):
+        load_array(tmp_path / "sparse.pt")
+    monkeypatch.setattr("raymeter.schema.array_files.UNPACKED", 2**20)
+    torch.save(torch.zeros(2**20), tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "bomb.pt", "w", 8) as packed:
+        for member in plain.infolist():
+            packed.writestr(member.filename, plain.read(member))
+    with pytest.raises(DataError, match=r"bomb.pt cannot be read: it would unpack to 0.00391 GiB, \d+ times its size"):
+        load_array(tmp_path / "bomb.pt")
+
+
+def test_a_parquet_file_that_claims_more_rows_than_fit_is_refused(tmp_path, monkeypatch):
+    """Equal values take no room in Parquet: a file of some kilobytes may hold any number of rows."""
+    parquet.write_table(
+        pa.table({"id": np.zeros(3_000_000, np.int64), "score": np.zeros(3_000_000)}), tmp_path / "a.parquet"
+    )
+    assert read_table(tmp_path / "a.parquet").num_rows == 3_000_000
+    monkeypatch.setattr("raymeter.formats.parquet_files.UNPACKED", 2**20)
+    monkeypatch.setattr("raymeter.formats.parquet_files.EXPANSION", 100)
+    with pytest.raises(
+        DataError, match="a.parquet cannot be read .it says 3,000,000 rows of 2 columns, 0.0447 GiB, and"
+    ):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_pipes_and_devices_are_no_files_of_signals(tmp_path):
+    """At once, with a line."""
+    os.mkfifo(tmp_path / "pipe.npy")
+    for suffix in (".npz", ".pt", ".csv", ".parquet"):
+        (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
+    for name, read in {
+        "pipe.npy": load_array, "zero.npz": load_arrays, "zero.pt": load_array, "zero.csv": read_table,
+        "zero.parquet": read_table,
+    }.items():  # fmt: skip
+        with pytest.raises(DataError, match=f"{name} cannot be read .*it is a (pipe|device), and a file is needed"):
+            read(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

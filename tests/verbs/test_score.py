@@ -228,8 +228,14 @@ def test_reports_of_named_records_are_compared_by_their_names(tmp_path, capsys):
         (b"id;score;member\n1;0,5;1\n", "columns are separated by semicolons; separate them by commas, and write 0.5"),
         (b"id\tscore\tmember\n1\t0.5\t1\n", "columns are separated by tabs"),
         (b"id,score,member\n1,0,5,1\n", "a row has 4 cells where the header has 3: with decimal commas, perhaps"),
-        ("id,score,member\n1,0.5,1\n".encode("utf-16"), "scores.csv is written in UTF-16; save it as UTF-8"),
-        ("id,score,member\n1,0.5,1\n".encode("utf-16-le"), "scores.csv is written in UTF-16; save it as UTF-8"),
+        (
+            "id,score,member\n1,0.5,1\n".encode("utf-16"),
+            "scores.csv is written in UTF-16, or holds zero bytes; save it as UTF-8",
+        ),
+        (
+            "id,score,member\n1,0.5,1\n".encode("utf-16-le"),
+            "scores.csv is written in UTF-16, or holds zero bytes; save it as UTF-8",
+        ),
     ],
 )
 def test_what_spreadsheets_do_to_csv_is_named(tmp_path, capsys, content, message):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from raymeter.data.readers.parquet import (
     table_labels,
 )
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
+from raymeter.schema.array_files import arrays_of
 from raymeter.schema.dataset import DataSpec
 from raymeter.schema.plain_arrays import plain_array
 from raymeter.storage.addresses import is_remote, shown
@@ -193,18 +192,12 @@ def _read_remote(address: str) -> tuple[np.ndarray, np.ndarray]:
     return _arrays_of(io.BytesIO(data), shown(address))
 
 
-def _arrays_of(stream: BinaryIO, where: str) -> tuple[np.ndarray, np.ndarray]:
-    if not zipfile.is_zipfile(stream):
-        raise DataError(
-            f"{where} cannot be read (it is not an .npz file); save plain arrays with numpy.savez(path, x=x, y=y)"
-        )
-    stream.seek(0)
+def _arrays_of(stream: io.BufferedIOBase, where: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(stream, allow_pickle=False) as file:
-            if not {"x", "y"} <= set(file.files):
-                raise DataError(f"{where} has arrays {', '.join(file.files)}; it needs x and y")
-            return file["x"], file["y"]
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = arrays_of(stream, ("x", "y"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(
-            f"{where} cannot be read ({first_line(error)}); save plain arrays with numpy.savez(path, x=x, y=y)"
+            f"{where} cannot be read ({reason}); save plain arrays with numpy.savez(path, x=x, y=y)"
         ) from error
+    return arrays["x"], arrays["y"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -16,6 +17,7 @@ from raymeter.data.download import fetch, find_file, missing
 from raymeter.data.loaded_records import Records
 from raymeter.errors import DataError, first_line
 from raymeter.schema.dataset import DataSpec
+from raymeter.schema.plain_files import file_bytes
 from raymeter.storage.local_files import checksum
 
 PARTS = ("train", "t10k")
@@ -95,30 +97,37 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     Raises:
         DataError: It is truncated, longer than its header says, or not of this kind.
     """
-    data, damage = _read(path)
     start = 4 + 4 * dimensions
-    if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
+    try:
+        raw = file_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from error
+    data, damage = _unpacked(raw, start)
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < start:
         what = f"corrupt{damage}" if damage else f"not an IDX file of bytes with {dimensions} dimensions"
         raise DataError(f"{path} is {what}; delete it and get it again")
-    shape = struct.unpack(f">{dimensions}I", data[4:start])
+    shape = struct.unpack(f">{dimensions}I", data[4:])
     expected = start + math.prod(shape)
+    data, damage = _unpacked(raw, expected + 1)
     if len(data) != expected or damage:
+        found = len(data) if raw.startswith(GZIP) else len(raw)
+        more = " or more" if found > expected and raw.startswith(GZIP) else ""
         raise DataError(
-            f"{path} is corrupt{damage}: expected {expected} bytes, found {len(data)}; delete it and get it again"
+            f"{path} is corrupt{damage}: expected {expected} bytes, found {found}{more}; delete it and get it again"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def _read(path: Path) -> tuple[bytes, str]:
-    """The bytes of a file after decompression, as far as they can be had, and what is wrong with it if anything."""
+def _unpacked(raw: bytes, limit: int) -> tuple[bytes, str]:
+    """So many bytes of a file after decompression, as far as they can be had, and what is wrong with it if anything."""
+    if not raw.startswith(GZIP):
+        return raw[:limit], ""
     try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if raw.startswith(GZIP) else raw), ""
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            return file.read(limit), ""
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         damage = f" ({first_line(error)})"
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}); check its permissions") from error
     try:
-        return zlib.decompressobj(wbits=31).decompress(raw), damage
+        return zlib.decompressobj(wbits=31).decompress(raw, limit), damage
     except zlib.error:
         return b"", damage

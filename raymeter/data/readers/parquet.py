@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,13 +17,36 @@ from pyarrow import fs as pafs
 from pyarrow import parquet
 
 from raymeter.errors import DataError, first_line
+from raymeter.formats.parquet_files import refuse_bomb
 from raymeter.storage.addresses import shown
 
 LABEL_COLUMNS = ("y", "label")
 # The index of pandas where its metadata is lost, in CSV files or by reset_index; and what everyone calls ids.
 NO_FEATURE = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?|index|level_0|_?id", re.IGNORECASE)
 SUFFIXES = (".parquet", ".pq")
+SAMPLED, SAMPLES, FOOTER = 4096, 16, 65_536  # bytes of a block, blocks, and bytes of the end that are sampled
 OPEN_FILES = 4  # kept open by a process, with their footers
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a file is known by: size and time, and a sample of its bytes where a node may have a copy of its own."""
+
+    size: int
+    time: int
+    sample: str
+
+    @classmethod
+    def of(cls, filesystem: pafs.FileSystem, entry: pafs.FileInfo) -> Version:
+        """Of a file that was listed; files in buckets are the same for all nodes, and are not sampled."""
+        local = isinstance(filesystem, pafs.LocalFileSystem)
+        return cls(int(entry.size or 0), int(entry.mtime_ns or 0), _sample(entry.path) if local else "")
+
+    def is_of(self, entry: pafs.FileInfo) -> bool:
+        """Whether a file that was found is this one, or a copy of it as far as its sample shows."""
+        if int(entry.size or 0) != self.size:
+            return False
+        return int(entry.mtime_ns or 0) == self.time or (self.sample != "" and _sample(entry.path) == self.sample)
 
 
 @dataclass(frozen=True)
@@ -31,12 +56,12 @@ class Tables:
     Args:
         uri: What the configuration said: a file or a directory, local or a URI that pyarrow.fs opens.
         files: Paths within that file system.
-        versions: Size and time of each file: one that is written anew in the middle of an audit is refused.
+        versions: Of each file: one that is written anew in the middle of an audit is refused.
     """
 
     uri: str
     files: tuple[str, ...]
-    versions: tuple[tuple[int, int], ...]
+    versions: tuple[Version, ...]
 
     def open(self, file: int) -> parquet.ParquetFile:
         """One of the files, with its footer read.
@@ -92,12 +117,12 @@ def list_tables(path: str) -> Tables:
         filesystem, root = pafs.FileSystem.from_uri(uri)
         entry = filesystem.get_file_info(root)
         if entry.type == pafs.FileType.File:
-            return Tables(uri, (root,), (_version(entry),))
+            return Tables(uri, (root,), (Version.of(filesystem, entry),))
         entries = filesystem.get_file_info(pafs.FileSelector(root, allow_not_found=True, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"data.path: {shown(path)} cannot be opened ({first_line(error)})") from None
     chosen = {
-        entry.path: _version(entry)
+        entry.path: entry
         for entry in entries
         if entry.type == pafs.FileType.File
         and entry.path.endswith(SUFFIXES)
@@ -110,18 +135,29 @@ def list_tables(path: str) -> Tables:
             if not entries
             else f"{shown(path)} has no .parquet; {remedy}"
         )
-    return Tables(uri, tuple(sorted(chosen)), tuple(chosen[path] for path in sorted(chosen)))
+    try:
+        versions = tuple(Version.of(filesystem, chosen[path]) for path in sorted(chosen))
+    except OSError as error:
+        raise DataError(f"data.path: {shown(path)} cannot be read ({error.strerror or first_line(error)})") from None
+    return Tables(uri, tuple(sorted(chosen)), versions)
 
 
-def _version(entry: pafs.FileInfo) -> tuple[int, int]:
-    return int(entry.size or 0), int(entry.mtime_ns or 0)
+def _sample(path: str) -> str:
+    """A hash of some bytes of a file: all of a small one, else its footer and blocks that lie evenly between."""
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest = hashlib.sha256()
+        for start in sorted({*range(0, size, max(SAMPLED, size // SAMPLES)), max(0, size - FOOTER)}):
+            file.seek(start)
+            digest.update(file.read(SAMPLED if start < size - FOOTER else FOOTER))
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=OPEN_FILES)
-def _open(uri: str, path: str, version: tuple[int, int]) -> parquet.ParquetFile:
+def _open(uri: str, path: str, version: Version) -> parquet.ParquetFile:
     filesystem, _ = pafs.FileSystem.from_uri(uri)
     entry = filesystem.get_file_info(path)
-    if entry.type != pafs.FileType.NotFound and _version(entry) != version:
+    if entry.type != pafs.FileType.NotFound and not version.is_of(entry):
         raise DataError(f"{path} has changed since the audit began; start again")
     return parquet.ParquetFile(filesystem.open_input_file(path))
 
@@ -136,7 +172,9 @@ def read_table(tables: Tables) -> pa.Table:
     for file, path in enumerate(tables.files):
         tables.check_columns(file, names)
         try:
-            parts.append(tables.open(file).read())
+            opened = tables.open(file)
+            refuse_bomb(opened)
+            parts.append(opened.read())
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read ({first_line(error)}); write it as Parquet again") from error
     try:

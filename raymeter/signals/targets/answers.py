@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Container
 from typing import Any
 
@@ -20,11 +18,12 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from raymeter.errors import StoreError
+from raymeter.schema.array_files import arrays_in
 from raymeter.storage.run_store import RunStore
 
 SENT = "sent.json"
 KEY_BYTES = 16  # of the hash of a record
-UNREADABLE = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (ValueError, KeyError, MemoryError)
 
 
 def place_of(query: str, num_classes: int) -> str:
@@ -103,8 +102,7 @@ class Answers:
     def _read(self, data: bytes, may_lack_hash: bool) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Hashes of records, their answers, and how many records had been sent by then; None where they are damaged."""
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = arrays_in(data)
             records, answers = arrays["records"], arrays["answers"]
             sent = int(arrays["sent"]) if "sha256" in arrays else 0
         except UNREADABLE:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool
-from pyarrow import parquet
 
 from raymeter.errors import DataError, first_line
 from raymeter.formats.csv_files import WHOLE_NUMBER, plain_text, read_csv
+from raymeter.formats.parquet_files import read_parquet
 from raymeter.formats.reading import names_in
+from raymeter.schema.array_files import array_of, arrays_in
 from raymeter.storage.addresses import shown
 from raymeter.storage.user_files import content_of
 
@@ -40,7 +40,7 @@ def load_members(path: str, total: int) -> Bool[np.ndarray, " total"]:
         members = _READERS[suffix](data)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-    except (pa.ArrowException, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         reason = first_line(error, "")
         raise DataError(f"{name} cannot be read as {suffix} ({reason}); write it anew") from None
     if members.dtype == np.bool_:
@@ -69,16 +69,14 @@ def _mask(rows: np.ndarray, total: int, name: str) -> Bool[np.ndarray, " total"]
 
 
 def _from_npy(data: bytes) -> np.ndarray:
-    members: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
-    return members
+    return array_of(io.BytesIO(data))
 
 
 def _from_npz(data: bytes) -> np.ndarray:
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        if len(file.files) != 1:
-            raise DataError(f"has arrays {', '.join(file.files) or 'none'}; save the members alone")
-        members: np.ndarray = file[file.files[0]]
-    return members
+    arrays = arrays_in(data)
+    if len(arrays) != 1:
+        raise DataError(f"has arrays {', '.join(arrays) or 'none'}; save the members alone")
+    return next(iter(arrays.values()))
 
 
 def _from_txt(data: bytes) -> np.ndarray:
@@ -123,5 +121,5 @@ _READERS: dict[str, Callable[[bytes], np.ndarray]] = {
     ".npz": _from_npz,
     ".txt": _from_txt,
     ".csv": lambda data: _from_table(read_csv(data, "the file", ("row",))),
-    ".parquet": lambda data: _from_table(parquet.read_table(io.BytesIO(data))),
+    ".parquet": lambda data: _from_table(read_parquet(io.BytesIO(data))),
 }

@@ -23,6 +23,7 @@ from raymeter.errors import ConfigError, DataError, first_line
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
 from raymeter.models.outputs import wrong_output
+from raymeter.schema.array_files import refuse_bomb
 from raymeter.schema.dataset import Dataset, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
@@ -54,8 +55,9 @@ def load_weights(path: str) -> dict[str, Tensor]:
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of how it was pickled; what cannot be read is an error
+                refuse_bomb(io.BytesIO(data))
                 content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged stream can fail in any way
         if isinstance(error, pickle.UnpicklingError):  # torch's text would have the user read it unsafely
             raise DataError(f"{name} is no file of weights alone, and nothing is unpickled; {way_out}") from None
         reason = first_line(error, "")[:100] or "it is empty"

@@ -92,7 +92,8 @@ def test_a_column_that_cannot_be_read_is_one_line(store, tmp_path, mapped):
     (tmp_path / "run" / "signals" / "c.npy").unlink()
     (tmp_path / "run" / "signals" / "c.npy").mkdir()
     with pytest.raises(
-        StoreError, match=r"signals/c.npy cannot be read \(Is a directory\); choose another run.log_dir"
+        StoreError,
+        match=r"signals/c.npy cannot be read \(it is a directory, and a file is needed\); choose another run.log_dir",
     ):
         load_column(store, "c", mapped=mapped)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,31 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(store, tmp_path, monk
         store.write("a/b.txt", b"two")
     assert store.read("a/b.txt") == b"one"
     assert [path.name for path in (tmp_path / "run" / "a").iterdir()] == ["b.txt"]
+
+
+def test_nothing_is_written_through_a_link_out_of_the_directory(store, tmp_path):
+    """A link within it may be followed; one to somewhere else is named, and what lies there stays."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/index.html").write_bytes(b"mine")
+    store.write("a/b", b"1")
+    root = Path(store.uri)
+    (root / "report").symlink_to(tmp_path / "elsewhere")
+    (root / "within").symlink_to(root / "a")
+    for change in (lambda: store.write("report/index.html", b"2"), lambda: store.delete("report/index.html")):
+        with pytest.raises(
+            StoreError, match="report is a link to .*elsewhere, outside of the run directory, and nothing"
+        ):
+            change()
+    store.write("within/b", b"3")
+    assert (tmp_path / "elsewhere/index.html").read_bytes() == b"mine" and store.read("a/b") == b"3"
+
+
+def test_pipes_in_a_run_directory_are_not_waited_for(store):
+    """One line, at once."""
+    store.write("a", b"")
+    os.mkfifo(Path(store.uri, "run.json"))
+    with pytest.raises(StoreError, match=r"run.json cannot be read \(it is a pipe, and a file is needed\)"):
+        store.read("run.json")
 
 
 def test_read_missing_is_none(store):

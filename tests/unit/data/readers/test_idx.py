@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -38,6 +39,19 @@ def load(dataset, data_dir):
 def no_installed_files(monkeypatch, tmp_path):
     """Fashion-MNIST may be installed on this machine; these tests are about small files."""
     monkeypatch.setattr("raymeter.data.datasets.fashion_mnist.DEBIAN", tmp_path / "not-installed")
+
+
+def test_a_gzipped_file_is_unpacked_as_far_as_its_header_says(tmp_path):
+    """One that goes on for gigabytes takes no memory for them."""
+    packed = gzip.compress(idx(IMAGES["train"]) + bytes(2**26))
+    (tmp_path / "long.gz").write_bytes(packed)
+    tracemalloc.start()
+    with pytest.raises(
+        DataError, match="long.gz is corrupt: expected 96 bytes, found 97 or more; delete it and get it again"
+    ):
+        read_idx(tmp_path / "long.gz", 3)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -5,4 +5,4 @@ if __name__ == "__main__":
 
     from raymeter.cli.main import main
 
-    sys.exit(main(["audit", *sys.argv[1:]]))
+    sys.exit(main(["audit", *sys.argv[1:]], typed="python -m raymeter.audit"))

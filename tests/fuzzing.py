@@ -104,6 +104,7 @@ def _become(argv: Sequence[str], folder: Path, output: int, errors: int) -> None
         os.dup2(errors, 2)
         sys.stdout, sys.stderr = io.TextIOWrapper(io.FileIO(1, "w")), io.TextIOWrapper(io.FileIO(2, "w"))
         os.chdir(folder)
+        torch.set_num_threads(1)  # its threads are not in a fork, and would be waited for
         code = main(list(argv))
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1

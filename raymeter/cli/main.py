@@ -11,6 +11,7 @@ from raymeter import __version__
 from raymeter.cli import (
     audit,
     compare,
+    demo,
     doctor,
     explain_difference,
     export_signals,
@@ -23,6 +24,7 @@ from raymeter.cli.verb import Verb
 from raymeter.errors.text import one_line
 
 VERBS: tuple[Verb, ...] = (
+    demo,
     audit,
     sweep,
     score,
@@ -43,28 +45,30 @@ class _Parser(argparse.ArgumentParser):
         super().error(one_line(message))
 
 
-def _empty_parser() -> argparse.ArgumentParser:
-    return _Parser(prog="raymeter", description="Audit how much a model leaks about its records.")
+def build_parser(typed: str = "") -> argparse.ArgumentParser:
+    """The whole command line; what the verbs do is not loaded.
 
-
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; what the verbs do is not loaded."""
-    parser = _empty_parser()
+    Args:
+        typed: What was typed in place of `raymeter VERB`; the usage of that verb names it.
+    """
+    parser = _Parser(prog="raymeter", description="Audit how much a model leaks about its records.")
     parser.add_argument("--version", action="version", version=f"raymeter {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, help="see raymeter VERB --help")
     for verb in VERBS:
         mine = verb.add_parser(verbs)
         mine.set_defaults(run=verb.run, parser=mine)
+        if typed and typed.endswith(f".{mine.prog.rpartition(' ')[2]}"):
+            mine.prog = typed
     return parser
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None, typed: str = "") -> argparse.Namespace:
     """The options of one verb; ends the command where they are wrong or ask for help.
 
     Overrides may stand after flags: argparse gives the first positional arguments alone to a sub-parser's `nargs="*"`
     and returns later ones as unknown.
     """
-    options, unknown = build_parser().parse_known_args(argv)
+    options, unknown = build_parser(typed).parse_known_args(argv)
     if unknown:
         if not hasattr(options, "overrides") or any(text.startswith("-") for text in unknown):
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -72,9 +76,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """`raymeter VERB ...`; returns the exit code."""
-    options = parse(argv)
+def main(argv: Sequence[str] | None = None, typed: str = "") -> int:
+    """`raymeter VERB ...`; returns the exit code.
+
+    Args:
+        argv: The words after `raymeter`; those of the command line where it is None.
+        typed: As `build_parser`.
+    """
+    options = parse(argv, typed)
     return int(options.run(options))
 
 

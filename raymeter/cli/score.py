@@ -104,5 +104,5 @@ def _print(judged: Judged) -> None:
     from raymeter.report.verdict import remarks, verdict
 
     result = judged.result
-    lines = [verdict(result), *remarks(result), *judged.notes, f"Report: {judged.place}"]
-    StageConsole().result(console_table(result), lines)
+    lines = [verdict(result), *remarks(result), *judged.notes]
+    StageConsole().result(console_table(result), lines, judged.place)

@@ -12,12 +12,13 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
     """The command line of `raymeter sweep`."""
     parser = verbs.add_parser(
         "sweep",
-        prog="python -m raymeter.sweep",
         help="try attack settings on a finished audit's signals",
         description="Try attack settings on the stored signals of a finished audit.",
     )
     parser.add_argument(
-        "config", metavar="CONFIG", help="YAML file, such as configs/sweeps/rmia.yaml; see docs/sweeps.md"
+        "config",
+        metavar="CONFIG",
+        help="YAML file, see docs/sweeps.md; or a shipped one by its name, such as rmia",
     )
     parser.add_argument(
         "overrides",

@@ -13,6 +13,7 @@ from raymeter.attacks import Attack
 from raymeter.config.attack_list import attack_settings, parse_attacks
 from raymeter.config.messages import explain, first_mistake
 from raymeter.config.sections import AuditSection, ClusterSection, DataSection, RunConfig, Section, TrainSection
+from raymeter.config.shipped import find_config
 from raymeter.config.yaml_files import read_sections
 from raymeter.errors import ConfigError
 from raymeter.schema.dataset import DataSpec
@@ -104,10 +105,14 @@ class AuditConfig(Section):
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> AuditConfig:
     """Read a YAML file, apply `section.key=value` overrides, check everything.
 
+    Args:
+        path: Of the file, or the name of one that comes with raymeter, such as `demo`.
+        overrides: What stands on the command line.
+
     Raises:
         ConfigError: One line with the key path, the value and the remedy.
     """
-    return build_config(read_sections(path, overrides, AuditConfig.model_fields))
+    return build_config(read_sections(find_config(path), overrides, AuditConfig.model_fields))
 
 
 def build_config(values: Mapping[str, Any]) -> AuditConfig:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -146,12 +145,13 @@ def audit(config: Config, *, verbose: bool = False, console: StageConsole | None
     with _log_as_notes(console):
         require_cluster(config.cluster)
         prepared = prepare(config, store, console)
-        start = time.perf_counter()
-        with _free_if_empty(config, store, prepared.split), connected(config.cluster, verbose):
-            console.timings["Start Ray"] = time.perf_counter() - start
+        with ExitStack() as stack:
+            stack.enter_context(_free_if_empty(config, store, prepared.split))
+            with console.stage("Start Ray"):
+                stack.enter_context(connected(config.cluster, verbose))
             result = run(config, store, console, prepared)
-            lines = [verdict(result), *remarks(result), f"Report: {store.name}/{config.audit.report_log}"]
-            console.result(console_table(result), lines)
+            lines, place = [verdict(result), *remarks(result)], f"{store.name}/{config.audit.report_log}"
+            console.result(console_table(result), lines, place)
     return result
 
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from raymeter.errors.text import one_line
 
@@ -53,12 +55,36 @@ class StageConsole:
     def note(self, line: str) -> None:
         self.console.print(f"  {one_line(line)}", markup=False)
 
-    def result(self, table: Table, lines: Sequence[str]) -> None:
-        """Show what an audit found."""
+    def result(self, table: Table, lines: Sequence[str], report: str = "") -> None:
+        """Show what an audit found.
+
+        Args:
+            table: Its figures.
+            lines: What must be known of them.
+            report: Name of the report's directory.
+        """
         self.console.print()
         self.console.print(table)
         for line in lines:
             self.console.print(one_line(line), markup=False)
+        if report:
+            page = one_line(f"{report}/index.html")
+            link = f"link {Path(page).as_uri()}" if Path(page).is_absolute() else ""
+            self.console.print(Text("Report: ").append(page, style=link))
+
+
+@dataclass
+class QuietConsole(StageConsole):
+    """Says what an audit found, and nothing before."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.timings[name] = time.perf_counter() - start
+
+    def note(self, line: str) -> None:
+        pass
 
 
 @dataclass
@@ -86,8 +112,8 @@ class JsonConsole(StageConsole):
     def note(self, line: str) -> None:
         self._say("note", text=line)
 
-    def result(self, table: Table, lines: Sequence[str]) -> None:
-        for line in lines:
+    def result(self, table: Table, lines: Sequence[str], report: str = "") -> None:
+        for line in (*lines, *([f"Report: {report}/index.html"] if report else [])):
             self._say("result", text=line)
 
     def error(self, line: str) -> None:

@@ -5,4 +5,4 @@ import sys
 from raymeter.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(["sweep", *sys.argv[1:]]))
+    sys.exit(main(["sweep", *sys.argv[1:]], typed="python -m raymeter.sweep"))

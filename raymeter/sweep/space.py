@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from raymeter.attacks import ATTACKS, Attack
 from raymeter.config.messages import explain, first_mistake, show, suggest
+from raymeter.config.shipped import find_config
 from raymeter.config.yaml_files import read_sections
 from raymeter.errors import ConfigError
 from raymeter.sweep.limits import LIMITS, Limits
@@ -92,7 +93,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
     Raises:
         ConfigError: One line with the key path, the value and the remedy.
     """
-    return build_sweep(read_sections(path, overrides, SweepConfig.model_fields))
+    return build_sweep(read_sections(find_config(path, "sweeps"), overrides, SweepConfig.model_fields))
 
 
 def build_sweep(values: Mapping[str, Any]) -> SweepConfig:

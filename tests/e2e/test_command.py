@@ -22,6 +22,7 @@ from raymeter.training.split import make_split
 ROOT = Path(__file__).parents[2]
 STAGES = (
     "Load Dataset",
+    "Start Ray",
     "Load or Train Models",
     "Gather Auditing Dataset",
     "Compute Membership Signals",
@@ -56,7 +57,7 @@ def test_demo_prints_stages_table_and_report_and_nothing_else(demo):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert re.findall(r"^(.+?) \d+\.\d s$", done.stdout, re.MULTILINE) == list(STAGES)
-    assert f"Report: {path}/report" in done.stdout
+    assert f"Report: {path}/report/index.html" in done.stdout
     assert "rmia" in done.stdout
     assert not re.search(r"\(raylet|pid=|WARNING|INFO|core_worker", done.stdout)
 

@@ -31,9 +31,9 @@ def test_overrides_stand_before_and_after_flags(arguments):
 @pytest.mark.parametrize(
     ("arguments", "program", "message"),
     [
-        (["audit", "a.yaml", "--nothing"], "python -m raymeter.audit", "unrecognized arguments: --nothing"),
-        (["audit", "a.yaml", "--dry-run", "x.y=1", "--nothing"], "python -m raymeter.audit", "x.y=1 --nothing"),
-        (["sweep"], "python -m raymeter.sweep", "the following arguments are required: CONFIG"),
+        (["audit", "a.yaml", "--nothing"], "raymeter audit", "unrecognized arguments: --nothing"),
+        (["audit", "a.yaml", "--dry-run", "x.y=1", "--nothing"], "raymeter audit", "x.y=1 --nothing"),
+        (["sweep"], "raymeter sweep", "the following arguments are required: CONFIG"),
         (["compare", "a", "b", "c"], "raymeter compare", "unrecognized arguments: c"),
         (["score", "a", "--seed", "x"], "raymeter score", "argument --seed: invalid int value: 'x'"),
         (["import", "a", "--format", "b", "--out", "c"], "raymeter import", "argument --format: invalid choice: 'b'"),

@@ -51,7 +51,9 @@ def build_parser(typed: str = "") -> argparse.ArgumentParser:
     Args:
         typed: What was typed in place of `raymeter VERB`; the usage of that verb names it.
     """
-    parser = _Parser(prog="raymeter", description="Audit how much a model leaks about its records.")
+    parser: argparse.ArgumentParser = _Parser(
+        prog="raymeter", description="Audit how much a model leaks about its records."
+    )
     parser.add_argument("--version", action="version", version=f"raymeter {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, help="see raymeter VERB --help")
     for verb in VERBS:

@@ -27,7 +27,7 @@ from raymeter.models.inputs import as_tensor, exact_convolutions, normalise
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import seed_for
 from raymeter.training.augment import augment_batch
-from raymeter.training.optimizer import learning_rate_at, make_optimizer
+from raymeter.training.optimizer import Optimizer, learning_rate_at
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Trainer:
                 self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
             self._forward = DistributedDataParallel(self.model)
         self._random: dict[str, Tensor] = {}  # generators in mid-epoch
-        self.optimizer = make_optimizer(self.model, recipe)
+        self.optimizer = Optimizer(self.model.parameters(), recipe)
         self._ema = None
         if recipe.ema is not None:
             self._ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
@@ -167,11 +167,9 @@ class Trainer:
             loss = F.cross_entropy(logits, labels)
         else:  # workers average their gradients, and their parts need not be equal
             loss = F.cross_entropy(logits, labels, reduction="sum") * (self.share.workers / len(records))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.recipe, progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(learning_rate_at(self.recipe, progress))
         if self._ema is not None:
             self._ema.update_parameters(self.model)
 
@@ -200,8 +198,8 @@ class Trainer:
     def state(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs, as named tensors: weights, optimizer, average, place, generators."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
+        for index, slots in self.optimizer.state.items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
         if self._ema is not None:
             tensors |= {f"ema.{name}": value for name, value in self._ema.state_dict().items()}
         tensors |= {f"random.{name}": value for name, value in self._random.items()}
@@ -215,8 +213,7 @@ class Trainer:
         for name, value in _with_prefix(tensors, "optimizer.").items():
             index, slot = name.split(".", 1)
             slots.setdefault(int(index), {})[slot] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        self.optimizer.load_state(slots)
         if self._ema is not None:
             self._ema.load_state_dict(_with_prefix(tensors, "ema."))
         self._random = _with_prefix(tensors, "random.")

@@ -19,6 +19,7 @@ from raymeter.cli import (
     score,
     sweep,
 )
+from raymeter.cli.guard import guarded
 from raymeter.cli.verb import Verb
 from raymeter.errors.text import one_line
 
@@ -75,7 +76,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """`raymeter VERB ...`; returns the exit code."""
     options = parse(argv)
-    return int(options.run(options))
+    return guarded(lambda: int(options.run(options)))  # a verb guards its work itself; here, what it imports for it
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from raymeter.pipeline.audit import run
 from raymeter.pipeline.console import StageConsole
 from raymeter.report.verdict import remarks
 from raymeter.schema import QuantilePrediction
+from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import seed_for
 from raymeter.signals.quantile_regressor import PublicRecords, fit_regressor
 from raymeter.signals.stored import load_signals
@@ -121,6 +122,14 @@ def test_model_that_raises_is_given_up_with_its_reason(tmp_path):
     assert "Traceback" in (tmp_path / "models/model_0.error.txt").read_text()
 
 
+def test_model_that_exits_is_given_up_with_its_reason(tmp_path):
+    """sys.exit in a model's own code ended the worker as if all were done."""
+    config = small_config(tmp_path, train={"model_name": "audits:Exits", "max_attempts": 1})
+    with pytest.raises(RunError) as error:
+        signals_of(config)
+    assert "SignalError: train.model_name: audits:Exits called sys.exit(0); have it raise an error" in str(error.value)
+
+
 @pytest.fixture(scope="module")
 def eight_models(tmp_path_factory):
     """Signals of eight models with logits and a regressor's predictions: enough for every attack."""
@@ -130,6 +139,17 @@ def eight_models(tmp_path_factory):
     expected = QuantilePrediction("gaussian", rng.normal(size=(200, 8, 1, 2)).astype(np.float32))
     predicted = {Qmia().regressor: expected}
     return replace(signals, audit_logits=logits[0], population_logits=logits[1], predicted=predicted)
+
+
+def test_a_full_disk_ends_training_once(tmp_path):
+    """Every model was trained three times before the audit ended; the line says what there is and what a model takes."""
+    config, said = small_config(tmp_path, train={"model_name": "audits:on_a_full_disk", "epochs": 1}), Silent()
+    with pytest.raises(RunError) as error:
+        signals_of(config, said)
+    said_of = re.escape(str(tmp_path))
+    pattern = rf"the disk is full: {said_of} has room for [\d.]+ .iB, and the weights of a model take [\d.]+ MiB, of "
+    assert re.match(pattern + "which 4 are left; free some space and start the same command again", str(error.value))
+    assert not [line for line in said.lines if "retrying" in line]
 
 
 def test_two_workers_that_train_one_model_do_as_one_does(one_slot, tmp_path):

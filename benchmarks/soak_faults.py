@@ -1,17 +1,20 @@
-"""Kill parts of small audits at random moments, many times, and compare every bit of what they find.
+"""Kill or stop parts of small audits at random moments, many times, and compare every bit of what they find.
 
     python benchmarks/soak_faults.py [--repeats 20] [--kinds worker actor queue controller node driver] [--minutes 60]
+    python benchmarks/soak_faults.py --slots 1 --kinds stop-worker stop-actor stop-queue stop-controller stop-gcs
 
 Every audit trains four small models on real digits and collects their signals. In mid-run one process is killed with
 SIGKILL: a training worker, a signal actor, the queue of leases, a controller of Ray Train, a whole node (its raylet and
-all that runs there), or the driver, which is then started again. Counted are audits whose signals differ from an
-undisturbed one's, finished models that were trained again, and audits that did not end in time. Prints a table in
-Markdown.
+all that runs there), or the driver, the GCS or the raylet of an audit that was started as a command, which is started
+again when it has ended. Kinds that begin with `stop-` are stopped with SIGSTOP instead (`stop-raylet` is there, too).
+Counted are audits whose signals differ from an undisturbed one's, finished models that were trained again, audits that
+did not end in time, and ends and stops that were not told. Prints a table in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import platform
 import random
@@ -37,6 +40,7 @@ from raymeter.config.load import AuditConfig, build_config
 from raymeter.distributed.session import ENVIRONMENT, connected
 from raymeter.pipeline.audit import run
 from raymeter.pipeline.console import JsonConsole
+from raymeter.pipeline.log_notes import log_as_notes
 from raymeter.signals.stored import load_signals
 from raymeter.storage.run_store import RunStore
 
@@ -48,6 +52,9 @@ VICTIMS = {
     "queue": "ray::Leases",
     "controller": "TrainController",
 }
+SERVICES = {"gcs": "gcs_server", "raylet": "raylet"}  # by the name of the program
+COMMANDS = ("driver", *SERVICES)  # what ends an audit, which is then started again
+STOPS = tuple(f"stop-{kind}" for kind in (*VICTIMS, *SERVICES))
 
 
 @dataclass
@@ -59,6 +66,7 @@ class Tally:
     wrong: int = 0
     lost: int = 0
     hung: int = 0
+    untold: int = 0
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -83,11 +91,13 @@ def configuration(folder: Path) -> AuditConfig:
     )
 
 
-def audit(folder: Path) -> None:
-    """One audit on the Ray of this process."""
-    config = configuration(folder)
-    with open(os.devnull, "w") as nowhere:
-        run(config, RunStore.at(config.run.log_dir), JsonConsole(stream=nowhere))
+def audit(folder: Path) -> str:
+    """One audit on the Ray of this process; returns what it said."""
+    config, said = configuration(folder), io.StringIO()
+    console = JsonConsole(stream=said)
+    with log_as_notes(console):
+        run(config, RunStore.at(config.run.log_dir), console)
+    return said.getvalue()
 
 
 def signals_in(folder: Path) -> list[np.ndarray]:
@@ -107,12 +117,13 @@ def finished_models(folder: Path) -> dict[str, int]:
     return found
 
 
-def below(name: str) -> list[psutil.Process]:
-    """Processes below this one whose command line names what is to be killed."""
+def below(name: str, parent: int | None = None) -> list[psutil.Process]:
+    """Processes below this one, or another, whose command line, or whose program, is what is to be killed."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(parent).children(recursive=True):
         try:
-            if name in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            known = process.name() if name in SERVICES.values() else " ".join(process.cmdline())
+            if name in known and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -136,12 +147,12 @@ class Striker(threading.Thread):
             time.sleep(0.02)
 
 
-def kill_one(name: str, rng: random.Random) -> bool:
-    """SIGKILL one such process, if there is any."""
+def kill_one(name: str, rng: random.Random, number: int = signal.SIGKILL) -> bool:
+    """Send SIGKILL, or another signal, to one such process, if there is any."""
     if not (found := below(name)):
         return False
     try:
-        rng.choice(found).kill()
+        rng.choice(found).send_signal(number)
     except psutil.Error:
         return False
     return True
@@ -179,13 +190,16 @@ def in_time(tally: Tally, work: Callable[[], None]) -> bool:
 
 
 def soak_process(kind: str, tally: Tally, expected: list[np.ndarray], place: Path, rng: random.Random) -> None:
-    """One audit of which one process is killed, on the Ray of this process."""
-    folder = place / f"{kind}_{tally.audits}"
+    """One audit of which one process is killed or stopped, on the Ray of this process."""
+    folder, victim = place / f"{kind}_{tally.audits}", kind.removeprefix("stop-")
+    name, number = (VICTIMS | SERVICES)[victim], signal.SIGKILL if victim == kind else signal.SIGSTOP
     # workers are up for seconds, signal actors for less than one
-    striker = Striker(folder, lambda: kill_one(VICTIMS[kind], rng), rng.uniform(0, 12 if kind != "actor" else 0.1))
+    wait = rng.uniform(0, 12 if victim != "actor" else 0.1)
+    striker, said = Striker(folder, lambda: kill_one(name, rng, number), wait), []
     striker.start()
-    if in_time(tally, lambda: audit(folder)):
+    if in_time(tally, lambda: said.append(audit(folder))):
         judge(tally, folder, expected, striker.before if striker.struck else {})
+        tally.untold += striker.struck and victim != kind and "was stopped for" not in said[0]
     striker.ended.set()
     striker.join()
     tally.struck += striker.struck
@@ -215,24 +229,30 @@ def soak_node(cluster: Cluster, tally: Tally, expected: list[np.ndarray], place:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def soak_driver(tally: Tally, expected: list[np.ndarray], place: Path, rng: random.Random) -> None:
-    """One audit by its command, whose driver is killed and started again."""
-    folder = place / f"driver_{tally.audits}"
+def soak_command(kind: str, tally: Tally, expected: list[np.ndarray], place: Path, rng: random.Random) -> None:
+    """One audit by its command, whose driver, GCS or raylet is killed, and which is started again."""
+    folder = place / f"{kind}_{tally.audits}"
     file = place / "audit.yaml"
     file.write_text(yaml.safe_dump(configuration(folder).model_dump(mode="json", exclude_none=True)))
     command = [sys.executable, "-m", "raymeter.audit", str(file)]
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
     def work() -> None:
-        first = subprocess.Popen(command, **options)
+        first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             first.wait(rng.uniform(6, 25))
         except subprocess.TimeoutExpired:
-            first.kill()
-            first.wait()
-            tally.struck += 1
+            processes = psutil.Process(first.pid).children(recursive=True)
+            victims = [psutil.Process(first.pid)] if kind == "driver" else below(SERVICES[kind], first.pid)
+            for victim in victims:
+                victim.kill()
+            tally.struck += bool(victims)
+            _, said = first.communicate()
+            if victims and not (said.splitlines() or [""])[-1].startswith("error: "):
+                tally.untold += 1
+            if psutil.wait_procs(processes, timeout=30)[1]:
+                tally.failures.append("processes of Ray were there after 30 s")
         before.update(finished_models(folder))
-        subprocess.run(command, check=True, **options)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     before: dict[str, int] = {}
     if in_time(tally, work):
@@ -256,42 +276,44 @@ def three_nodes() -> object:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20, help="audits of each kind")
-    parser.add_argument("--kinds", nargs="+", default=[*VICTIMS, "node", "driver"], help="what is killed")
+    parser.add_argument("--kinds", nargs="+", default=[*VICTIMS, "node", *COMMANDS], help="what is killed")
+    parser.add_argument("--slots", type=int, default=2, help="CPUs of the embedded Ray")
     parser.add_argument("--minutes", type=float, default=60, help="no audit begins after so many")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     options = parser.parse_args()
     rng, end = random.Random(options.seed), time.monotonic() + 60 * options.minutes
     place = Path(tempfile.mkdtemp(prefix="raymeter_soak_"))
-    embedded = build_config({"run": {"log_dir": "x"}, "cluster": {"num_cpus": 2}}).cluster
+    embedded = build_config({"run": {"log_dir": "x"}, "cluster": {"num_cpus": options.slots}}).cluster
     with connected(embedded):
         audit(place / "undisturbed")
     expected = signals_in(place / "undisturbed")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}", flush=True)
-    print("| killed | audits | struck | wrong results | finished models lost | hangs | failed | seconds |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| struck | audits | strikes | wrong results | finished models lost | hangs | untold | failed | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     bad = 0
     for kind in options.kinds:
         tally = Tally()
         setting: AbstractContextManager[object] = nullcontext()
-        if kind in VICTIMS:
+        if kind in VICTIMS or kind in STOPS:
             setting = connected(embedded)
         elif kind == "node":
             setting = three_nodes()
         with setting as cluster:
             while tally.audits < options.repeats and time.monotonic() < end:
-                if kind in VICTIMS:
+                if kind in VICTIMS or kind in STOPS:
                     soak_process(kind, tally, expected, place, rng)
                 elif kind == "node":
                     soak_node(cluster, tally, expected, place, rng)
                 else:
-                    soak_driver(tally, expected, place, rng)
+                    soak_command(kind, tally, expected, place, rng)
                 tally.audits += 1
         middle = f"{np.median(tally.seconds):.0f}" if tally.seconds else ""
-        row = (kind, tally.audits, tally.struck, tally.wrong, tally.lost, tally.hung, len(tally.failures), middle)
+        found = (tally.struck, tally.wrong, tally.lost, tally.hung, tally.untold, len(tally.failures))
+        row = (kind, tally.audits, *found, middle)
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
         for failure in tally.failures:
             print(f"  {kind}: {failure}", file=sys.stderr, flush=True)
-        bad += tally.wrong + tally.lost + tally.hung + len(tally.failures)
+        bad += tally.wrong + tally.lost + tally.hung + tally.untold + len(tally.failures)
     shutil.rmtree(place, ignore_errors=True)
     sys.exit(1 if bad else 0)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -103,6 +105,27 @@ def but_number_three(shape: tuple[int, ...], classes: int) -> nn.Module:
     """A model whose code fails where it is the model number three of seed 0, and with no other."""
     if torch.initial_seed() == seed_for(model_seed(0, 3), "weights"):
         raise ValueError("not this one")
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+
+class Exits(nn.Module):
+    """A model that ends the process as soon as it is asked for anything."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sys.exit(0)
+
+
+def on_a_full_disk(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A model in whose process nothing more can be written."""
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    os.fsync = full
     return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
 
 

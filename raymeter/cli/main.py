@@ -20,6 +20,7 @@ from raymeter.cli import (
     score,
     sweep,
 )
+from raymeter.cli.guard import guarded
 from raymeter.cli.verb import Verb
 from raymeter.errors.text import one_line
 
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None, typed: str = "") -> int:
         typed: As `build_parser`.
     """
     options = parse(argv, typed)
-    return int(options.run(options))
+    return guarded(lambda: int(options.run(options)))  # a verb guards its work itself; here, what it imports for it
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from raymeter.errors import ConfigError, not_uploaded, type_and_line
+from raymeter.errors import ConfigError, exit_refused, not_uploaded, type_and_line
 
 
 def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
@@ -23,7 +23,10 @@ def load_function(key: str, name: str, gives: str) -> Callable[..., Any]:
         raise ConfigError(f"{key}: {name} is of this session, and workers do not have it; write it to a file")
     value: Any
     try:
-        value = getattr(importlib.import_module(module), function)
+        with exit_refused(ConfigError, f"{key}: the module of {name}"):
+            value = getattr(importlib.import_module(module), function)
+    except ConfigError:
+        raise
     except Exception as error:  # a user's module can fail in any way
         raise ConfigError(
             f"{key}: cannot load {name!r} ({type_and_line(error)}); write module:function, with the module importable "

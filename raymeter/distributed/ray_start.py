@@ -15,9 +15,9 @@ import ray
 
 from raymeter.config.ray_address import address_problem
 from raymeter.distributed.cluster_probe import require_answer
-from raymeter.distributed.last_word import last_word
 from raymeter.distributed.ray_internals.on_demand import end_unfinished_start, found_cluster, loopback_only
 from raymeter.errors import ConfigError, RunError, type_and_line
+from raymeter.errors.last_word import last_word
 
 log = logging.getLogger("raymeter")
 STARTS = 2  # of an embedded Ray: a busy machine may miss Ray's own limits once

@@ -17,7 +17,7 @@ from raymeter.attacks.qmia import LEVELS, Qmia
 from raymeter.distributed.device import device_of_worker
 from raymeter.distributed.resources import count_slots, model_resources
 from raymeter.distributed.tasks import abandon, root_cause
-from raymeter.errors import RunError
+from raymeter.errors import RunError, SignalError, exit_refused
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.reporter import Reporter
 from raymeter.schema.seeds import seed_for
@@ -161,8 +161,9 @@ def _fit_one(
     torch.set_num_threads(threads)  # the bits must not depend on how many tasks there are
     device = device_of_worker()
     public = PublicRecords(*shared["public"], signal)
-    regressor = fit_regressor(public, recipe, stage.views, stage.num_classes, device, seed)
-    return regressor.predict(*shared["audit"], stage.views, device)
+    with exit_refused(SignalError, f"the model {recipe.model}"):
+        regressor = fit_regressor(public, recipe, stage.views, stage.num_classes, device, seed)
+        return regressor.predict(*shared["audit"], stage.views, device)
 
 
 def _key(recipe: Qmia, stage: Regression, model: ModelRecord, audit: RecordSet, population: RecordSet) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray.data
+import ray.exceptions
 
 from raymeter.config.sections import ClusterSection
 from raymeter.distributed.ray_start import connect, find_cluster, start_embedded
+from raymeter.distributed.watchman import watched
+from raymeter.errors import RaymeterError, RunError, type_and_line
+from raymeter.errors.endings import ended_by_signals, in_chain
+from raymeter.errors.last_word import LAST_WORD, last_word
 
 # Read by Ray when it starts its processes; a value that the user has set wins.
 QUIET = {
@@ -34,6 +37,8 @@ ENVIRONMENT = {
     # One process a slot less: the driver watches for nodes that are called back, for all slots at once.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
+# Agents of a raylet that was killed with the driver tell that to the GCS, which is gone too, for 60 s by default.
+EMBEDDED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "10"}
 RAY_LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
 
 
@@ -41,29 +46,78 @@ RAY_LOGGERS = ("ray", "ray.data", "ray.train", "ray.tune")
 def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
     """Use the cluster at `cluster.address` or RAY_ADDRESS, else start an embedded Ray and stop it at the end.
 
-    A Ray that this process already uses is taken as it is and left running; of one that is started here nothing is left
-    behind, neither in the environment nor in what Ray logs.
+    A Ray that this process already uses is taken as it is and left running; one that is started here is shared by all
+    who ask for it meanwhile, in other threads, and the last of them stops it. Nothing is left behind, neither in the
+    environment nor in what Ray logs.
 
     Raises:
         ConfigError: The given address is none of Ray's, or Ray's directory cannot be used.
-        RunError: No cluster answers at the given address, or Ray does not start.
+        RunError: No cluster answers at the given address, Ray does not start, or it ends before the work does.
     """
-    if ray.is_initialized():
+    with (
+        ended_by_signals(),
+        last_word(LAST_WORD),
+        _shared(config, verbose),
+        ended_by_signals(),
+    ):  # ray.init sets its own
+        try:
+            yield
+        except RaymeterError:
+            raise
+        except Exception as error:
+            if (told := in_chain(error, RunError)) is not None:  # Ray's own code wraps what is raised within it
+                raise told from None
+            if not isinstance(error, ray.exceptions.RayError):
+                raise
+            raise RunError(
+                f"Ray could not go on ({type_and_line(error)}); what is finished is kept: start the same command "
+                "again, with --verbose to see more"
+            ) from error
+
+
+class _Shared:
+    """The Ray that was started or joined here, if there is one: how many use it, and what puts it away."""
+
+    lock = threading.Lock()
+    users = 0
+    open = ExitStack()
+
+
+@contextmanager
+def _shared(config: ClusterSection, verbose: bool) -> Iterator[None]:
+    """Start Ray for the first of those who use it at the same time, and stop it after the last."""
+    with _Shared.lock:
+        foreign = not _Shared.users and ray.is_initialized()
+        if not foreign:
+            if not _Shared.users:
+                _Shared.open = _started(config, verbose)
+            _Shared.users += 1
+    try:
         yield
-        return
+    finally:
+        if not foreign:
+            with _Shared.lock:
+                _Shared.users -= 1
+                if not _Shared.users:
+                    _Shared.open.close()
+
+
+def _started(config: ClusterSection, verbose: bool) -> ExitStack:
+    """Ray as it is started or joined; closing the stack leaves nothing behind."""
     address, key = cluster_address(config)
     options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
-    with _environment({**ENVIRONMENT, **({} if verbose else QUIET)}), _level_kept("ray"):
-        with _stop_on_sigterm():
-            if address is None:
-                start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
-            else:
-                connect(address, key, options, verbose)
-        with _quiet_libraries(verbose), _stop_on_sigterm():
-            try:
-                yield
-            finally:
-                ray.shutdown()
+    with ExitStack() as stack:
+        quiet, embedded = {} if verbose else QUIET, {} if address else EMBEDDED
+        stack.enter_context(_environment({**ENVIRONMENT, **quiet, **embedded}))
+        stack.enter_context(_level_kept("ray"))
+        if address is None:
+            start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
+        else:
+            connect(address, key, options, verbose)
+        stack.callback(ray.shutdown)
+        stack.enter_context(_quiet_libraries(verbose))
+        stack.enter_context(watched(address is None))
+        return stack.pop_all()
 
 
 def require_cluster(config: ClusterSection) -> None:
@@ -75,7 +129,7 @@ def require_cluster(config: ClusterSection) -> None:
     """
     address, key = cluster_address(config)
     if address is not None and not ray.is_initialized():
-        with _stop_on_sigterm():
+        with ended_by_signals():
             find_cluster(address, key)
 
 
@@ -121,23 +175,6 @@ def _quiet_libraries(verbose: bool) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-@contextmanager
-def _stop_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that Ray is shut down; once more after ray.init, which sets its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def cluster_address(config: ClusterSection) -> tuple[str | None, str]:
     """The address of a cluster and where it was given; None where a Ray is to be started here."""
     given, key = config.address, "cluster.address"
@@ -154,6 +191,11 @@ def is_embedded(config: ClusterSection) -> bool:
 def starts_its_own(config: ClusterSection) -> bool:
     """Whether `connected` would start a Ray, and stop it at the end: none is used by this process or asked for."""
     return is_embedded(config) and not ray.is_initialized()
+
+
+def is_stopped() -> bool:
+    """Whether this process uses no Ray at present: nothing that it has begun goes on."""
+    return not ray.is_initialized()
 
 
 def describe_cluster() -> dict[str, Any]:

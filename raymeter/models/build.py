@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from raymeter.config.messages import suggest_and_list
 from raymeter.config.user_functions import load_function
-from raymeter.errors import ConfigError, type_and_line
+from raymeter.errors import ConfigError, exit_refused, type_and_line
 from raymeter.models.alexnet import alexnet
 from raymeter.models.cnn import cnn
 from raymeter.models.mlp import mlp
@@ -80,7 +80,10 @@ def _check_shape(name: str, min_side: int | None, shape: tuple[int, ...]) -> Non
 def _build_custom(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     builder = load_function("train.model_name", name, "that builds a model")
     try:
-        model = builder(tuple(input_shape), num_classes)
+        with exit_refused(ConfigError, f"train.model_name: {name}"):
+            model = builder(tuple(input_shape), num_classes)
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(
             f"train.model_name: {name} raised {type_and_line(error)}; it is called with (input_shape, num_classes) = "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,13 +19,15 @@ from raymeter.data.groups import load_groups
 from raymeter.distributed.attack_tasks import power_of_all, score_all, thresholds_of_all
 from raymeter.distributed.job_upload import will_be_lost
 from raymeter.distributed.regressors import add_predictions
-from raymeter.distributed.session import connected, describe_cluster, require_cluster, starts_its_own
+from raymeter.distributed.session import connected, describe_cluster, is_stopped, require_cluster, starts_its_own
 from raymeter.distributed.signals.collect import collect_signals
 from raymeter.distributed.training.train_references import HISTORY, attempts, train_references
 from raymeter.pipeline.checks import check_fit, make_audit_split, without_missing_models
 from raymeter.pipeline.code_check import check_code
 from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.disk_room import check_disk_room
 from raymeter.pipeline.foreign_target import about_target, find_target
+from raymeter.pipeline.log_notes import log_as_notes
 from raymeter.pipeline.provenance import identity, provenance, timeline
 from raymeter.pipeline.stage_settings import regression, signal_plan
 from raymeter.report.terminal import console_table
@@ -43,6 +44,7 @@ from raymeter.signals.records import gather_records
 from raymeter.signals.targets.protocol import Target
 from raymeter.storage.code_book import CodeBook
 from raymeter.storage.model_store import ModelStore
+from raymeter.storage.run_lock import locked
 from raymeter.storage.run_store import IDENTITY, RunStore
 from raymeter.storage.witnesses import restored_identity
 
@@ -69,6 +71,7 @@ def prepare(config: AuditConfig, store: RunStore, console: StageConsole) -> Prep
         dataset = load_dataset(config.data_spec())
         split = make_audit_split(config, dataset)
         check_fit(config, dataset, split)
+        check_disk_room(config, dataset, split, store)
         code = check_code(config, dataset.num_classes, store, console.note)
         target = find_target(config, dataset, split, store)
         prepared = Prepared(dataset, split, target, dict(identity(config, dataset)))
@@ -142,16 +145,17 @@ def audit(config: Config, *, verbose: bool = False, console: StageConsole | None
     for line in (*config.notes(), *will_be_lost(config)):
         console.note(line)
     store = RunStore.at(config.run.log_dir)
-    with _log_as_notes(console):
+    with log_as_notes(console):
         require_cluster(config.cluster)
-        prepared = prepare(config, store, console)
-        with ExitStack() as stack:
-            stack.enter_context(_free_if_empty(config, store, prepared.split))
-            with console.stage("Start Ray"):
-                stack.enter_context(connected(config.cluster, verbose))
-            result = run(config, store, console, prepared)
-            lines, place = [verdict(result), *remarks(result)], f"{store.name}/{config.audit.report_log}"
-            console.result(console_table(result), lines, place)
+        with locked(store, console.note):
+            prepared = prepare(config, store, console)
+            with ExitStack() as stack:
+                stack.enter_context(_free_if_empty(config, store, prepared.split))
+                with console.stage("Start Ray"):
+                    stack.enter_context(connected(config.cluster, verbose))
+                result = run(config, store, console, prepared)
+                lines, place = [verdict(result), *remarks(result)], f"{store.name}/{config.audit.report_log}"
+                console.result(console_table(result), lines, place)
     return result
 
 
@@ -165,31 +169,10 @@ def _free_if_empty(config: AuditConfig, store: RunStore, split: Split) -> Iterat
     try:
         yield
     except BaseException:
-        if new and ModelStore(store).holds_none(map(int, split.models)):
+        if new and is_stopped() and ModelStore(store).holds_none(map(int, split.models)):
             for path in (HISTORY, IDENTITY):
                 store.delete(path)
         raise
-
-
-@contextmanager
-def _log_as_notes(console: StageConsole) -> Iterator[None]:
-    """Show what the library's parts log (checksums of data files, say) as lines under the running stage."""
-
-    class Notes(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            console.note(record.getMessage())
-
-    logger = logging.getLogger("raymeter")
-    before = logger.level, logger.propagate
-    handler = Notes()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
 
 
 def analyse(config: AuditConfig, dataset: Dataset, split: Split, signals: Signals) -> AuditResult:

@@ -13,7 +13,7 @@ from raymeter.attacks.common.blocks import works_in_blocks
 from raymeter.attacks.qmia import LEVELS
 from raymeter.config.load import AuditConfig
 from raymeter.data.groups import load_groups
-from raymeter.errors import ConfigError, RunError, SignalError
+from raymeter.errors import ConfigError, RunError, SignalError, exit_refused
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
 from raymeter.models.outputs import wrong_output
@@ -132,7 +132,10 @@ def _check_model(name: str, dataset: Dataset, outputs: int) -> None:
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         model = build_model(name, dataset.x.shape[1:], outputs).eval()
         try:
-            logits = model(normalise(as_tensor(dataset.x[:2])))
+            with exit_refused(ConfigError, f"train.model_name: {name}"):
+                logits = model(normalise(as_tensor(dataset.x[:2])))
+        except ConfigError:
+            raise
         except Exception as error:
             raise ConfigError(f"train.model_name: {name} fails on two records ({error})") from error
     wrong = wrong_output(logits, 2, outputs, "a logit per class" if outputs == dataset.num_classes else "as asked for")

@@ -22,11 +22,20 @@ from raymeter.errors.text import one_line
 JSON_PROGRESS_SECONDS = 5.0
 
 
+class _Terminal(Console):
+    """A console that leaves it to the command what happens when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich's own would end the process with code 1, without a word."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 @dataclass
 class StageConsole:
     """Prints stages with rich: bars on a terminal, plain lines elsewhere."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    console: Console = field(default_factory=lambda: _Terminal(highlight=False, soft_wrap=True))
     timings: dict[str, float] = field(default_factory=dict)
     _bar: Progress | None = None
     _task: TaskID | None = None

@@ -25,6 +25,7 @@ from raymeter.report.write import WRITERS, write_report
 from raymeter.schema.dataset import fingerprint_arrays
 from raymeter.schema.results import AuditResult
 from raymeter.signals.stored import load_signals
+from raymeter.storage.run_lock import locked
 from raymeter.storage.run_store import RunStore
 
 MARKER = "score.json"
@@ -86,7 +87,7 @@ def score(source: Source, *, out: str | None, overwrite: bool, seed: int | None)
         seed: Of shuffles and bootstraps; by default that of the run, or 0.
 
     Raises:
-        StoreError: Other results are in `out`.
+        StoreError: Other results are in `out`, or another command writes there at present.
         DataError: The source is not what it is said to be.
         SignalError: An attack that was asked for cannot run, or none can.
     """
@@ -100,10 +101,12 @@ def score(source: Source, *, out: str | None, overwrite: bool, seed: int | None)
     path = source.path
     default = path / "report" if path.is_dir() else path.with_name(f"{path.stem}-report")
     store = RunStore.at(out or str(default))
-    replaced = claim(store, opened.about, overwrite)
-    assessment = opened.assess()
-    write(assessment, opened.about, store)
-    return Judged(assessment.result, (*replaced, *assessment.notes), store.name)
+    said: list[str] = []
+    with locked(RunStore.at(str(path)) if out is None and path.is_dir() else store, said.append):
+        replaced = claim(store, opened.about, overwrite)
+        assessment = opened.assess()
+        write(assessment, opened.about, store)
+    return Judged(assessment.result, (*said, *replaced, *assessment.notes), store.name)
 
 
 def _open_table(source: ScoresFile, seed: int) -> _Opened:

@@ -22,11 +22,13 @@ from raymeter.distributed.trials import run_trials
 from raymeter.errors import ConfigError, RunError, SignalError, StoreError
 from raymeter.errors.text import one_line
 from raymeter.pipeline.console import StageConsole
+from raymeter.pipeline.log_notes import log_as_notes
 from raymeter.schema.scores import Scores
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import Signals
 from raymeter.signals.stored import StoredAudit, load_signals
 from raymeter.stats import dependent_targets
+from raymeter.storage.run_lock import LOCK, locked
 from raymeter.storage.run_store import RunStore
 from raymeter.storage.seals import digest_of_record
 from raymeter.sweep.evaluate import RESULTS
@@ -287,10 +289,11 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
         config = load_sweep(config)
     console = StageConsole()
     store = RunStore.at(config.run.log_dir)
-    require_cluster(config.cluster)
-    prepared = prepare_sweep(config, store, console)
-    with connected(config.cluster, verbose):
-        result = run_sweep(config, store, console, prepared)
+    with log_as_notes(console):
+        require_cluster(config.cluster)
+        prepared = prepare_sweep(config, store, console)
+        with locked(store, console.note, f"{_path(config)}/{LOCK}"), connected(config.cluster, verbose):
+            result = run_sweep(config, store, console, prepared)
     for line in sweep_lines(result):
         console.console.print(one_line(line), markup=False)
     console.console.print(one_line(f"Results: {store.name}/sweep/{config.sweep.name}"), markup=False)

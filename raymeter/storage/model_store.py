@@ -37,7 +37,7 @@ class ModelStore:
         """Write weights, then the marker that says done, then drop the checkpoint."""
         self.store.write(record.weights, weights)
         self._write_marker(record)
-        self.store.delete(_model_path(record.index, "checkpoint.safetensors"))
+        self.store.delete(model_path(record.index, "checkpoint.safetensors"))
         return record
 
     def load(self, index: int, origin: Origin) -> tuple[ModelRecord | None, str]:
@@ -64,7 +64,7 @@ class ModelStore:
 
     def read_marker(self, index: int) -> tuple[ModelRecord | None, str]:
         """What a marker says, or None with the reason, which is empty where there is no marker."""
-        path = _model_path(index, "json")
+        path = model_path(index, "json")
         data = self.store.read(path)
         if data is None:
             return None, ""
@@ -92,12 +92,12 @@ class ModelStore:
         return whole
 
     def _write_marker(self, record: ModelRecord) -> None:
-        self.store.write_sealed(_model_path(record.index, "json"), asdict(record))
+        self.store.write_sealed(model_path(record.index, "json"), asdict(record))
 
     def holds_none(self, indices: Iterable[int]) -> bool:
         """Whether there is nothing of these models: no marker, no weights, no checkpoint."""
         parts = ("json", "safetensors", "checkpoint.safetensors")
-        paths = (_model_path(index, part) for index in indices for part in parts)
+        paths = (model_path(index, part) for index in indices for part in parts)
         return all(self.store.read(path) is None for path in paths)
 
     def read_weights(self, record: ModelRecord) -> dict[str, Tensor]:
@@ -117,14 +117,14 @@ class ModelStore:
         about = {**_about(index, origin), "sha256": sha256(_payload(plain))}
         about["header"] = _header_digest(_header(plain), about)
         data = safetensors.torch.save(dict(tensors), metadata=about)
-        self.store.write(_model_path(index, "checkpoint.safetensors"), data)
+        self.store.write(model_path(index, "checkpoint.safetensors"), data)
 
     def load_checkpoint(self, index: int, origin: Origin) -> tuple[dict[str, Tensor] | None, str]:
         """State of an unfinished model, or None with the reason why a checkpoint that is there cannot be used.
 
         Those of earlier versions say no more than their recipe.
         """
-        path = _model_path(index, "checkpoint.safetensors")
+        path = model_path(index, "checkpoint.safetensors")
         data = self.store.read(path)
         if data is None:
             return None, ""
@@ -179,7 +179,7 @@ def _header_digest(tensors: Mapping[str, Any], about: Mapping[str, str]) -> str:
 
 def weights_path(index: int) -> str:
     """Where the weights of a model lie, relative to the run directory."""
-    return _model_path(index, "safetensors")
+    return model_path(index, "safetensors")
 
 
 def _payload(data: bytes) -> bytes:
@@ -187,5 +187,6 @@ def _payload(data: bytes) -> bytes:
     return data[8 + int.from_bytes(data[:8], "little") :]
 
 
-def _model_path(index: int, suffix: str) -> str:
+def model_path(index: int, suffix: str) -> str:
+    """Where a file of a model lies, relative to the run directory."""
     return f"models/model_{index}.{suffix}"

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from raymeter.config.user_functions import load_function
-from raymeter.errors import ConfigError, SignalError
+from raymeter.errors import ConfigError, SignalError, exit_refused
 from raymeter.models.inputs import normalise
 from raymeter.training.trainer import Trainer
 
@@ -93,7 +93,9 @@ class OwnTrainer(Trainer):
         self.model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.seed % 2**63)
-            returned = function(self.model, x, y, **{name: extras[name] for name in _wanted(function, self.recipe.fit)})
+            with exit_refused(SignalError, f"train.fit: {self.recipe.fit}"):
+                wanted = {name: extras[name] for name in _wanted(function, self.recipe.fit)}
+                returned = function(self.model, x, y, **wanted)
         if stopped:
             return False
         self.model = self._checked(self.model if returned is None else returned)

@@ -31,6 +31,7 @@ from raymeter.pipeline.audit import run
 from raymeter.pipeline.console import StageConsole
 from raymeter.report.verdict import remarks
 from raymeter.schema import QuantilePrediction
+from raymeter.schema.reporter import Silent
 from raymeter.schema.seeds import seed_for
 from raymeter.signals.quantile_regressor import PublicRecords, fit_regressor
 from raymeter.signals.stored import load_signals
@@ -52,9 +53,11 @@ def connected_ray():
 
 @pytest.fixture(scope="module")
 def one_slot(tmp_path_factory):
-    """Run directory and signals of an undisturbed audit on one slot."""
+    """Run directory and signals of an undisturbed audit on one slot, whose signals come from an actor."""
     path = tmp_path_factory.mktemp("audit") / "one_slot"
-    return path, signals_of(small_config(path, cluster={"max_slots": 1}))[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collect_module, "suits_driver", lambda *work: False)
+        return path, signals_of(small_config(path, cluster={"max_slots": 1}))[0]
 
 
 @pytest.fixture
@@ -69,6 +72,19 @@ def test_two_slots_give_the_same_bits_as_one(one_slot, tmp_path):
     signals, lines = signals_of(small_config(tmp_path / "two_slots"))
     assert_same_bits(one_slot[1], signals)
     assert lines == []
+
+
+@pytest.mark.parametrize("seconds", [60.0, 0.0])
+def test_the_driver_gives_the_bits_of_actors(one_slot, copied, monkeypatch, seconds):
+    """All blocks, or the first ones before it is known that they would take too long, and the others by actors."""
+    shutil.rmtree(copied / "signals")
+    done = []
+    in_driver = collect_module._compute_in_driver
+    monkeypatch.setattr(collect_module, "_compute_in_driver", lambda *work: done.append(in_driver(*work)) or done[0])
+    monkeypatch.setattr("raymeter.distributed.signals.in_driver.SECONDS", seconds)
+    signals, _ = signals_of(small_config(copied))
+    assert_same_bits(one_slot[1], signals)
+    assert done == [7 if seconds else 2]  # of 400 and 300 records, 100 in each block
 
 
 def test_second_run_reuses_models_and_signals(one_slot, copied):
@@ -121,6 +137,14 @@ def test_model_that_raises_is_given_up_with_its_reason(tmp_path):
     assert "Traceback" in (tmp_path / "models/model_0.error.txt").read_text()
 
 
+def test_model_that_exits_is_given_up_with_its_reason(tmp_path):
+    """sys.exit in a model's own code ended the worker as if all were done."""
+    config = small_config(tmp_path, train={"model_name": "audits:Exits", "max_attempts": 1})
+    with pytest.raises(RunError) as error:
+        signals_of(config)
+    assert "SignalError: train.model_name: audits:Exits called sys.exit(0); have it raise an error" in str(error.value)
+
+
 @pytest.fixture(scope="module")
 def eight_models(tmp_path_factory):
     """Signals of eight models with logits and a regressor's predictions: enough for every attack."""
@@ -130,6 +154,17 @@ def eight_models(tmp_path_factory):
     expected = QuantilePrediction("gaussian", rng.normal(size=(200, 8, 1, 2)).astype(np.float32))
     predicted = {Qmia().regressor: expected}
     return replace(signals, audit_logits=logits[0], population_logits=logits[1], predicted=predicted)
+
+
+def test_a_full_disk_ends_training_once(tmp_path):
+    """Every model was trained three times before the audit ended; the line says what there is and what a model takes."""
+    config, said = small_config(tmp_path, train={"model_name": "audits:on_a_full_disk", "epochs": 1}), Silent()
+    with pytest.raises(RunError) as error:
+        signals_of(config, said)
+    said_of = re.escape(str(tmp_path))
+    pattern = rf"the disk is full: {said_of} has room for [\d.]+ .iB, and the weights of a model take [\d.]+ MiB, of "
+    assert re.match(pattern + "which 4 are left; free some space and start the same command again", str(error.value))
+    assert not [line for line in said.lines if "retrying" in line]
 
 
 def test_two_workers_that_train_one_model_do_as_one_does(one_slot, tmp_path):
@@ -314,6 +349,7 @@ def test_signal_actors_that_always_die_end_the_audit(one_slot, copied, monkeypat
             os._exit(137)
 
     monkeypatch.setattr(collect_module, "LOSSES", 1)
+    monkeypatch.setattr(collect_module, "suits_driver", lambda *work: False)
     monkeypatch.setattr(collect_module, "SignalActor", Dies)
     with pytest.raises(RunError, match="signals could not be computed: ActorDiedError: The actor died unexpectedly"):
         signals_of(small_config(copied, audit={"batch_size": 50}))

@@ -57,6 +57,27 @@ def test_audits_follow_one_another_and_leave_nothing_behind(tmp_path, monkeypatc
     np.testing.assert_array_equal(found[0].attacks[0].scores.values, first.attacks[0].scores.values)
 
 
+def test_the_first_of_two_to_end_leaves_the_other_its_ray(monkeypatch):
+    """Two audits in two threads of one process: the one that ended first shut down the Ray of the other."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    before, inside, ended, found = state(), threading.Event(), threading.Event(), []
+
+    def second():
+        with connected(ClusterSection(num_cpus=1)):
+            inside.set()
+            ended.wait(60)
+            found.append(ray.get(ray.remote(lambda: 7).remote()))
+
+    thread = threading.Thread(target=second)
+    with connected(ClusterSection(num_cpus=1)):
+        thread.start()
+        assert inside.wait(60)
+    ended.set()
+    thread.join(60)
+    assert found == [7]
+    assert not ray.is_initialized() and state() == before
+
+
 def running(name: str) -> int:
     """How many processes of this name are below this one."""
     below = psutil.Process().children(recursive=True)

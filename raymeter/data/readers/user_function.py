@@ -6,7 +6,7 @@ import importlib
 
 from raymeter.data.loaded_records import Records
 from raymeter.data.readers.arrays import as_records
-from raymeter.errors import DataError, first_line, not_uploaded
+from raymeter.errors import DataError, exit_refused, first_line, not_uploaded
 from raymeter.schema.dataset import DataSpec
 
 
@@ -23,7 +23,10 @@ def load_custom(spec: DataSpec) -> Records:
     name = spec.dataset
     module, _, function = name.partition(":")
     try:
-        loader = getattr(importlib.import_module(module), function)
+        with exit_refused(DataError, f"data.dataset: the module of {name}"):
+            loader = getattr(importlib.import_module(module), function)
+    except DataError:
+        raise
     except Exception as error:  # a user's module can fail in any way
         raise DataError(
             f"data.dataset: cannot load {name!r} ({type(error).__name__}: {first_line(error)}); "
@@ -32,7 +35,8 @@ def load_custom(spec: DataSpec) -> Records:
     if not callable(loader):
         raise DataError(f"data.dataset: {name} is {type(loader).__name__}, not a function; give one that loads records")
     try:
-        loaded = loader(spec)
+        with exit_refused(DataError, f"data.dataset: {name}"):
+            loaded = loader(spec)
     except DataError:
         raise
     except Exception as error:

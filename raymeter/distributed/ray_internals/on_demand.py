@@ -49,6 +49,24 @@ def end_unfinished_start(error: BaseException) -> None:
         ray.shutdown()
 
 
+def own_processes() -> dict[int, tuple[str, bool]]:
+    """Of the Ray that this process has started: process ids of its services, what each is, and whether it is alive.
+
+    Private: `ray._private.worker._global_node` and `Node.all_processes`. Were they gone, nothing would be known:
+    a service that dies ends this process after a minute or so, by Ray's own code, and one that is stopped is not
+    noticed.
+    """
+    try:
+        services = getattr(ray._private.worker._global_node, "all_processes", {})
+        return {
+            each.process.pid: (str(kind), each.process.poll() is None)
+            for kind, processes in list(services.items())
+            for each in list(processes)
+        }
+    except AttributeError:
+        return {}
+
+
 def found_cluster() -> str | None:
     """host:port of the cluster that Ray means by the address `auto`; None where there is none.
 
@@ -79,6 +97,28 @@ def node_groups() -> list[tuple[dict[str, float], int]]:
         return []
     groups = [] if config is None else config.node_group_configs
     return [(dict(group.resources), max(group.max_count, 0)) for group in groups]
+
+
+def busy_nodes() -> set[str]:
+    """Ids of nodes on which CPUs or GPUs are in use: a task on an idle one would keep an autoscaler from removing it.
+
+    Private: `ray._private.state.available_resources_per_node`; the public `ray.available_resources()` knows sums alone.
+    Without it the set is empty, and stopped workers are noticed on the driver's node only.
+    """
+    try:
+        free = ray._private.state.available_resources_per_node()
+    except AttributeError:
+        return set()
+    return {
+        node["NodeID"]
+        for node in ray.nodes()
+        if node["Alive"]
+        and any(
+            free.get(node["NodeID"], {}).get(name, 0.0) < amount
+            for name, amount in node["Resources"].items()
+            if name in ("CPU", "GPU")
+        )
+    }
 
 
 def draining_nodes() -> set[str]:

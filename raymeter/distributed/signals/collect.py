@@ -20,6 +20,7 @@ from raymeter.distributed.metrics import publish
 from raymeter.distributed.ray_internals.on_demand import map_whole_blocks
 from raymeter.distributed.record_stream import stream_records
 from raymeter.distributed.resources import model_resources, slots_to_start
+from raymeter.distributed.signals.in_driver import Block, compute_here, suits_driver
 from raymeter.distributed.signals.worker import SignalActor, SignalWork
 from raymeter.distributed.tasks import root_cause
 from raymeter.errors import RunError
@@ -99,16 +100,23 @@ def _store(
                 save_column(store, keys[content, records.part, model.index], column, about)
 
 
-def _blocks(records: RecordSet, offset: int, block: int) -> list[pa.Table]:
-    """Arrow tables of fixed ranges of records; `row` is the position in the concatenation of all parts."""
-    assert isinstance(records.x, np.ndarray)
-    tables = []
-    for start in range(0, len(records.y), block):
-        part = slice(start, start + block)
-        row = np.arange(offset + start, offset + min(start + block, len(records.y)), dtype=np.int64)
-        x = ArrowTensorArray.from_numpy(np.ascontiguousarray(records.x[part]))
-        tables.append(pa.table({"row": row, "x": x, "y": records.y[part]}))
-    return tables
+def _blocks(parts: tuple[RecordSet, RecordSet], block: int) -> list[Block] | None:
+    """Fixed ranges of records, `row` their positions in both parts together; None where some are streamed."""
+    blocks, offset = [], 0
+    for records in parts:
+        if not isinstance(records.x, np.ndarray):
+            return None
+        for start in range(0, len(records.y), block):
+            part = slice(start, start + block)
+            row = np.arange(offset + start, offset + min(start + block, len(records.y)), dtype=np.int64)
+            blocks.append({"row": row, "x": records.x[part], "y": records.y[part]})
+        offset += len(records.y)
+    return blocks
+
+
+def _table(block: Block) -> pa.Table:
+    """A block as Ray Data moves it."""
+    return pa.table({**block, "x": ArrowTensorArray.from_numpy(np.ascontiguousarray(block["x"]))})
 
 
 def _work(plan: SignalPlan, models: Sequence[ModelRecord], store: RunStore) -> SignalWork:
@@ -134,10 +142,71 @@ def _compute(
     plan: SignalPlan,
     reporter: Reporter,
 ) -> None:
-    """One pass of all parts through actors that hold the missing models; fills their columns of the frame."""
+    """One pass of both parts through the missing models, in the driver or in actors; fills their columns."""
     resources = model_resources(plan.resources)
-    readers = slots_to_start(resources, len(missing), plan.cluster)
-    source, blocks = _source(parts, plan.block, readers)
+    arrivals, left = Arrivals(frame, missing, reporter), _blocks(parts, plan.block)
+    if left is not None and suits_driver(work, resources):
+        left = left[_compute_in_driver(left, work, arrivals) :]
+    if left is None or left:
+        _compute_in_actors(parts, left, work, plan, resources, arrivals)
+    arrivals.check()
+
+
+class Arrivals:
+    """Puts what comes into its place in the frame, and says how much there is.
+
+    Args:
+        frame: Of all signals.
+        missing: Positions of the models that are computed.
+        reporter: Gets the progress.
+    """
+
+    def __init__(self, frame: Frame, missing: list[int], reporter: Reporter) -> None:
+        self.frame, self.missing, self.reporter = frame, missing, reporter
+        self.total, self.start = frame.values.shape[1], time.perf_counter()
+        self.seen = np.zeros(self.total, dtype=bool)
+
+    def take(self, batch: Block) -> None:
+        """Signals of some records under all missing models."""
+        if self.frame.logits is not None:
+            self.frame.logits[batch["row"][:, None], self.missing] = batch["logits"]
+        scatter(batch["row"], batch["signals"], self.missing, self.frame.values, self.seen)
+        done = int(self.seen.sum())
+        self.reporter.progress(done, self.total, "records")
+        publish(records_done=done, records_per_second=done / (time.perf_counter() - self.start))
+
+    def check(self) -> None:
+        """Raise RunError where a record did not come."""
+        if not self.seen.all():
+            raise RunError(
+                f"signals of {int((~self.seen).sum())} of {self.total} records did not arrive; first is row "
+                f"{int(np.flatnonzero(~self.seen)[0])}. Start the same command again; finished models are kept."
+            )
+
+
+def _compute_in_driver(blocks: list[Block], work: SignalWork, arrivals: Arrivals) -> int:
+    """As many blocks as there is time for; returns their number."""
+    done = 0
+    try:
+        for batch in compute_here(work, blocks):
+            arrivals.take(batch)
+            done += 1
+    except Exception as error:  # as where an actor fails
+        raise RunError(f"signals could not be computed: {root_cause(error)}") from error
+    return done
+
+
+def _compute_in_actors(
+    parts: tuple[RecordSet, RecordSet],
+    left: list[Block] | None,
+    work: SignalWork,
+    plan: SignalPlan,
+    resources: Mapping[str, float],
+    arrivals: Arrivals,
+) -> None:
+    """A stream of Ray Data through actors that hold the missing models; `left` are the blocks that are in memory."""
+    readers = slots_to_start(resources, len(work.models), plan.cluster)
+    source, blocks = _source(parts, left, plan.block, readers)
     stream = map_whole_blocks(
         source,
         SignalActor,
@@ -150,34 +219,21 @@ def _compute(
         max_restarts=LOSSES,
         max_task_retries=LOSSES,
     )
-    total = frame.values.shape[1]
-    seen, start = np.zeros(total, dtype=bool), time.perf_counter()
     try:
         for batch in stream.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            if frame.logits is not None:
-                frame.logits[batch["row"][:, None], missing] = batch["logits"]
-            scatter(batch["row"], batch["signals"], missing, frame.values, seen)
-            done = int(seen.sum())
-            reporter.progress(done, total, "records")
-            publish(records_done=done, records_per_second=done / (time.perf_counter() - start))
+            arrivals.take(batch)
     except ray.exceptions.RayError as error:
         raise RunError(f"signals could not be computed: {root_cause(error)}") from error
-    if not seen.all():
-        raise RunError(
-            f"signals of {int((~seen).sum())} of {total} records did not arrive; first is row "
-            f"{int(np.flatnonzero(~seen)[0])}. Start the same command again; finished models are kept."
-        )
 
 
-def _source(parts: tuple[RecordSet, RecordSet], block: int, readers: int) -> tuple[ray.data.Dataset, int]:
-    """Blocks of all parts as Ray Data streams them, and how many there are."""
-    arrays = [records.x for records in parts]
-    if all(isinstance(x, np.ndarray) for x in arrays):
-        offsets = (0, len(parts[0].y))
-        tables = [t for records, offset in zip(parts, offsets, strict=True) for t in _blocks(records, offset, block)]
+def _source(
+    parts: tuple[RecordSet, RecordSet], left: list[Block] | None, block: int, readers: int
+) -> tuple[ray.data.Dataset, int]:
+    """Blocks as Ray Data streams them, and how many there are."""
+    if left is not None:
         # from_arrow would look at every block in a task
-        return ray.data.from_blocks(tables), len(tables)
-    chunks = [(part, *chunk) for part, x in enumerate(arrays) for chunk in _chunks(x, block)]
+        return ray.data.from_blocks([_table(one) for one in left]), len(left)
+    chunks = [(part, *chunk) for part, records in enumerate(parts) for chunk in _chunks(records.x, block)]
     held = [(ray.put(records.x), ray.put(records.y)) for records in parts]
     source = stream_records(held, chunks, readers=readers)
     return source, len(chunks)

@@ -7,43 +7,48 @@ asked in actors alone: what ends their process must not end the audit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from raymeter.distributed.signals.worker import SignalActor, SignalWork
-from raymeter.models.build import MODELS
-from raymeter.schema.model_record import ModelRecord
+from raymeter.models import MODELS, build_model
 
+Block: TypeAlias = dict[str, np.ndarray]
 SECONDS = 5.0  # of work; about what the first block takes to come back from actors
 MODELS_BYTES = 256 * 2**20  # of weights, which the driver would hold
 WARM_UP = 2  # blocks, of which the first loads what torch needs
 
 
-def suits_driver(work: SignalWork, resources: Mapping[str, float], weights: Callable[[ModelRecord], int]) -> bool:
+def suits_driver(work: SignalWork, resources: Mapping[str, float]) -> bool:
     """Whether work may be tried here: on CPUs, with raymeter's own models, whose weights are small.
 
     Args:
         work: What is to be computed.
         resources: Of a model.
-        weights: Bytes of a model's weights.
     """
     if not set(work.architectures) <= set(MODELS) or any(amount for name, amount in resources.items() if name != "CPU"):
         return False
-    return sum(map(weights, work.models)) <= MODELS_BYTES
+    size = {name: _weights_bytes(name, work) for name in set(work.architectures)}
+    return sum(size[name] for name in work.architectures) <= MODELS_BYTES
 
 
-def compute_here(
-    work: SignalWork, blocks: Sequence[Mapping[str, np.ndarray]], seconds: float = SECONDS
-) -> Iterator[dict[str, np.ndarray]]:
-    """Signals of one block after another, as long as all of them would take no longer than some seconds.
+def _weights_bytes(name: str, work: SignalWork) -> int:
+    """What the weights of a model take, without making them."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model = build_model(name, work.input_shape, work.num_classes)
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
+
+
+def compute_here(work: SignalWork, blocks: Sequence[Block]) -> Iterator[Block]:
+    """Signals of one block after another, as long as all of them would take no longer than SECONDS, by the fastest.
 
     Args:
         work: What is to be computed.
         blocks: `row`, `x` and `y` of each.
-        seconds: Of all blocks, as the fastest so far says.
 
     Yields:
         What an actor gives for a block, in order; fewer than there are blocks where they would take too long.
@@ -51,10 +56,10 @@ def compute_here(
     with _threads(work.threads):
         actor, fastest = SignalActor(work), float("inf")
         for number, block in enumerate(blocks):
-            if number >= WARM_UP and fastest * len(blocks) > seconds:
+            if number >= WARM_UP and fastest * len(blocks) > SECONDS:
                 return
             start = time.perf_counter()
-            (signals,) = actor(dict(block))
+            (signals,) = actor(block)
             fastest = min(fastest, time.perf_counter() - start)
             yield signals
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from raymeter.distributed.device import device_of_worker
+from raymeter.errors import SignalError, exit_refused
 from raymeter.models import build_model
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.signals import View
@@ -67,7 +68,10 @@ class SignalActor:
         work = self.work
         for start in range(0, len(batch["y"]), work.block):
             block = {name: values[start : start + work.block] for name, values in batch.items()}
-            signals = compute_signals(self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits)
+            with exit_refused(SignalError, f"a model of {', '.join(dict.fromkeys(work.architectures))}"):
+                signals = compute_signals(
+                    self._models(), block["x"], block["y"], work.views, self.device, work.keep_logits
+                )
             rows = np.moveaxis(signals.values, 0, 1)  # [records, kinds, models, queries]
             logits = {} if signals.logits is None else {"logits": signals.logits}
             yield {"row": block["row"], "signals": np.ascontiguousarray(rows), **logits}

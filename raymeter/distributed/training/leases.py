@@ -30,7 +30,8 @@ class Snapshot:
     """What the driver sees: finished and failed models, epochs of the others, new events, and the work there is.
 
     `held` slots have the lease of a model that is not done, and `wanted` leases could be handed out besides; `stuck`
-    says that workers do not get as far as asking for one.
+    says that workers do not get as far as asking for one; `fatal` is why nothing more
+    is begun, where there is a reason that every attempt would end for.
     """
 
     done: set[int]
@@ -41,6 +42,7 @@ class Snapshot:
     wanted: int
     stuck: bool
     retries: int
+    fatal: str = ""
     introduced: frozenset[str] = frozenset()  # slots whose controllers are up, whether or not they have a node
 
 
@@ -70,6 +72,7 @@ class Leases:
     failed_starts: int = 0
     stopped: bool = False
     trouble: str = ""
+    fatal: str = ""
     clock: Callable[[], float] = time.time
 
     def place(self, slot: str, nodes: Collection[str], lost: Collection[str] = ()) -> None:
@@ -162,6 +165,12 @@ class Leases:
             self.failed[model] = reason
             self.events.append(f"giving up model {model} after {tries} attempts: {reason}")
 
+    def halt(self, slot: str, reason: str) -> None:
+        """An attempt has ended for a reason that every other would end for, too: nothing more is begun."""
+        self._end(slot, reason)
+        self.fatal = self.fatal or reason
+        self.stop()
+
     def give_back(self, slot: str, reason: str) -> None:
         """A slot hands its model back without blame; it goes on from its checkpoint elsewhere."""
         lease = self._end(slot, reason)
@@ -210,6 +219,7 @@ class Leases:
             self._wanted(),
             self._stuck(),
             retries,
+            self.fatal,
             frozenset(self.runs),
         )
 

@@ -156,6 +156,7 @@ def train_missing(
 
     Raises:
         ConfigError: No model fits on this machine, and it will not grow.
+        RunError: The disk is full.
     """
     resources = model_resources(train.resources_per_model)
     _check_room(resources, cluster, reporter)
@@ -173,8 +174,14 @@ def train_missing(
     finally:
         slots.abandon()  # an interrupt must not wait for models to finish
         shutil.rmtree(scratch, ignore_errors=True)
-    store.write_sealed(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     snapshot = view.look()
+    if snapshot.fatal:
+        ray.kill(queue)
+        raise RunError(
+            f"{snapshot.fatal}, of which {len(todo) - len(snapshot.done)} are left; free some space and start the same "
+            "command again: finished models are kept"
+        )
+    store.write_sealed(HISTORY, {"attempts": attempts(store) + ray.get(queue.history.remote())})
     trouble = ray.get(queue.why.remote()) or next(iter(slots.errors), "")
     ray.kill(queue)
     return Trained(snapshot.done, snapshot.failed, trouble)

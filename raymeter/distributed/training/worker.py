@@ -16,15 +16,18 @@ import numpy as np
 import ray
 import safetensors.torch
 import torch
+from torch import nn
 
 from raymeter.distributed.device import device_of_worker
 from raymeter.distributed.training.work import TrainingWork
-from raymeter.errors import SignalError, StoreError, first_line
+from raymeter.errors import SignalError, StoreError, exit_refused, first_line
+from raymeter.models import build_model
 from raymeter.schema.model_record import ModelRecord, Origin, members_digest
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import model_seed
 from raymeter.storage.local_files import sha256
 from raymeter.storage.model_store import ModelStore, weights_path
+from raymeter.storage.room import free_bytes, is_full_disk, readable
 from raymeter.storage.run_store import RunStore
 from raymeter.training.streamed_trainer import StreamedData, StreamedTrainer
 from raymeter.training.trainer import Fitted, Share, Trainer, TrainingData, fit
@@ -59,7 +62,10 @@ class TrainingSlot:
         while (lease := self._together(lambda: ray.get(self.queue.acquire.remote(self.name)))) is not None:
             index, attempt = lease
             try:
-                self._train(index, attempt)
+                with exit_refused(
+                    SignalError, f"train.model_name: {self.recipe.model}"
+                ):  # of train.fit it says so itself
+                    self._train(index, attempt)
             except Exception as error:
                 if self.share.rank == 0:
                     self._report_failure(index, error)
@@ -76,6 +82,9 @@ class TrainingSlot:
 
     def _report_failure(self, index: int, error: Exception) -> None:
         """Store the traceback, and report its first line to the queue."""
+        if isinstance(error, StoreError) and is_full_disk(error):
+            ray.get(self.queue.halt.remote(self.name, self._no_room()))
+            return
         path = f"models/model_{index}.error.txt"
         reason = f"{type(error).__name__}: {first_line(error, '')}"
         try:
@@ -84,6 +93,13 @@ class TrainingSlot:
         except StoreError as unwritten:
             reason += f" (its traceback was lost: {unwritten})"
         ray.get(self.queue.fail.remote(self.name, index, reason))
+
+    def _no_room(self) -> str:
+        """What there is room for, and what a model takes."""
+        model = build_model(self.recipe.model, tuple(self.data.x.shape[1:]), self.data.num_classes)
+        free = free_bytes(self.store)
+        room = "has no room" if free is None else f"has room for {readable(free)}"
+        return f"the disk is full: {self.store.name} {room}, and the weights of a model take {readable(size_of(model))}"
 
     def _train(self, index: int, attempt: int) -> None:
         """Train one model from its last checkpoint, if it has one, and store it with its marker last.
@@ -170,6 +186,11 @@ class TrainingSlot:
         self.models.save(record, weights)
 
 
+def size_of(model: nn.Module) -> int:
+    """Bytes of a model's weights."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
+
+
 class Watch:
     """Asks the queue now and then, between two batches, whether to go on; keeps checkpoints."""
 
@@ -218,5 +239,8 @@ class Watch:
             try:
                 slot.models.save_checkpoint(self.index, self.trainer.state(), self.origin)
             except StoreError as error:  # the model is not lost for that, only more of it if its worker is
+                free = free_bytes(slot.store)
+                if is_full_disk(error) and free is not None and free < size_of(self.trainer.model):
+                    raise  # it could not be stored at its end
                 slot.queue.say.remote(f"model {self.index} goes on without a checkpoint: {error}")
             self.saved = time.monotonic()

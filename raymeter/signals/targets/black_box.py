@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from raymeter.config.sections import QueryTarget
 from raymeter.config.user_functions import load_function
-from raymeter.errors import ConfigError, DataError, RunError, StoreError
+from raymeter.errors import ConfigError, DataError, RunError, StoreError, exit_refused
 from raymeter.schema.dataset import Dataset, LazyRecords, some_records
 from raymeter.schema.model_record import ModelRecord
 from raymeter.schema.plain_arrays import plain_array
@@ -175,11 +175,10 @@ class BlackBox:
             self._wait()
             self.answers.count_sent(len(batch))
             try:
-                answer = self.function(batch.copy())
-            except SystemExit as stop:
-                raise RunError(
-                    f"audit.target.query: {query} called sys.exit({stop.code}); have it raise an error"
-                ) from None
+                with exit_refused(RunError, f"audit.target.query: {query}"):
+                    answer = self.function(batch.copy())
+            except RunError:
+                raise
             except Exception as problem:  # a user's function, and what it speaks with, can fail in any way
                 error = problem
                 if is_final(problem):

@@ -19,7 +19,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from raymeter.config.sections import WeightsTarget
-from raymeter.errors import ConfigError, DataError, first_line
+from raymeter.errors import ConfigError, DataError, exit_refused, first_line
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
 from raymeter.models.outputs import wrong_output
@@ -146,7 +146,10 @@ class KnownWeights:
             rows = _spread_out(self.split.audit_ids[side])
             x = some_records(self.dataset.x, rows, None)
             try:
-                logits = model(normalise(as_tensor(np.asarray(x))))
+                with exit_refused(ConfigError, f"{self.key}: {self.architecture}"):
+                    logits = model(normalise(as_tensor(np.asarray(x))))
+            except ConfigError:
+                raise
             except Exception as error:  # the user's model can fail in any way
                 raise ConfigError(f"{self.key}: {self.architecture} fails on the audited records ({error})") from None
             if wrong := wrong_output(logits, len(rows), self.dataset.num_classes):

@@ -17,9 +17,11 @@ PRIVATE_PARTS = ("_private", "_internal", "_raylet")
 NAMES = [
     ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER"),
     ("ray._private.node", "Node.kill_all_processes"),
+    ("ray._private.worker", "_global_node"),
     ("ray._private.services", "canonicalize_bootstrap_address"),
     ("ray._private.state", "state.get_cluster_config"),
     ("ray._private.state", "state.get_draining_nodes"),
+    ("ray._private.state", "available_resources_per_node"),
     ("ray._private.runtime_env.packaging", "_get_ignore_file"),
     ("ray.data", "Dataset.map_batches_internal"),
     ("ray.train.v2._internal.execution.callback", "WorkerGroupCallback.before_worker_group_start"),
@@ -42,11 +44,13 @@ def test_private_name_exists_in_the_installed_ray(module, name):
 
 def test_private_attributes_of_ray_objects_are_still_set():
     """Names that only an instance has are looked for in the code that sets them."""
+    from ray._private.node import Node
     from ray.train.v2._internal.execution.worker_group import ActorMetadata, Worker
     from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
     from ray.tune.impl.tuner_internal import TunerInternal
     from ray.tune.tuner import Tuner
 
+    assert "self.all_processes: dict =" in inspect.getsource(Node.__init__)
     assert "self._local_tuner =" in inspect.getsource(Tuner)
     assert "self._run_config =" in inspect.getsource(TunerInternal)
     assert "node_id" in ActorMetadata.__dataclass_fields__
@@ -79,7 +83,7 @@ def test_each_name_has_its_reason():
     """The docstring says what is private and what happens without it."""
     values = [value for module in (on_demand, train_runs) for value in vars(module).values()]
     mine = [value for value in values if getattr(value, "__module__", "").startswith("raymeter.distributed.ray_int")]
-    assert len(mine) == 10
+    assert len(mine) == 12
     for value in mine:
         reason = " ".join(value.__doc__.split())
         assert "Private: " in reason, value

@@ -109,6 +109,18 @@ def test_stop_ends_all_slots_and_starts_none(leases):
     assert leases.snapshot(0).wanted == 0
 
 
+def test_a_reason_that_holds_for_all_ends_all(leases):
+    """A full disk is no failure of a model's, and trying it again would fill the time as well."""
+    leases.acquire("a")
+    leases.acquire("b")
+    leases.halt("a", "the disk is full")
+    leases.halt("b", "the disk is full, and has been for long")
+    assert (leases.failures, leases.failed, leases.events) == ({}, {}, [])
+    assert leases.snapshot(0).fatal == "the disk is full"
+    assert (leases.snapshot(0).held, leases.snapshot(0).wanted) == (0, 0)
+    assert not leases.start("c")
+
+
 def test_a_straggler_is_tried_by_a_second_slot_and_the_first_to_store_it_does(leases, clock):
     """Once others took 10 s and nothing else is left, a model that takes 71 s is handed out once more, but not twice."""
     leases.acquire("a")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from raymeter.cli.guard import guarded
+from raymeter import __version__
+from raymeter.cli.guard import guarded, tell
 from raymeter.cli.verb import Verbs
 
 
@@ -32,6 +33,7 @@ def add_parser(verbs: Verbs) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Sweep; the result is in the run directory."""
+    tell(f"raymeter {__version__}: loading ...")  # Ray takes seconds
     from raymeter.pipeline.sweep import sweep
     from raymeter.sweep.space import load_sweep
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,7 +293,10 @@ def sweep(config: SweepConfig | str | Path, *, verbose: bool = False) -> SweepRe
     with log_as_notes(console):
         require_cluster(config.cluster)
         prepared = prepare_sweep(config, store, console)
-        with locked(store, console.note, f"{_path(config)}/{LOCK}"), connected(config.cluster, verbose):
+        with ExitStack() as stack:
+            stack.enter_context(locked(store, console.note, f"{_path(config)}/{LOCK}"))
+            with console.stage("Start Ray"):
+                stack.enter_context(connected(config.cluster, verbose))
             result = run_sweep(config, store, console, prepared)
     for line in sweep_lines(result):
         console.console.print(one_line(line), markup=False)

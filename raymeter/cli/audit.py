@@ -47,13 +47,8 @@ def run(options: argparse.Namespace) -> int:
 
     from raymeter.cli.gate import pass_gates
     from raymeter.config.load import load_config
-    from raymeter.distributed.job_upload import left_out
-    from raymeter.pipeline.audit import audit
     from raymeter.pipeline.console import JsonConsole, QuietConsole
-    from raymeter.pipeline.dry_run import dry_run
-    from raymeter.report.data_files import plain_attacks
     from raymeter.report.gate import parse_gates
-    from raymeter.report.verdict import inconclusive
 
     console = JsonConsole() if options.json_logs else QuietConsole() if options.quiet else None
 
@@ -61,11 +56,18 @@ def run(options: argparse.Namespace) -> int:
         sys.path.insert(0, os.getcwd())  # so that module:function finds the user's files
         config = load_config(options.config, options.overrides)
         gates = parse_gates(options.fail_if, config.attacks)
-        if options.dry_run:
+        if options.dry_run:  # which needs neither Ray's start nor pictures
+            from raymeter.distributed.job_upload import left_out
+            from raymeter.pipeline.dry_run import dry_run
+
             tell(dry_run(config))
             for line in left_out(config, options.config, Path.cwd()):
                 tell(line)
             return 0
+        from raymeter.pipeline.audit import audit
+        from raymeter.report.data_files import plain_attacks
+        from raymeter.report.verdict import inconclusive
+
         result = audit(config, verbose=options.verbose, console=console)
         return pass_gates(gates, plain_attacks(result), inconclusive(result))
 

@@ -12,6 +12,7 @@ from raymeter.schema.results import AuditResult
 LEARNED = 0.1  # of the way from chance to 1: a model below has hardly learned
 REMEMBERED = 0.02  # training accuracy above test accuracy: a model below can hardly tell its members by their fit
 SEEN = 0.55  # an AUC that an audit must be able to rule out
+UNSETTLED = ("inconclusive", "reversed")  # findings that are no leak, and no evidence that there is none
 
 
 def doubts(result: AuditResult) -> tuple[str, ...]:
@@ -19,7 +20,7 @@ def doubts(result: AuditResult) -> tuple[str, ...]:
 
     Training and test accuracies are means over the audit's own models; where others made the signals there are none.
     """
-    return (*_of_models(result), *_of_intervals(result))
+    return (*_of_models(result), *_of_intervals(result), *_of_rates(result))
 
 
 def _of_models(result: AuditResult) -> Iterator[str]:
@@ -47,4 +48,14 @@ def _of_intervals(result: AuditResult) -> Iterator[str]:
         yield (
             f"an AUC of {SEEN} or more is not ruled out ({widest.name} {interval_text(widest.auc)}): audit more "
             "records, or more models"
+        )
+
+
+def _of_rates(result: AuditResult) -> Iterator[str]:
+    attack = result.attacks[0]
+    if not any(attack.resolvable[rate] for rate in attack.tpr_at_fpr if float(rate) > 0):
+        others = min(target.non_members for target in attack.targets)
+        yield (
+            f"{others} non-members are too few to measure any low false-positive rate, at which an attack may find "
+            "some members with certainty: audit more records"
         )

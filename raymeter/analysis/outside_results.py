@@ -75,7 +75,8 @@ def assess_scores(scores: Scores, groups: np.ndarray | None, seed: int) -> Asses
         seed=seed,
         main=numbered.attack,
     )
-    return Assessment(with_model_numbers(result, scores.targets), _reversal_warnings(result.attacks))
+    numbered_result = with_model_numbers(result, scores.targets)
+    return Assessment(numbered_result, (*_reversal_warnings(result.attacks), *_odd_targets(numbered_result.attacks[0])))
 
 
 def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed: int) -> Assessment:
@@ -198,3 +199,20 @@ def _reversal_warnings(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
         for attack in attacks
         if attack.auc.high < 0.5
     )
+
+
+def _odd_targets(attack: AttackResult) -> tuple[str, ...]:
+    """A line for each target of several whose scores are all alike, or point the other way than the mean's."""
+    lines = []
+    for target, values in zip(attack.targets, attack.scores.values.T, strict=True):
+        if len(attack.targets) > 1 and np.ptp(values) == 0:
+            lines.append(
+                f"warning: {target.name} gives every record the same score ({values[0]:.4g}): it draws the means "
+                "towards chance; leave its rows out"
+            )
+        elif attack.auc.low > 0.5 and target.auc.high < 0.5:
+            lines.append(
+                f"warning: the AUC of {target.name} alone is {interval_text(target.auc)}, below one half, the mean's "
+                "above: its scores, or its members, may be reversed"
+            )
+    return tuple(lines)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raymeter.analysis.doubts import UNSETTLED
 from raymeter.errors import DataError
 from raymeter.report.page.build import index_page
 from raymeter.storage.addresses import inside
@@ -40,6 +41,6 @@ def renew_page(place: str) -> RenewedPage:
         if not metrics.get("attacks"):
             raise DataError(f"{store.name}/metrics.json names no attack; run the audit again")
         store.write("index.html", index_page(metrics, data, store.read_json("timeline.json") or {}).encode())
-        doubts = metrics.get("doubts", ()) if metrics.get("finding") == "inconclusive" else ()
+        doubts = metrics.get("doubts", ()) if metrics.get("finding") in UNSETTLED else ()
         return RenewedPage(f"{store.name}/index.html", metrics["attacks"], tuple(doubts))
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end")

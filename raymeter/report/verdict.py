@@ -20,7 +20,7 @@ def verdict(result: AuditResult) -> str:
     An attack counts as better than chance where the whole 95 % interval of its mean AUC lies above 0.5;
     of those the one with the largest AUC speaks for the audit. An attack that finds a few members with
     certainty and is blind to the rest has an AUC near 0.5, so without such an attack the rates at low
-    FPR are looked at too before the audit is called clean.
+    FPR are looked at too before the audit is called clean, and so are the records that are named at risk.
     """
     attacks, (attack, fpr) = result.attacks, _spokesman(result)
     of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
@@ -37,6 +37,8 @@ def verdict(result: AuditResult) -> str:
             f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
             f"{_found(attack, fpr)}."
         )
+    if named := _named(result):
+        return f"Over all records no attack did better than chance ({overall}), but {named}."
     if finding(result) == "reversed":
         return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
     said = f"No attack did measurably better than chance ({overall})"
@@ -48,11 +50,11 @@ def verdict(result: AuditResult) -> str:
 def finding(result: AuditResult) -> str:
     """The verdict as one word.
 
-    `leaks` where an attack is better than chance, at least at a low rate; `reversed` where all are worse than chance,
-    which an attacker would only have to reverse; `inconclusive` where none is better and there are `doubts` that the
-    audit could have seen it; else `quiet`.
+    `leaks` where an attack is better than chance, at least at a low rate, or records are named at risk; `reversed`
+    where all attacks are worse than chance, which an attacker would only have to reverse; `inconclusive` where none is
+    better and there are `doubts` that the audit could have seen it; else `quiet`.
     """
-    if _better(result) or _sure(result):
+    if _better(result) or _sure(result) or _named(result):
         return "leaks"
     if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5:
         return "reversed"
@@ -60,8 +62,25 @@ def finding(result: AuditResult) -> str:
 
 
 def inconclusive(result: AuditResult) -> tuple[str, ...]:
-    """The doubts of an audit that found nothing; empty for every other."""
-    return doubts(result) if finding(result) == "inconclusive" else ()
+    """Why a finding is no evidence of safety, although it is no leak: `doubts`, or scores that point the wrong way."""
+    match finding(result):
+        case "reversed":
+            return ("every attack did worse than chance: look at the direction of the scores",)
+        case "inconclusive":
+            return doubts(result)
+        case _:
+            return ()
+
+
+def _named(result: AuditResult) -> str:
+    """How many records are named at risk; empty where none are."""
+    named = int(np.sum(result.records["at_risk"])) if "at_risk" in result.records else 0
+    verb = "is" if named == 1 else "are"
+    return (
+        f"{named} of {len(result.records['id'])} records {verb} named at risk, at a false discovery rate of 5 %"
+        if named
+        else ""
+    )
 
 
 def in_people(result: AuditResult) -> str:

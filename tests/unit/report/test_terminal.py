@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from raymeter.report.terminal import console_table
-from raymeter.report.verdict import in_people, remarks, verdict
+from raymeter.report.verdict import finding, in_people, remarks, verdict
 from raymeter.schema import Scores
 from raymeter.schema.results import (
     AttackResult,
@@ -161,6 +161,19 @@ def test_verdict_suspects_the_sign_when_all_do_worse_than_chance():
     """An AUC below 0.5 with certainty means scores that point the other way."""
     low = ((0.0, 0.0, 0.01),) * 3
     assert "direction of the scores" in verdict(audit(attack("mine", (0.4, 0.35, 0.45), low)))
+
+
+@pytest.mark.parametrize(("named", "verb"), [(1, "is"), (3, "are")])
+def test_verdict_sees_named_records_behind_rates_at_chance(named, verb):
+    """Regression: "No leak was measured" in green, and below it that records are named at risk."""
+    records = {"id": np.arange(9000), "at_risk": np.arange(9000) < named}
+    result = replace(audit(WEAK), records=records)
+    assert verdict(result) == (
+        "Over all records no attack did better than chance (calibrated with AUC 0.505 [0.495, 0.515]), but "
+        f"{named} of 9000 records {verb} named at risk, at a false discovery rate of 5 %."
+    )
+    assert finding(result) == "leaks" and in_people(result) == ""
+    assert finding(replace(result, records={**records, "at_risk": np.zeros(9000, dtype=bool)})) == "quiet"
 
 
 def test_verdict_names_rates_that_are_not_one_in_a_whole_number():

@@ -11,6 +11,7 @@ from raymeter.schema.results import AuditResult
 
 LEARNED = 0.1  # of the way from chance to 1: a model below has hardly learned
 REMEMBERED = 0.02  # training accuracy above test accuracy: a model below can hardly tell its members by their fit
+MUTE = 0.95  # of the records of every target with one score: an AUC is then near 1/2 whatever leaks
 SEEN = 0.55  # an AUC that an audit must be able to rule out
 UNSETTLED = ("inconclusive", "reversed")  # findings that are no leak, and no evidence that there is none
 
@@ -20,7 +21,7 @@ def doubts(result: AuditResult) -> tuple[str, ...]:
 
     Training and test accuracies are means over the audit's own models; where others made the signals there are none.
     """
-    return (*_of_models(result), *_of_intervals(result), *_of_rates(result))
+    return (*_of_models(result), *_of_scores(result), *_of_intervals(result), *_of_rates(result))
 
 
 def _of_models(result: AuditResult) -> Iterator[str]:
@@ -51,11 +52,25 @@ def _of_intervals(result: AuditResult) -> Iterator[str]:
         )
 
 
+def _of_scores(result: AuditResult) -> Iterator[str]:
+    """Where no attack tells the records apart at all."""
+    if all(_mute(column) for attack in result.attacks for column in attack.scores.values.T):
+        first = result.attacks[0]
+        yield (
+            f"nearly all records of a target have the same score ({first.name} {np.median(first.scores.values):.4g}): "
+            "scores that tell no records apart find nothing, whatever leaks"
+        )
+
+
+def _mute(scores: np.ndarray) -> bool:
+    return bool((scores == np.median(scores)).mean() >= MUTE)
+
+
 def _of_rates(result: AuditResult) -> Iterator[str]:
     attack = result.attacks[0]
     if not any(attack.resolvable[rate] for rate in attack.tpr_at_fpr if float(rate) > 0):
         others = min(target.non_members for target in attack.targets)
         yield (
-            f"{others} non-members are too few to measure any low false-positive rate, at which an attack may find "
-            "some members with certainty: audit more records"
+            f"no low false-positive rate can be measured with {others} non-member{'s' if others != 1 else ''}, and at "
+            "one an attack may find some members with certainty: audit more records"
         )

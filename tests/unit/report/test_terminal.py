@@ -37,7 +37,8 @@ def attack(
 ) -> AttackResult:
     """An attack with these means and intervals; only what the terminal shows is filled in."""
     member = np.zeros((1200, targets), dtype=bool)
-    scores = Scores(name, member.astype(float), member, np.arange(1200), np.arange(targets))
+    values = np.repeat(np.arange(1200.0)[:, None], targets, axis=1)
+    scores = Scores(name, values, member, np.arange(1200), np.arange(targets))
     each = TargetMetrics(0, 99_999, 99_999, Interval(*auc), {})  # chance at the threshold is the rate itself
     return AttackResult(
         name=name,
@@ -146,7 +147,7 @@ def test_verdict_on_a_clean_model():
 def test_verdict_sees_a_few_certain_members_behind_a_blind_auc():
     """LiRA's typical curve: AUC near 0.5, yet twenty times chance at 0.1 % FPR; such a model is not clean."""
     assert verdict(audit(WEAK, attack("lira", (0.503, 0.49, 0.51), FAR))) == (
-        "Over all records no attack did better than chance (calibrated with AUC 0.505 [0.495, 0.515], the strongest "
+        "Over all records no attack did measurably better than chance (calibrated with AUC 0.505 [0.495, 0.515], the strongest "
         "of 2 attacks), but at 1 false alarm in 1000 non-members lira finds 2.00 [1.00, 3.00] % of the members "
         "(chance: 0.1 %)."
     )
@@ -169,7 +170,7 @@ def test_verdict_sees_named_records_behind_rates_at_chance(named, verb):
     records = {"id": np.arange(9000), "at_risk": np.arange(9000) < named}
     result = replace(audit(WEAK), records=records)
     assert verdict(result) == (
-        "Over all records no attack did better than chance (calibrated with AUC 0.505 [0.495, 0.515]), but "
+        "Over all records no attack did measurably better than chance (calibrated with AUC 0.505 [0.495, 0.515]), but "
         f"{named} of 9000 records {verb} named at risk, at a false discovery rate of 5 %."
     )
     assert finding(result) == "leaks" and in_people(result) == ""

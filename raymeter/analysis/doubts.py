@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from raymeter.analysis.evidence import suspicions
 from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AuditResult
 
@@ -21,7 +22,13 @@ def doubts(result: AuditResult) -> tuple[str, ...]:
 
     Training and test accuracies are means over the audit's own models; where others made the signals there are none.
     """
-    return (*_of_models(result), *_of_scores(result), *_of_intervals(result), *_of_rates(result))
+    return (
+        *_of_models(result),
+        *_of_scores(result),
+        *suspicions(result),
+        *_of_intervals(result),
+        *_of_rates(result),
+    )
 
 
 def _of_models(result: AuditResult) -> Iterator[str]:

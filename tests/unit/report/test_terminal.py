@@ -167,14 +167,16 @@ def test_verdict_suspects_the_sign_when_all_do_worse_than_chance():
 @pytest.mark.parametrize(("named", "verb"), [(1, "is"), (3, "are")])
 def test_verdict_sees_named_records_behind_rates_at_chance(named, verb):
     """Regression: "No leak was measured" in green, and below it that records are named at risk."""
-    records = {"id": np.arange(9000), "at_risk": np.arange(9000) < named}
+    at_risk = np.arange(9000) < named
+    records = {"id": np.arange(9000), "at_risk": at_risk, "p_value": np.where(at_risk, 1e-9, 0.5)}
     result = replace(audit(WEAK), records=records)
     assert verdict(result) == (
         "Over all records no attack did measurably better than chance (calibrated with AUC 0.505 [0.495, 0.515]), but "
         f"{named} of 9000 records {verb} named at risk, at a false discovery rate of 5 %."
     )
     assert finding(result) == "leaks" and in_people(result) == ""
-    assert finding(replace(result, records={**records, "at_risk": np.zeros(9000, dtype=bool)})) == "quiet"
+    nobody = {**records, "at_risk": np.zeros(9000, dtype=bool), "p_value": np.full(9000, 0.5)}
+    assert finding(replace(result, records=nobody)) == "quiet"
 
 
 def test_verdict_names_rates_that_are_not_one_in_a_whole_number():

@@ -44,6 +44,7 @@ POSSIBLE: Mapping[str, Attack] = {
     **NAMED,
     **{name: kind() for name, kind in ATTACKS.items() if name not in NAMED and not kind.needs_records},
 }
+HUGE, DIVISOR = 1e300, 2.0**40
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def assess_scores(scores: Scores, groups: np.ndarray | None, seed: int) -> Asses
     """All statistics of one attack's scores; thresholds of a target are carried over from independent targets.
 
     Raises:
-        SignalError: A target has no members or no non-members.
+        SignalError: A target has no members or no non-members, or scores are too far apart for means of them.
     """
+    scores, notes = _within_sums(scores)
     numbered = replace(scores, targets=np.arange(scores.values.shape[1]))
     same = np.unique(scores.member, axis=1, return_inverse=True)[1]  # models of the same records are no second draw
     reference = default_reference(scores.member) & (same[:, None] != same)
@@ -75,7 +77,8 @@ def assess_scores(scores: Scores, groups: np.ndarray | None, seed: int) -> Asses
         seed=seed,
         main=numbered.attack,
     )
-    return Assessment(with_model_numbers(result, scores.targets), _reversal_warnings(result.attacks))
+    result = with_model_numbers(result, scores.targets)
+    return Assessment(result, (*notes, *_reversal_warnings(result.attacks), *_odd_targets(result.attacks[0])))
 
 
 def assess_signals(signals: Signals, attacks: Mapping[str, Attack] | None, seed: int) -> Assessment:
@@ -198,3 +201,39 @@ def _reversal_warnings(attacks: Sequence[AttackResult]) -> tuple[str, ...]:
         for attack in attacks
         if attack.auc.high < 0.5
     )
+
+
+def _within_sums(scores: Scores) -> tuple[Scores, tuple[str, ...]]:
+    """Scores whose sums are finite: those that reach beyond HUGE are divided by a power of two, which changes no order.
+
+    Raises:
+        SignalError: The smallest of them would lose their differences.
+    """
+    largest = float(np.abs(scores.values).max())
+    if largest <= HUGE:
+        return scores, ()
+    divided = scores.values / DIVISOR
+    if (divided * DIVISOR != scores.values).any():
+        raise SignalError(
+            f"scores reach {largest:.3g}, and others are so near 0 that no common scale holds both; give their "
+            "logarithms"
+        )
+    note = f"scores reach {largest:.3g}: all are divided by {DIVISOR:.0f}, so that means of them are finite"
+    return replace(scores, values=divided), (note,)
+
+
+def _odd_targets(attack: AttackResult) -> tuple[str, ...]:
+    """A line for each target of several whose scores are all alike, or point the other way than the mean's."""
+    lines, constant = [], np.ptp(attack.scores.values, axis=0) == 0
+    for target, values, alike in zip(attack.targets, attack.scores.values.T, constant, strict=True):
+        if alike and not constant.all():
+            lines.append(
+                f"warning: {target.name} gives every record the same score ({values[0]:.4g}): it draws the means "
+                "towards chance; leave its rows out"
+            )
+        elif attack.auc.low > 0.5 and target.auc.high < 0.5:
+            lines.append(
+                f"warning: the AUC of {target.name} alone is {interval_text(target.auc)}, below one half, the mean's "
+                "above: its scores, or its members, may be reversed"
+            )
+    return tuple(lines)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raymeter.analysis.doubts import UNSETTLED
 from raymeter.errors import DataError
 from raymeter.report.hashes import ReportFiles
 from raymeter.report.page.build import index_page
@@ -42,6 +43,6 @@ def renew_page(place: str) -> RenewedPage:
             raise DataError(f"{files.name}/metrics.json names no attack; run the audit again")
         page = index_page(metrics, data, files.read_json("timeline.json") or {})
         files.replace("index.html", page.encode())
-        doubts = metrics.get("doubts", ()) if metrics.get("finding") == "inconclusive" else ()
+        doubts = metrics.get("doubts", ()) if metrics.get("finding") in UNSETTLED else ()
         return RenewedPage(f"{files.name}/index.html", metrics["attacks"], tuple(doubts))
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end")

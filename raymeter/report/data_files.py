@@ -18,8 +18,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from raymeter.analysis.doubts import doubts
-from raymeter.report.verdict import finding
+from raymeter.report.verdict import finding, inconclusive
 from raymeter.schema.results import AttackResult, AuditResult, MeanInterval
 from raymeter.stats import roc_curve
 
@@ -44,7 +43,7 @@ def write_metrics(result: AuditResult) -> Iterator[File]:
         "power": result.power,
         "main_attack": result.main_attack.name,
         "finding": finding(result),
-        "doubts": doubts(result),
+        "doubts": inconclusive(result),
         "groups": {"attack": result.main_attack.name, **result.groups},
         "blind_baseline": result.blind,
         "overlap_of_the_100_riskiest_records_in_two_halves_of_the_targets": result.top_overlap,

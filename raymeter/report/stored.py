@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from pyarrow import parquet
 
 from raymeter.analysis.comparison import Outcome
+from raymeter.analysis.doubts import UNSETTLED
 from raymeter.errors import DataError
 from raymeter.report.hashes import ReportFiles
 from raymeter.schema.array_files import arrays_in
@@ -40,7 +41,7 @@ def read_outcome(place: str) -> Outcome:
                 data=None if dataset is None else (dataset["name"], dataset["sha256"]),
                 at_risk=_at_risk(records),
                 places=_places(records),
-                doubts=tuple(content.get("doubts", ())) if content.get("finding") == "inconclusive" else (),
+                doubts=tuple(content.get("doubts", ())) if content.get("finding") in UNSETTLED else (),
                 main=content.get("main_attack") or content.get("groups", {}).get("attack", ""),
             )
     raise DataError(f"{place} has no finished report (metrics.json); run the audit to its end, or check the path")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from raymeter.analysis.doubts import doubts
+from raymeter.analysis.evidence import better_attacks, better_rates, chance_at, resolvable_rates, sure_records
 from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AttackResult, AuditResult, BlindResult, PowerPoint
-from raymeter.stats.tpr import chance_rate
 
 DRIFT = 1.5  # a realised false-positive rate further from the asked one is told
 
@@ -17,14 +17,14 @@ DRIFT = 1.5  # a realised false-positive rate further from the asked one is told
 def verdict(result: AuditResult) -> str:
     """What the audit found, in one plain sentence with its uncertainty.
 
-    An attack counts as better than chance where the whole 95 % interval of its mean AUC lies above 0.5;
-    of those the one with the largest AUC speaks for the audit. An attack that finds a few members with
-    certainty and is blind to the rest has an AUC near 0.5, so without such an attack the rates at low
-    FPR are looked at too before the audit is called clean.
+    An attack counts as better than chance where the whole interval of its mean AUC lies above 0.5, allowing for how
+    many were looked at (see `better_attacks`); of those the one with the largest AUC speaks for the audit. An attack
+    that finds a few members with certainty and is blind to the rest has an AUC near 0.5, so without such an attack the
+    rates at low FPR are looked at too before the audit is called clean, and so are the records that are named at risk.
     """
     attacks, (attack, fpr) = result.attacks, _spokesman(result)
     of_all = f", the strongest of {len(attacks)} attacks" if len(attacks) > 1 else ""
-    if _better(result):
+    if better_attacks(result):
         auc = interval_text(attack.auc)
         text = f"{attack.name} distinguishes members from non-members with AUC {auc} (chance: 0.5){of_all}"
         if fpr is None:
@@ -32,11 +32,11 @@ def verdict(result: AuditResult) -> str:
         return f"{text}; {_at_rate(fpr)} it finds {_found(attack, fpr)}."
     best = max(attacks, key=lambda attack: attack.auc.estimate)
     overall = f"{best.name} with AUC {interval_text(best.auc)}{of_all}"
+    nothing_overall = f"Over all records no attack did measurably better than chance ({overall})"
     if fpr is not None:
-        return (
-            f"Over all records no attack did better than chance ({overall}), but {_at_rate(fpr)} {attack.name} finds "
-            f"{_found(attack, fpr)}."
-        )
+        return f"{nothing_overall}, but {_at_rate(fpr)} {attack.name} finds {_found(attack, fpr)}."
+    if named := _named(result):
+        return f"{nothing_overall}, but {named}."
     if finding(result) == "reversed":
         return f"Every attack did worse than chance ({overall}): look at the direction of the scores."
     said = f"No attack did measurably better than chance ({overall})"
@@ -48,11 +48,11 @@ def verdict(result: AuditResult) -> str:
 def finding(result: AuditResult) -> str:
     """The verdict as one word.
 
-    `leaks` where an attack is better than chance, at least at a low rate; `reversed` where all are worse than chance,
-    which an attacker would only have to reverse; `inconclusive` where none is better and there are `doubts` that the
-    audit could have seen it; else `quiet`.
+    `leaks` where an attack is better than chance, at least at a low rate, or records are named at risk; `reversed`
+    where all attacks are worse than chance, which an attacker would only have to reverse; `inconclusive` where none is
+    better and there are `doubts` that the audit could have seen it; else `quiet`.
     """
-    if _better(result) or _sure(result):
+    if better_attacks(result) or better_rates(result) or _named(result):
         return "leaks"
     if max(result.attacks, key=lambda attack: attack.auc.estimate).auc.high < 0.5:
         return "reversed"
@@ -60,19 +60,33 @@ def finding(result: AuditResult) -> str:
 
 
 def inconclusive(result: AuditResult) -> tuple[str, ...]:
-    """The doubts of an audit that found nothing; empty for every other."""
-    return doubts(result) if finding(result) == "inconclusive" else ()
+    """Why a finding is no evidence of safety, although it is no leak: `doubts`, or scores that point the wrong way."""
+    match finding(result):
+        case "reversed":
+            return ("every attack did worse than chance: look at the direction of the scores",)
+        case "inconclusive":
+            return doubts(result)
+        case _:
+            return ()
+
+
+def _named(result: AuditResult) -> str:
+    """How many records are surely at risk; empty where none are."""
+    named = sure_records(result)
+    verb = "is" if named == 1 else "are"
+    of_all = f"{named} of {len(result.records['id'])} records" if named else ""
+    return f"{of_all} {verb} named at risk, at a false discovery rate of 5 %" if named else ""
 
 
 def in_people(result: AuditResult) -> str:
     """The verdict's rate in numbers of people; empty where it has none that is above chance."""
     attack, fpr = _spokesman(result)
-    if fpr is None or attack.tpr_at_fpr[fpr].low <= _chance(attack, fpr):
+    if fpr is None or attack.tpr_at_fpr[fpr].low <= chance_at(attack, fpr):
         return ""
     many = max(1000, round(1 / float(fpr)))
     rate = attack.tpr_at_fpr[fpr]
     identified, fewest, most = (round(many * share) for share in (rate.estimate, rate.low, rate.high))
-    false = round(many * _chance(attack, fpr))
+    false = round(many * chance_at(attack, fpr))
     return (
         f"In numbers of people: of {many} whose records trained the model, an attacker identifies {identified} "
         f"({fewest} to {most}), and with them {false} of every {many} whose records did not."
@@ -81,26 +95,12 @@ def in_people(result: AuditResult) -> str:
 
 def _spokesman(result: AuditResult) -> tuple[AttackResult, str | None]:
     """The attack that the verdict speaks of, and at which false-positive rate, if at any."""
-    if better := _better(result):
+    if better := better_attacks(result):
         best = max(better, key=lambda attack: attack.auc.estimate)
-        return best, min(_resolvable_rates(best), key=float, default=None)
-    if sure := _sure(result):
+        return best, min(resolvable_rates(best), key=float, default=None)
+    if sure := better_rates(result):
         return max(sure, key=lambda pair: pair[0].tpr_at_fpr[pair[1]].low / float(pair[1]))
     return result.attacks[0], None
-
-
-def _better(result: AuditResult) -> list[AttackResult]:
-    return [attack for attack in result.attacks if attack.auc.low > 0.5]
-
-
-def _sure(result: AuditResult) -> list[tuple[AttackResult, str]]:
-    attacks = result.attacks
-    return [(a, fpr) for a in attacks for fpr in _resolvable_rates(a) if a.tpr_at_fpr[fpr].low > _chance(a, fpr)]
-
-
-def _chance(attack: AttackResult, fpr: str) -> float:
-    """What scores that say nothing reach on average: a little more than the rate itself, see `chance_rate`."""
-    return chance_rate(float(fpr), min(target.non_members for target in attack.targets))
 
 
 def remarks(result: AuditResult) -> list[str]:
@@ -147,10 +147,11 @@ def _still_rising(points: tuple[PowerPoint, ...]) -> bool:
 def _drifts(attack: AttackResult) -> Iterator[str]:
     """Thresholds carried over from other models that let through clearly more, or fewer, non-members than asked for."""
     for fpr, compared in attack.thresholds.items():
-        if compared.transferred is None:
+        if compared.transferred is None or not attack.resolvable[fpr]:
             continue
         realised, asked = compared.transferred.fpr, float(fpr)
-        if (realised.low > asked or realised.high < asked) and not asked / DRIFT <= realised.estimate <= asked * DRIFT:
+        highest = DRIFT * chance_at(attack, fpr)  # a threshold of few non-members lets through more by itself
+        if (realised.low > asked or realised.high < asked) and not asked / DRIFT <= realised.estimate <= highest:
             yield (
                 f"Thresholds that {attack.name} takes over from other models for a false-positive rate of "
                 f"{percent(fpr)} let through {interval_text(realised, 2, factor=100)} % of the non-members: other "
@@ -168,11 +169,6 @@ def blind_warning(result: BlindResult) -> str:
     )
 
 
-def _resolvable_rates(attack: AttackResult) -> list[str]:
-    """Without 0: what chance reaches there depends on the number of non-members."""
-    return [fpr for fpr in attack.tpr_at_fpr if attack.resolvable[fpr] and float(fpr) > 0]
-
-
 def _at_rate(fpr: str) -> str:
     one_in = 1 / float(fpr)
     if abs(one_in - round(one_in)) < 1e-6:
@@ -182,7 +178,7 @@ def _at_rate(fpr: str) -> str:
 
 def _found(attack: AttackResult, fpr: str) -> str:
     rate = attack.tpr_at_fpr[fpr]
-    chance = _chance(attack, fpr)
+    chance = chance_at(attack, fpr)
     doubt = ", which is not ruled out" if rate.low <= chance else ""
     return f"{interval_text(rate, 2, factor=100)} % of the members (chance: {100 * chance:.3g} %{doubt})"
 

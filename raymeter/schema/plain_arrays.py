@@ -49,6 +49,8 @@ def plain_array(value: Any, what: str, limit: int | None = None) -> np.ndarray:
             f"{what} is {type(value).__name__}, of which NumPy makes no array ({type_and_line(error)}); give an array "
             "of numbers"
         ) from None
+    if array.dtype == object and array.ndim == 0 and value is not None:
+        raise DataError(f"{what} is {type(value).__name__}, of which NumPy makes no array; give an array or a list")
     return _from_objects(array, what)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,8 +12,10 @@ from scipy import stats
 
 from raymeter.schema.results import Interval, TprEstimate
 from raymeter.schema.scores import Scores
-from raymeter.stats.auc import auc_interval, placements
-from raymeter.stats.tpr import threshold_at_fpr, tpr_at_fpr
+from raymeter.stats.auc import interval_of_placements, placements
+from raymeter.stats.kinds import FLAGGED, MEMBERS, Kinds
+from raymeter.stats.roc import divide
+from raymeter.stats.tpr import check_rate, threshold_at_fpr, tpr_of_ascending
 
 NORMAL_95 = float(stats.norm.ppf(0.975))
 Kind = TypeVar("Kind", Interval, TprEstimate)
@@ -71,10 +73,17 @@ def auc_influence(
         >>> auc_influence(np.array([3.0, 1.0, 1.0, 0.0]), np.array([True, True, False, False])).tolist()
         [0.0625, -0.0625, -0.0625, 0.0625]
     """
-    of_members, of_non_members = placements(scores, member)
-    influence = np.empty(len(member))
-    influence[member] = (of_members - of_members.mean()) / len(of_members)
-    influence[~member] = (of_non_members - of_members.mean()) / len(of_non_members)
+    return influence_of_placements(placements(scores, member), member)
+
+
+def influence_of_placements(
+    sides: tuple[np.ndarray, np.ndarray], member: Bool[np.ndarray, " examples"]
+) -> Float[np.ndarray, " examples"]:
+    """`auc_influence` of `placements` that are known already."""
+    of_members, of_non_members = sides
+    influence, area = np.empty(len(member)), of_members.mean()
+    influence[member] = (of_members - area) / len(of_members)
+    influence[~member] = (of_non_members - area) / len(of_non_members)
     return influence
 
 
@@ -89,7 +98,9 @@ def auc_figure(scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, 
         >>> figure.interval.estimate, np.sign(figure.influence).tolist()  # the first and the last record raise it
         (0.875, [1.0, -1.0, -1.0, 1.0])
     """
-    return scaled_figure(auc_interval(scores, member), auc_influence(scores, member), np.ones(len(member), dtype=bool))
+    sides = placements(scores, member)
+    everyone = np.ones(len(member), dtype=bool)
+    return scaled_figure(interval_of_placements(sides), influence_of_placements(sides, member), everyone)
 
 
 def tpr_figure(
@@ -109,8 +120,26 @@ def tpr_figure(
         >>> figure.interval.estimate, len(figure.influence)
         (1.0, 4)
     """
-    interval = tpr_at_fpr(scores, member, fpr)
-    return scaled_figure(interval, tpr_influence(scores, member, fpr, variance_of(interval)), member)
+    return tpr_figures(scores, member, (fpr,))[0]
+
+
+def tpr_figures(
+    scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"], fprs: Sequence[float]
+) -> list[Figure[TprEstimate]]:
+    """`tpr_figure` at several rates; the scores are sorted once.
+
+    Raises:
+        SignalError: A score is NaN, a group is empty, or a rate is not in [0, 1].
+    """
+    for fpr in fprs:
+        check_rate("fpr", fpr)
+    members, non_members = (np.sort(side) for side in divide(scores, member))
+    figures = []
+    for fpr in fprs:
+        interval = tpr_of_ascending(members, non_members, fpr)
+        kinds, shape = _at_threshold(scores, member, threshold_at_fpr(non_members, fpr), variance_of(interval))
+        figures.append(Figure(interval, kinds.spread(kinds.levels(shape, MEMBERS, variance_of(interval)))))
+    return figures
 
 
 def tpr_influence(
@@ -121,15 +150,19 @@ def tpr_influence(
     Args:
         variance: Of the rate; what is left of it after the members' binomial part is that of the threshold.
     """
-    threshold = threshold_at_fpr(scores[~member], fpr)
-    rate = float((scores[member] > threshold).mean())
-    influence: np.ndarray = np.where(member, (scores > threshold) - rate, 0.0) / member.sum()
-    at_or_above = ~member & (scores >= threshold)
-    lifting = np.where(member, 0.0, at_or_above - at_or_above.sum() / (~member).sum())
-    left, squares = variance - influence @ influence, float(lifting @ lifting)
-    if left > 0 and squares > 0:
-        influence -= lifting * np.sqrt(left / squares)
-    return influence
+    kinds, shape = _at_threshold(scores, member, threshold_at_fpr(scores[~member], fpr), variance)
+    return kinds.spread(shape)
+
+
+def _at_threshold(
+    scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"], threshold: float, variance: float
+) -> tuple[Kinds, Float[np.ndarray, 4]]:
+    """Members above a threshold and non-members that are not below it, and the influence of each kind on the TPR."""
+    kinds = Kinds.of(np.where(member, scores > threshold, scores >= threshold), member)
+    rate, lifting = kinds.tpr, kinds.fpr
+    left, squares = variance - rate * (1 - rate) / kinds.members, kinds.others * lifting * (1 - lifting)
+    lift = np.sqrt(left / squares) if left > 0 and squares > 0 else 0.0
+    return kinds, np.array([lift * lifting, lift * (lifting - 1), -rate / kinds.members, (1 - rate) / kinds.members])
 
 
 def rate_figure(
@@ -147,27 +180,26 @@ def rate_figure(
         >>> rate_figure(Interval(0.5, 0.1, 0.9), flagged, member).influence.round(2).tolist()  # a variance of 0.04
         [0.14, -0.14, 0.0]
     """
-    return scaled_figure(interval, np.where(side, flagged - interval.estimate, 0.0), side)
+    kinds = Kinds.of(flagged, side)
+    return Figure(interval, kinds.spread(kinds.levels(rate_shape(interval, MEMBERS), MEMBERS, variance_of(interval))))
 
 
-def precision_figures(
-    intervals: Iterable[Interval], flagged: Bool[np.ndarray, " examples"], member: Bool[np.ndarray, " examples"]
-) -> Iterable[Figure[Interval]]:
-    """The precision of a decision at each of some priors, with the influence of each record.
+def rate_shape(interval: Interval, side: Bool[np.ndarray, 4]) -> Float[np.ndarray, 4]:
+    """Influence of each kind of records on the share of one side that is flagged, up to a factor."""
+    shape: np.ndarray = np.where(side, FLAGGED - interval.estimate, 0.0)
+    return shape
+
+
+def precision_shape(kinds: Kinds) -> Float[np.ndarray, 4]:
+    """Influence of each kind of records on the precision of a decision, whatever the prior, up to a factor.
 
     On the log-odds scale the precision is a constant plus log TPR minus log FPR, so that a record counts by its
     share of the flags of its own side. A side without a flag counts as though it had half of one.
-
-    Args:
-        intervals: Of the precision at each prior, see `ppv_interval`.
-        flagged: Which records are above a threshold that was fixed elsewhere.
     """
-    members, flags = int(member.sum()), int((flagged & member).sum())
-    others, false = len(member) - members, int(flagged.sum()) - flags
-    of_member = np.where(flagged, 1 / max(flags, 0.5), 0.0) - 1 / members
-    of_other = 1 / others - np.where(flagged, 1 / max(false, 0.5), 0.0)
-    shape, everyone = np.where(member, of_member, of_other), np.ones(len(member), dtype=bool)
-    return (scaled_figure(interval, shape, everyone) for interval in intervals)
+    of_member = FLAGGED / max(int(kinds.counts[3]), 0.5) - 1 / kinds.members
+    of_other = 1 / kinds.others - FLAGGED / max(int(kinds.counts[1]), 0.5)
+    shape: np.ndarray = np.where(MEMBERS, of_member, of_other)
+    return shape
 
 
 def figures_of(

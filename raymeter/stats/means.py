@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from raymeter.schema.results import Difference, Interval, MeanInterval, TprEstimate
-from raymeter.stats.figures import Figure
+from raymeter.stats.figures import Figure, variance_of
 from raymeter.stats.threads import MOST_POINTS
 
 ROUNDING = 1e-12  # differences of rates below this are none
@@ -83,7 +83,8 @@ class TwoWaySum:
         self._weights: list[float] = []  # of each finished cluster
         self._means: list[np.ndarray] = []  # of each finished cluster
         self._influence: np.ndarray | None = None  # of records on the means
-        self._weighted: np.ndarray | None = None  # the same, each cluster times its weight
+        self._alike = bool((self._sizes == self._sizes[0]).all())  # then all clusters have one weight
+        self._weighted: np.ndarray | None = None  # the same, each cluster times its weight, where they differ
         self._squares: np.ndarray | None = None
 
     def add(self, estimates: Float[np.ndarray, " figures"], influence: Float[np.ndarray, "figures examples"]) -> None:
@@ -92,19 +93,28 @@ class TwoWaySum:
         self._added += 1
         step = max(1, influence.shape[1] // MOST_POINTS)
         share = influence[:, ::step] * (np.sqrt(step) / targets)
-        count, total, of_cluster = self._open.pop(cluster, (0, np.zeros(len(estimates)), np.zeros(share.shape)))
-        count, total, of_cluster = count + 1, total + estimates, of_cluster + share
+        if cluster in self._open:
+            count, total, of_cluster = self._open.pop(cluster)
+            of_cluster += share
+        else:
+            count, total, of_cluster = 0, np.zeros(len(estimates)), share
+        count, total = count + 1, total + estimates
         if count < self._sizes[cluster]:
             self._open[cluster] = count, total, of_cluster
             return
-        weight, squares = count / targets, of_cluster @ of_cluster.T
+        weight = count / targets
         self._weights.append(weight)
         self._means.append(total / count)
-        if self._influence is None or self._weighted is None or self._squares is None:
-            self._influence, self._weighted, self._squares = of_cluster, weight * of_cluster, squares
+        self._add_cluster(of_cluster, weight)
+
+    def _add_cluster(self, of_cluster: Float[np.ndarray, "figures some_examples"], weight: float) -> None:
+        squares = of_cluster @ of_cluster.T
+        if not self._alike:
+            self._weighted = weight * of_cluster + (0 if self._weighted is None else self._weighted)
+        if self._influence is None or self._squares is None:
+            self._influence, self._squares = of_cluster, squares
         else:
             self._influence += of_cluster
-            self._weighted += weight * of_cluster
             self._squares += squares
 
     @property
@@ -115,19 +125,60 @@ class TwoWaySum:
 
     def spread(self, contrast: Float[np.ndarray, " figures"]) -> Spread:
         """How sure a linear combination of the means is; with one cluster by records alone."""
-        assert self._influence is not None and self._weighted is not None, "no target was added"
-        influence, weights = contrast @ self._influence, np.array(self._weights)
+        assert self._influence is not None and self._squares is not None, "no target was added"
+        chosen, weights = np.flatnonzero(contrast), np.array(self._weights)
+        influence = contrast[chosen] @ self._influence[chosen]
         by_records, clusters = float(influence @ influence), len(weights)
         if clusters < 2:
             return Spread(by_records, np.inf)
         deviations = (np.array(self._means) - self.estimates) @ contrast
         of_clusters = float(contrast @ self._squares @ contrast)
-        explained = of_clusters - 2 * (contrast @ self._weighted) @ influence + (weights @ weights) * by_records
-        by_trainings = clusters / (clusters - 1) * float(((weights * deviations) ** 2).sum() - explained)
-        if by_trainings <= ROUNDING**2:
-            return Spread(by_records, np.inf)
-        variance = by_records + by_trainings
-        return Spread(variance, max(clusters + 1, (clusters - 1) * (variance / by_trainings) ** 2))
+        weighted = by_records * weights[0]
+        if self._weighted is not None:
+            weighted = float(contrast[chosen] @ self._weighted[chosen] @ influence)
+        return _spread(weights, deviations, by_records, of_clusters, weighted)
+
+
+def spread_of_products(
+    products: Float[np.ndarray, "clusters clusters"],
+    estimates: Float[np.ndarray, " targets"],
+    clusters: Int64[np.ndarray, " targets"],
+) -> Spread:
+    """The spread of a mean over targets as `TwoWaySum` has it, from products of influences that are summed already.
+
+    Args:
+        products: Of the influences of any two clusters on the mean, summed over records.
+        clusters: Which targets are dependent; numbered from 0 on.
+    """
+    if len(products) < 2:
+        return Spread(float(products.sum()), np.inf)
+    sizes = np.bincount(clusters)
+    weights, means = sizes / len(clusters), np.bincount(clusters, weights=estimates) / sizes
+    weighted = float(weights @ products.sum(axis=1))
+    return _spread(weights, means - estimates.mean(), float(products.sum()), float(np.trace(products)), weighted)
+
+
+def _spread(
+    weights: Float[np.ndarray, " clusters"],
+    deviations: Float[np.ndarray, " clusters"],
+    by_records: float,
+    of_clusters: float,
+    weighted: float,
+) -> Spread:
+    """The sum of both variances, and its degrees of freedom.
+
+    Args:
+        deviations: Of the clusters' means from the mean.
+        of_clusters: Sum of the squares of the clusters' influences.
+        weighted: Product of the influence of all with that of the clusters times their weights.
+    """
+    clusters = len(weights)
+    explained = of_clusters - 2 * weighted + float(weights @ weights) * by_records
+    by_trainings = clusters / (clusters - 1) * float(((weights * deviations) ** 2).sum() - explained)
+    if by_trainings <= ROUNDING**2:
+        return Spread(by_records, np.inf)
+    variance = by_records + by_trainings
+    return Spread(variance, max(clusters + 1, (clusters - 1) * (variance / by_trainings) ** 2))
 
 
 def mean_over_targets(
@@ -176,16 +227,24 @@ class MeanOverTargets:
 
     def interval(self, confidence: float = 0.95) -> MeanInterval:
         """The mean of all targets, once each was added."""
-        intervals, spread = self._intervals, self._sum.spread(np.ones(1))
-        estimates = np.array([interval.estimate for interval in intervals])
-        mean = float(estimates.mean())
-        sd = float(estimates.std(ddof=1)) if len(estimates) > 1 else 0.0
-        if len(intervals) == 1 or not 0 < mean < 1 or spread.variance <= 0:
-            low = float(np.mean([interval.low for interval in intervals]))
-            high = float(np.mean([interval.high for interval in intervals]))
-        else:
-            low, high = share_interval(mean, spread, confidence)
-        return MeanInterval(mean, min(low, mean), max(high, mean), sd, len(estimates))
+        return interval_over_targets(self._intervals, self._sum.spread(np.ones(1)), confidence)
+
+
+def interval_over_targets(
+    intervals: Sequence[Interval | TprEstimate], spread: Spread, confidence: float = 0.95
+) -> MeanInterval:
+    """What `mean_over_targets` says, from the targets' own intervals and the spread of their mean."""
+    estimates = np.array([interval.estimate for interval in intervals])
+    mean = float(estimates.mean())
+    sd = float(estimates.std(ddof=1)) if len(estimates) > 1 else 0.0
+    # influences that cancel out, of a pair whose scores say nothing, leave a variance of rounding alone
+    nothing = ROUNDING * max(variance_of(interval) for interval in intervals)
+    if len(intervals) == 1 or not 0 < mean < 1 or spread.variance <= nothing:
+        low = float(np.mean([interval.low for interval in intervals]))
+        high = float(np.mean([interval.high for interval in intervals]))
+    else:
+        low, high = share_interval(mean, spread, confidence)
+    return MeanInterval(mean, min(low, mean), max(high, mean), sd, len(estimates))
 
 
 def share_interval(share: float, spread: Spread, confidence: float) -> tuple[float, float]:

@@ -13,8 +13,8 @@ from raymeter.errors import SignalError
 from raymeter.schema.mapped import forget_pages
 from raymeter.schema.results import Comparison, Difference
 from raymeter.schema.scores import Scores
-from raymeter.stats.auc import auc, placements
-from raymeter.stats.figures import NORMAL_95, auc_influence
+from raymeter.stats.auc import placements
+from raymeter.stats.figures import NORMAL_95, influence_of_placements
 from raymeter.stats.means import ROUNDING, TwoWaySum, t_difference
 from raymeter.stats.threads import in_turn
 from raymeter.stats.tpr import check_confidence
@@ -55,8 +55,9 @@ def compare_attacks(
 
     def areas(column: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
         *values, member = column
-        of_attacks = [auc(of_attack, member) for of_attack in values]
-        return np.array(of_attacks), np.stack([auc_influence(of_attack, member) for of_attack in values])
+        of_attacks = [placements(of_attack, member) for of_attack in values]
+        estimates = np.array([of_members.mean() for of_members, _ in of_attacks])
+        return estimates, np.stack([influence_of_placements(sides, member) for sides in of_attacks])
 
     for area, influence in in_turn(areas, columns, len(scores[0].values)):
         total.add(area, influence)

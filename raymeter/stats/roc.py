@@ -50,7 +50,7 @@ def roc_curve(
     members, non_members = divide(scores, member)
     values = np.concatenate([members, non_members])
     is_member = np.arange(len(values)) < len(members)
-    order = np.argsort(-values, kind="stable")
+    order = np.argsort(-values)
     values, is_member = values[order], is_member[order]
     last_of_tie = np.append(values[1:] != values[:-1], True)
     true_positives = np.cumsum(is_member)[last_of_tie]

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64
 from raymeter.schema.mapped import forget_pages
 from raymeter.schema.results import AttackResult, Interval, TargetMetrics, TprEstimate
 from raymeter.schema.scores import Scores
-from raymeter.stats.figures import Figure, auc_figure, tpr_figure
+from raymeter.stats.figures import Figure, auc_figure, tpr_figures
 from raymeter.stats.means import MeanOverTargets, dependent_targets
 from raymeter.stats.records import caught_counts, coin_flip, flip_rate, mean_where, rank_intervals, risk_rank
 from raymeter.stats.roc import roc_curve, thin
@@ -77,7 +77,7 @@ def _summarise_attack(scores: Scores, clusters: np.ndarray, fprs: Sequence[float
 
     def figures(t: int) -> tuple[Figure[Interval], dict[str, Figure[TprEstimate]]]:
         column = scores.values[:, t], scores.member[:, t]
-        return auc_figure(*column), {name: tpr_figure(*column, fpr) for name, fpr in zip(names, fprs, strict=True)}
+        return auc_figure(*column), dict(zip(names, tpr_figures(*column, fprs), strict=True))
 
     auc, rates, targets = MeanOverTargets(clusters), {name: MeanOverTargets(clusters) for name in names}, []
     for t, (area, of_rates) in enumerate(in_turn(figures, range(len(scores.targets)), len(scores.values))):

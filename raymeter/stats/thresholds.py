@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from raymeter.errors import SignalError
-from raymeter.schema.results import Interval, ThresholdComparison, ThresholdRates, ThresholdSummary
+from raymeter.schema.results import Interval, MeanInterval, ThresholdComparison, ThresholdRates, ThresholdSummary
 from raymeter.schema.scores import Scores
-from raymeter.stats.figures import precision_figures, rate_figure
-from raymeter.stats.means import MeanOverTargets
+from raymeter.stats.figures import precision_shape, rate_shape, variance_of
+from raymeter.stats.kinds import EVERYONE, MEMBERS, KindPairs, Kinds
+from raymeter.stats.means import interval_over_targets, spread_of_products
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import check_confidence, check_rate, clopper_pearson, threshold_at_fpr
 
@@ -88,12 +89,17 @@ def rates_at_threshold(
     check_confidence(confidence)
     if np.isnan(threshold):
         raise SignalError("threshold must be a number, got nan")
-    members, non_members = divide(scores, member)
-    true_positives, false_positives = int(np.sum(members > threshold)), int(np.sum(non_members > threshold))
+    divide(scores, member)  # raises where they do not do
+    return _rates(Kinds.of(scores > threshold, member), float(threshold), confidence)
+
+
+def _rates(kinds: Kinds, threshold: float, confidence: float) -> ThresholdRates:
+    """Both rates of what was flagged, with Clopper-Pearson intervals."""
+    true_positives, false_positives = int(kinds.counts[3]), int(kinds.counts[1])
     return ThresholdRates(
         threshold=float(threshold),
-        tpr=clopper_pearson(true_positives, len(members), confidence),
-        fpr=clopper_pearson(false_positives, len(non_members), confidence),
+        tpr=clopper_pearson(true_positives, kinds.members, confidence),
+        fpr=clopper_pearson(false_positives, kinds.others, confidence),
         true_positives=true_positives,
         false_positives=false_positives,
     )
@@ -212,35 +218,56 @@ def compare_thresholds(
         >>> comparison.transferred.tpr.estimate, comparison.oracle.tpr.estimate  # above 1.5, and above 0
         (0.5, 1.0)
     """
-    columns = list(zip(scores.values.T, scores.member.T, strict=True))
+    oracle = np.empty((len(clusters), len(fprs)))
+    for t, (values, member) in enumerate(zip(scores.values.T, scores.member.T, strict=True)):
+        non_members = divide(values, member)[1]
+        oracle[t] = [threshold_at_fpr(non_members, fpr) for fpr in fprs]
     comparisons = {}
     for position, fpr in enumerate(fprs):
-        oracle = [rates_at_threshold(v, m, threshold_at_fpr(v[~m], fpr)) for v, m in columns]
-        known = transferred[:, position]
-        at_transferred = None
+        known, at_transferred = transferred[:, position], None
         if not np.isnan(known).any():
-            rates = [rates_at_threshold(v, m, t) for (v, m), t in zip(columns, known, strict=True)]
-            at_transferred = _summary(rates, scores, clusters, priors)
-        comparisons[f"{fpr:g}"] = ThresholdComparison(at_transferred, _summary(oracle, scores, clusters, priors))
+            at_transferred = _summary(scores, known, clusters, priors)
+        at_oracle = _summary(scores, oracle[:, position], clusters, priors)
+        comparisons[f"{fpr:g}"] = ThresholdComparison(at_transferred, at_oracle)
     return comparisons
 
 
 def _summary(
-    rates: Sequence[ThresholdRates], scores: Scores, clusters: np.ndarray, priors: Sequence[float]
+    scores: Scores,
+    thresholds: Float[np.ndarray, " targets"],
+    clusters: Int64[np.ndarray, " targets"],
+    priors: Sequence[float],
 ) -> ThresholdSummary:
-    tpr, fpr = MeanOverTargets(clusters), MeanOverTargets(clusters)
-    precisions = {prior: MeanOverTargets(clusters) for prior in priors}
-    for rate, values, member in zip(rates, scores.values.T, scores.member.T, strict=True):
-        flagged = values > rate.threshold
-        tpr.add(rate_figure(rate.tpr, flagged, member))
-        fpr.add(rate_figure(rate.fpr, flagged, ~member))
-        counts = rate.true_positives, int(member.sum()), rate.false_positives, int((~member).sum())
-        intervals = [ppv_interval(*counts, prior) for prior in priors]
-        for precision, figure in zip(precisions.values(), precision_figures(intervals, flagged, member), strict=True):
-            precision.add(figure)
+    """Rates and precisions at a threshold of each target, whose scores are numbers."""
+    columns = zip(scores.values.T, scores.member.T, thresholds.tolist(), strict=True)
+    kinds = [Kinds.of(values > threshold, member) for values, member, threshold in columns]
+    rates = [_rates(of_target, threshold, 0.95) for of_target, threshold in zip(kinds, thresholds, strict=True)]
+    pairs = KindPairs(kinds)
+
+    def mean(intervals: list[Interval], shapes: list[np.ndarray], part: np.ndarray) -> MeanInterval:
+        of_targets = zip(kinds, intervals, shapes, strict=True)
+        levels = np.stack([each.levels(shape, part, variance_of(interval)) for each, interval, shape in of_targets])
+        estimates = np.array([interval.estimate for interval in intervals])
+        return interval_over_targets(
+            intervals, spread_of_products(pairs.products(levels, clusters), estimates, clusters)
+        )
+
+    def mean_rate(intervals: list[Interval], side: np.ndarray) -> MeanInterval:
+        return mean(intervals, [rate_shape(interval, side) for interval in intervals], side)
+
+    shapes = [precision_shape(each) for each in kinds]
+
+    def mean_precision(prior: float) -> MeanInterval:
+        counts = zip(rates, kinds, strict=True)
+        intervals = [
+            ppv_interval(rate.true_positives, each.members, rate.false_positives, each.others, prior)
+            for rate, each in counts
+        ]
+        return mean(intervals, shapes, EVERYONE)
+
     return ThresholdSummary(
-        tpr=tpr.interval(),
-        fpr=fpr.interval(),
-        ppv={f"{prior:g}": precision.interval() for prior, precision in precisions.items()},
+        tpr=mean_rate([rate.tpr for rate in rates], MEMBERS),
+        fpr=mean_rate([rate.fpr for rate in rates], ~MEMBERS),
+        ppv={f"{prior:g}": mean_precision(prior) for prior in priors},
         targets=tuple(rates),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
 from raymeter.errors import SignalError
@@ -111,10 +111,19 @@ def tpr_at_fpr(
     """
     check_rate("fpr", fpr)
     members, non_members = divide(scores, member)
-    members, non_members = np.sort(members), np.sort(non_members)
+    return tpr_of_ascending(np.sort(members), np.sort(non_members), fpr, confidence)
+
+
+def tpr_of_ascending(
+    members: Float[np.ndarray, " members"],
+    non_members: Float[np.ndarray, " non_members"],
+    fpr: float,
+    confidence: float = 0.95,
+) -> TprEstimate:
+    """`tpr_at_fpr` of scores that are sorted already, both ascending, for those who ask for several rates."""
     n1, n0 = len(members), len(non_members)
     allowed = allowed_false_positives(fpr, n0)
-    threshold = threshold_at_fpr(non_members, fpr)
+    threshold = float(non_members[n0 - 1 - allowed]) if allowed < n0 else -np.inf
     true_positives = n1 - int(np.searchsorted(members, threshold, side="right"))
     false_positives = n0 - int(np.searchsorted(non_members, threshold, side="right"))
     estimate = true_positives / n1
@@ -157,7 +166,22 @@ def _rate_draws(
         excess = EXCESS / np.sqrt(n0 * fpr * (1 - fpr))
         centre = n0 * fpr + 0.5
         step = centre + (step - centre) * (np.sqrt(excess**2 + 4) - excess) / 2
-    counts = np.concatenate([[0], n1 - np.searchsorted(members, non_members[::-1], side="right"), [n1]])
-    above = np.interp(step, np.arange(n0 + 2), counts)
+    step = np.clip(step, 0, n0 + 1)
+    below = np.minimum(step.astype(np.int64), n0)
+    low, high = (_members_above(members, non_members, steps) for steps in (below, below + 1))
+    above = (high - low) * (step - below) + low
     draws: np.ndarray = rng.beta(above + 0.5, n1 - above + 0.5)
     return draws
+
+
+def _members_above(
+    members: Float[np.ndarray, " members"],
+    non_members: Float[np.ndarray, " non_members"],
+    steps: Int64[np.ndarray, " some"],
+) -> Int64[np.ndarray, " some"]:
+    """How many members are above the k-th largest non-member: none above the 0-th, all above the last but one."""
+    n1, n0 = len(members), len(non_members)
+    thresholds = non_members[n0 - np.clip(steps, 1, n0)]
+    counts: np.ndarray = n1 - np.searchsorted(members, thresholds, side="right")
+    counts[steps == 0], counts[steps == n0 + 1] = 0, n1
+    return counts

@@ -59,3 +59,28 @@ def test_texts_that_begin_with_figures_are_sorted_as_texts(chromium, tmp_path):
     chromium.find_element(By.XPATH, "//table[@id='exposed']//button[text()='record']").click()
     shown = [cell.text for cell in chromium.find_elements(By.CSS_SELECTOR, "#exposed tbody th")]
     assert shown == sorted(shown) and len(shown) == 40
+
+
+def test_groups_that_cannot_be_compared_have_a_sentence():
+    """Groups of members alone had "The largest gap is percentage points (p = not defined"."""
+    scores = one_target(np.random.default_rng(0).normal(size=400), 200)
+    found = assess_scores(scores, np.array(["in", "out"]).repeat(200), 0).result
+    page = dict(write_page(found))["index.html"].decode()
+    assert "There are no two groups that have members and non-members of every target" in page
+    assert "The largest gap" not in page
+    assert "All targets together" not in page
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-16, 1e290, 4e306])
+def test_scores_of_any_size_have_a_page(unit):
+    """Scores near the ends of what floats can hold, or that hardly differ, ended in a traceback of the histogram."""
+    rng = np.random.default_rng(0)
+    values = (1.0 if unit == 1e-16 else 0.0) + unit * rng.integers(-9, 9, 400)
+    found = assess_scores(one_target(values, 200), None, 0)
+    data = json.loads(dict(write_page(found.result))["page.json"])
+    shares = data["histograms"]["score"]
+    assert (np.diff(shares["edges"]) > 0).all() and sum(shares["members"]) == pytest.approx(1)
+    plain = assess_scores(one_target(rng.permutation(values) * 0 + np.round(values / unit), 200), None, 0)
+    if unit != 1e-16:
+        assert found.result.attacks[0].auc == plain.result.attacks[0].auc
+    assert bool(found.notes) == (unit == 4e306)

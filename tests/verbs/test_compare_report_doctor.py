@@ -6,8 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import csv
 from results import sample, written
 
 from raymeter.cli.main import main
@@ -49,6 +52,22 @@ def test_compare_is_a_gate(reports, capsys):
     assert main(["compare", b, a, "--fail-if", "rmia.auc.low > 0"]) == 0
     assert main(["compare", a, b, "--fail-if", "rmai.auc.low > 0"]) == 2
     assert "did you mean rmia" in capsys.readouterr().err
+
+
+def test_reversed_scores_pass_no_gate_in_silence(tmp_path, capsys):
+    """Regression: score, report and compare took an AUC of 0.2 for a model that leaks less."""
+    member = np.arange(400) < 200
+    for name, sign in (("right", 1), ("reversed", -1)):
+        score = np.random.default_rng(0).normal(size=400) + sign * 2 * member
+        csv.write_csv(pa.table({"id": np.arange(400), "score": score, "member": member}), tmp_path / f"{name}.csv")
+        gate = ["--fail-if", "score.auc.low > 0.95"]
+        assert main(["score", str(tmp_path / f"{name}.csv"), *gate]) == 0
+        assert main(["report", str(tmp_path / f"{name}-report"), *gate]) == 0
+    said = capsys.readouterr().err
+    line = "passed, but inconclusive: every attack did worse than chance: look at the direction of the scores"
+    assert said.splitlines() == [line] * 2
+    assert main(["compare", *(str(tmp_path / f"{name}-report") for name in ("right", "reversed"))]) == 0
+    assert "B found nothing, which is inconclusive: every attack did worse than chance" in capsys.readouterr().out
 
 
 def test_compare_names_what_is_missing(reports, tmp_path, capsys):

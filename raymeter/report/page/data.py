@@ -20,8 +20,9 @@ from raymeter.stats.roc_band import roc_band
 VERSION = 2
 POINTS, EVERY = 160, 4  # of a curve, and of its band
 BINS = 40  # of a histogram
+LEAST_RANGE, RELATIVE_RANGE = 1e-290, 1e-8  # that a histogram covers, absolute and of its scores
 MOST_VALUES = 12  # of a record that is no image
-MOST_SCORES = 2_000_000  # of a target, beyond which thresholds are not looked up
+MOST_SCORES = 2_000_000  # of a target, beyond which thresholds are not looked up; and of a histogram
 ROWS_FOR_CLUSTERS, DEPENDENT = 100_000, 0.9
 
 
@@ -105,11 +106,13 @@ def _thresholds(
 def histogram(attack: AttackResult) -> dict[str, list[float]]:
     """Share of members and of non-members per bin of the score, of all targets; the outer tenth is in the end bins."""
     values, member = attack.scores.values, attack.scores.member
-    step = max(1, len(values) // MOST_SCORES * values.shape[1])
+    step = max(1, values.size // MOST_SCORES)
     some, of = values[::step], member[::step]
     finite = some[np.isfinite(some)]
     low, high = np.quantile(finite, [0.05, 0.95]) if finite.size else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    # edges that differ in what an axis writes of them; of a single score in one unit
+    narrowest = max(LEAST_RANGE, RELATIVE_RANGE * max(abs(low), abs(high)))
+    edges = np.linspace(low, max(high, low + narrowest) if high > low else low + max(1.0, narrowest), BINS + 1)
     inside = np.clip(some, edges[0], edges[-1])
     shares = [np.histogram(inside[side], edges)[0] / max(1, int(side.sum())) for side in (of, ~of)]
     return {"edges": edges.tolist(), "members": shares[0].tolist(), "non_members": shares[1].tolist()}

@@ -105,7 +105,12 @@ def _starts(name: str) -> list[int]:
 
 
 def _note(plain: Mapping[str, str], prefix: str, taken: int) -> str:
-    note = f"the {taken} weights are those of the names that begin with {_in_full(plain, prefix)!r}"
+    start = _in_full(plain, prefix)
+    within = [repr(wrapper) for wrapper in WITHIN if any(wrapper in full for full in plain.values())]
+    how = f"those of the names that begin with {start!r}" if start else "those of the model that is wrapped"
+    if within and not start:
+        how = f"found by their names without {', '.join(within)}"
+    note = f"the {taken} weights are {how}"
     others = [full for name, full in plain.items() if not name.startswith(prefix)]
     if others:
         more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""

@@ -52,3 +52,36 @@ def test_a_leak_has_no_doubts():
     """What was found was found, whatever the models learned."""
     result = audit(0.51, 0.6, train=0.12)
     assert finding(result) == "leaks" and inconclusive(result) == ()
+
+
+def test_rates_that_cannot_be_measured_are_a_doubt():
+    """Below 100 non-members no rate is resolved at which a few members might be found with certainty."""
+    result = audit(0.49, 0.51)
+    attack = result.attacks[0]
+    blind = replace(attack, resolvable={rate: float(rate) == 0 for rate in attack.resolvable})
+    found = doubts(replace(result, attacks=(blind,)))
+    assert found == (
+        "no low false-positive rate can be measured with 200 non-members, and at one an attack may find some members "
+        "with certainty: audit more records",
+    )
+
+
+def test_scores_that_point_the_wrong_way_are_no_evidence_of_safety():
+    """Regression: a gate passed an AUC of 0.2 without a word, and compare called it less leakage."""
+    assert finding(audit(0.15, 0.25)) == "reversed"
+    assert inconclusive(audit(0.15, 0.25)) == (
+        "every attack did worse than chance: look at the direction of the scores",
+    )
+
+
+@pytest.mark.parametrize("other", [0, 5])
+def test_scores_that_tell_no_records_apart_are_a_doubt(other):
+    """Regression: constant scores, AUC 0.500 [0.491, 0.509], were "No leak was measured" in green."""
+    result = audit(0.49, 0.51)
+    attack = result.attacks[0]
+    values = np.full_like(attack.scores.values, 0.25)
+    values[:other] = 1.0
+    mute = replace(attack, scores=replace(attack.scores, values=values))
+    found = doubts(replace(result, attacks=(mute,)))
+    assert len(found) == 1 and found[0].startswith("nearly all records of a target have the same score (rmia 0.25): ")
+    assert doubts(replace(result, attacks=(mute, attack))) == ()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from audits import stored_audit
 from results import sample
 
-from raymeter.analysis.outside_results import POSSIBLE, assess_signals
+from raymeter.analysis.outside_results import POSSIBLE, assess_scores, assess_signals
 from raymeter.analysis.result import main_label
 from raymeter.attacks import ATTACKS, Entropy, Lira, Loss, Population, Rmia
 from raymeter.config.load import build_config
+from raymeter.errors import SignalError
 from raymeter.pipeline.audit import analyse
 from raymeter.report.data_files import plain
-from raymeter.schema import Dataset, Split
+from raymeter.schema import Dataset, Scores, Split
 from raymeter.signals.stored import load_signals
 
 
@@ -57,3 +59,41 @@ def test_every_attack_that_signals_suffice_for_is_tried():
     """A new row of the table is not forgotten by `raymeter score`."""
     tried = {type(attack) for attack in POSSIBLE.values()}
     assert tried == {kind for kind in ATTACKS.values() if not kind.needs_records}
+
+
+def of_pairs(leak: float = 1.0) -> Scores:
+    """Scores of 400 records under four complementary pairs."""
+    rng = np.random.default_rng(0)
+    half = rng.random((400, 4)) < 0.5
+    member = np.stack([half, ~half], axis=2).reshape(400, 8)
+    return Scores("score", rng.normal(size=member.shape) + leak * member, member, np.arange(400), np.arange(8))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda column: 0 * column, "warning: model 3 gives every record the same score (0): it draws the means"),
+        (lambda column: -column, "warning: the AUC of model 3 alone is 0."),
+    ],
+)
+def test_targets_unlike_the_others_are_told(change, line):
+    """Regression: a constant or a reversed target of eight lowered the mean without a word; signals had a line."""
+    scores = of_pairs()
+    assert assess_scores(scores, None, 0).notes == ()
+    scores.values[:, 3] = change(scores.values[:, 3])
+    notes = assess_scores(scores, None, 0).notes
+    assert len(notes) == 1 and notes[0].startswith(line)
+
+
+def test_scores_beyond_sums_are_divided_or_refused():
+    """Regression: means of scores of 1e308 overflowed, into ranks of nothing; likelihood ratios may be as large."""
+    scores = of_pairs()
+    plain = assess_scores(scores, None, 0).result
+    large = replace(scores, values=scores.values * 2.0**1020)
+    found = assess_scores(large, None, 0)
+    assert found.notes[0].startswith("scores reach 4.") and "are divided by 1099511627776" in found.notes[0]
+    assert found.result.attacks[0].auc == plain.attacks[0].auc
+    np.testing.assert_array_equal(found.result.records["score_rank"], plain.records["score_rank"])
+    large.values[0] = 3e-308
+    with pytest.raises(SignalError, match="so near 0 that no common scale holds both; give their logarithms"):
+        assess_scores(large, None, 0)

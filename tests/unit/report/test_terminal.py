@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from raymeter.report.terminal import console_table
-from raymeter.report.verdict import in_people, remarks, verdict
+from raymeter.report.verdict import finding, in_people, remarks, verdict
 from raymeter.schema import Scores
 from raymeter.schema.results import (
     AttackResult,
@@ -37,7 +37,8 @@ def attack(
 ) -> AttackResult:
     """An attack with these means and intervals; only what the terminal shows is filled in."""
     member = np.zeros((1200, targets), dtype=bool)
-    scores = Scores(name, member.astype(float), member, np.arange(1200), np.arange(targets))
+    values = np.repeat(np.arange(1200.0)[:, None], targets, axis=1)
+    scores = Scores(name, values, member, np.arange(1200), np.arange(targets))
     each = TargetMetrics(0, 99_999, 99_999, Interval(*auc), {})  # chance at the threshold is the rate itself
     return AttackResult(
         name=name,
@@ -146,7 +147,7 @@ def test_verdict_on_a_clean_model():
 def test_verdict_sees_a_few_certain_members_behind_a_blind_auc():
     """LiRA's typical curve: AUC near 0.5, yet twenty times chance at 0.1 % FPR; such a model is not clean."""
     assert verdict(audit(WEAK, attack("lira", (0.503, 0.49, 0.51), FAR))) == (
-        "Over all records no attack did better than chance (calibrated with AUC 0.505 [0.495, 0.515], the strongest "
+        "Over all records no attack did measurably better than chance (calibrated with AUC 0.505 [0.495, 0.515], the strongest "
         "of 2 attacks), but at 1 false alarm in 1000 non-members lira finds 2.00 [1.00, 3.00] % of the members "
         "(chance: 0.1 %)."
     )
@@ -161,6 +162,21 @@ def test_verdict_suspects_the_sign_when_all_do_worse_than_chance():
     """An AUC below 0.5 with certainty means scores that point the other way."""
     low = ((0.0, 0.0, 0.01),) * 3
     assert "direction of the scores" in verdict(audit(attack("mine", (0.4, 0.35, 0.45), low)))
+
+
+@pytest.mark.parametrize(("named", "verb"), [(1, "is"), (3, "are")])
+def test_verdict_sees_named_records_behind_rates_at_chance(named, verb):
+    """Regression: "No leak was measured" in green, and below it that records are named at risk."""
+    at_risk = np.arange(9000) < named
+    records = {"id": np.arange(9000), "at_risk": at_risk, "p_value": np.where(at_risk, 1e-9, 0.5)}
+    result = replace(audit(WEAK), records=records)
+    assert verdict(result) == (
+        "Over all records no attack did measurably better than chance (calibrated with AUC 0.505 [0.495, 0.515]), but "
+        f"{named} of 9000 records {verb} named at risk, at a false discovery rate of 5 %."
+    )
+    assert finding(result) == "leaks" and in_people(result) == ""
+    nobody = {**records, "at_risk": np.zeros(9000, dtype=bool), "p_value": np.full(9000, 0.5)}
+    assert finding(replace(result, records=nobody)) == "quiet"
 
 
 def test_verdict_names_rates_that_are_not_one_in_a_whole_number():

@@ -29,6 +29,7 @@ PLAIN = torch.tensor(VALUES, dtype=torch.float32)
         (lambda: PLAIN.to_sparse(), np.float32),
         (lambda: PLAIN.to_sparse_csr(), np.float32),
         (lambda: PLAIN.to_sparse_csc(), np.float32),
+        (lambda: PLAIN.to_mkldnn(), np.float32),
         (lambda: PLAIN.to(torch.bfloat16).to_sparse(), np.float32),
         (lambda: PLAIN.clone().requires_grad_().to_sparse(), np.float32),
         (lambda: torch.quantize_per_tensor(PLAIN, 0.5, 0, torch.qint8), np.float32),
@@ -90,6 +91,8 @@ class Unwilling:
         (lambda: torch.eye(2).to_sparse().sparse_resize_((10**6, 10**6), 2, 0), "x is sparse, [1000000, 1000000]"),
         (lambda: np.ma.masked_equal(VALUES, 0), "x has 3 masked values, the first at [0, 0]; fill them in"),
         (lambda: [np.ma.masked_equal([1, 0], 0)], "x[0] has 1 masked values, the first at [1]"),
+        (lambda: (row for row in VALUES), "x is generator, of which NumPy makes no array; give an array or a list"),
+        (lambda: {1.0, 2.0}, "x is set, of which NumPy makes no array; give an array or a list"),
         (
             lambda: Unwilling(),
             "x is Unwilling, of which NumPy makes no array (RuntimeError: ask for numpy() first); give an",

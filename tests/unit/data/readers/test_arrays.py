@@ -184,6 +184,14 @@ def test_a_frame_of_the_users_own_loader_has_no_ids_either():
     assert (records.features, records.left_out) == (("age",), ("ID", "index"))
 
 
+@pytest.mark.parametrize("name", ["Unnamed: 0.1", "level_0", "_id", "Index", "__index_level_0__"])
+def test_other_names_of_an_index_are_no_features(tmp_path, name):
+    """What pandas and databases call it when a file went through them twice; names that only resemble it count."""
+    kept = {"level_01": np.arange(6.0), "identity": np.arange(6.0), "unnamed": np.arange(6.0)}
+    records = load(save_parquet(tmp_path / "a.parquet", **{name: np.arange(6)}, **kept, y=Y))
+    assert (records.features, records.left_out) == (tuple(kept), (name,))
+
+
 def test_missing_values_are_counted_over_all_columns(tmp_path):
     """154 records were told as 1 missing value, that of the first column which had any."""
     a, b = [float(i) for i in range(400)], [None if i % 100 < 40 else 1.0 for i in range(400)]

@@ -98,6 +98,31 @@ def test_wrappers_within_names_and_around_the_model_are_looked_through():
 
 
 @pytest.mark.parametrize(
+    ("network", "weights", "note"),
+    [
+        (
+            plain,
+            lambda: inner_compiled(plain()).state_dict(),
+            "the 9 weights are found by their names without '_orig_mod.'",
+        ),
+        (
+            plain,
+            lambda: {k.replace("0.", "0._fsdp_wrapped_module."): v for k, v in plain().state_dict().items()},
+            "the 9 weights are found by their names without '_fsdp_wrapped_module.'",
+        ),
+        (
+            lambda: nn.DataParallel(plain()),
+            lambda: plain().state_dict(),
+            "the 9 weights are those of the model that is wrapped",
+        ),
+    ],
+)
+def test_a_note_names_what_was_looked_through(network, weights, note):
+    """It said that names "begin with ''"."""
+    assert match(weights(), network()).note == note
+
+
+@pytest.mark.parametrize(
     ("weights", "message"),
     [
         (dict, "FILE does not fit MODEL: 0.weight is missing, and 8 more; name what builds the target as"),

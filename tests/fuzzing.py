@@ -391,6 +391,21 @@ def _audits(folder: Path) -> Iterator[Command]:
     csv.write_csv(pa.table({"row": np.arange(100)}), folder / "who.csv")
     torch.save(build_model("mlp", (4,), 2).state_dict(), folder / "weights.pt")
     base = {**BASE, "run": {"log_dir": str(folder / "new")}, "train": {"model_name": "mlp"}}
+    people = {
+        "age": [None, *range(1, 200)],
+        "job": ["a", "b", None, "d"] * 50,
+        "paid": [f"{i % 2}" for i in range(200)],
+    }
+    csv.write_csv(pa.table(people), folder / "people.csv")
+    sections = {
+        **base,
+        "train": {"model_name": "tabular"},
+        "data": {"dataset": "arrays", "path": str(folder / "people.csv"), "label": "paid", "pool_size": 100},
+        "audit": {"num_ref_models": 1, "population_size": 50},
+    }
+    (folder / "people.yaml").write_text(yaml.safe_dump(sections))
+    argv = ("audit", str(folder / "people.yaml"), "--dry-run")
+    yield "audit people.csv", argv, (folder / "people.csv", folder / "people.yaml"), ()
     for name in ("data.npz", "data.parquet"):
         sections = {
             **base,

@@ -95,13 +95,24 @@ def _features(x: np.ndarray, y: Int64[np.ndarray, " records"], seed: int) -> Flo
     if x.ndim == 4:
         step = -(-max(x.shape[2:]) // LONGEST_SIDE)
         x = x[:, :, ::step, ::step]
-    columns = x.reshape(len(x), -1).astype(np.float32)
+    columns = _filled(x.reshape(len(x), -1).astype(np.float32))
     columns = columns[:, np.ptp(columns, axis=0) > 0]  # what is constant says nothing, and cannot be scaled
     if columns.shape[1] > COMPONENTS:
         reduce = PCA(min(COMPONENTS, len(columns)), svd_solver="randomized", random_state=seed % 2**32)
         columns = reduce.fit_transform(StandardScaler().fit_transform(columns))
     classes = (y[:, None] == np.unique(y)).astype(np.float32)
     return np.hstack([columns, classes])
+
+
+def _filled(columns: Float[np.ndarray, "records features"]) -> Float[np.ndarray, "records features"]:
+    """Gaps as the median of their column."""
+    gaps = np.isnan(columns)
+    if not gaps.any():
+        return columns
+    some = ~gaps.all(axis=0)
+    median = np.zeros(columns.shape[1], columns.dtype)
+    median[some] = np.nanmedian(columns[:, some], axis=0)
+    return np.where(gaps, median, columns)
 
 
 def _out_of_fold_scores(

@@ -16,7 +16,7 @@ from raymeter.config.sections import AuditSection, ClusterSection, DataSection, 
 from raymeter.config.shipped import find_config
 from raymeter.config.yaml_files import read_sections
 from raymeter.errors import ConfigError
-from raymeter.schema.dataset import DataSpec
+from raymeter.schema.dataset import DataSpec, TableChoice
 from raymeter.schema.signals import View
 
 # Accepted so that a Privacy Meter file runs unchanged, and answered with one line.
@@ -72,6 +72,7 @@ class AuditConfig(Section):
             seed=self.run.random_seed,
             download=self.data.download,
             in_memory_limit=self.data.in_memory_limit,
+            table=TableChoice(self.data.label, self.data.id, self.data.drop, self.data.categorical),
         )
 
     def views(self, is_image: bool) -> tuple[View, ...]:
@@ -132,6 +133,12 @@ def build_config(values: Mapping[str, Any]) -> AuditConfig:
     if config.data.path is not None and config.data.dataset != "arrays" and ":" not in config.data.dataset:
         raise ConfigError(
             f"data.path: is not read by dataset {config.data.dataset}; set data.dataset: arrays, or leave path out"
+        )
+    chosen = next((key for key in ("label", "id", "drop", "categorical") if getattr(config.data, key)), None)
+    if chosen is not None and (config.data.dataset != "arrays" or str(config.data.path).endswith(".npz")):
+        raise ConfigError(
+            f"data.{chosen}: is about the columns of a table; set data.dataset: arrays and data.path to a .csv or "
+            ".parquet file, or leave it out"
         )
     if config.audit.target is not None and config.run.num_experiments not in (None, 1):
         raise ConfigError(

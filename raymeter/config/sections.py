@@ -260,8 +260,12 @@ class DataSection(Section):
     dataset: str = Field("digits", description="A name from the datasets table, or module:function")
     data_dir: str = Field("data", description="Where dataset files are looked for and downloaded to")
     path: str | None = Field(
-        None, description="The .npz or Parquet file of dataset: arrays, or a directory (or URI) of Parquet files"
+        None, description="The .csv, .parquet or .npz of dataset: arrays, or a directory (or URI) of Parquet files"
     )
+    label: str | None = Field(None, description="Column of the classes in a table; by default y or label")
+    id: str | None = Field(None, description="Column that names the records of a table, no feature")
+    drop: tuple[str, ...] = Field((), description="Columns of a table that are no features")
+    categorical: tuple[str, ...] = Field((), description="Columns of numbers that are categories; texts are anyway")
     pool_size: int | None = Field(
         None, ge=4, description="Records that may train a model, even; by default all but the population"
     )

@@ -54,8 +54,7 @@ def load_dataset(spec: DataSpec) -> Dataset:
     tables = beyond_memory(spec)
     records = scan(tables) if tables else _loader(spec.dataset)(spec)
     total = len(records.y)
-    is_image = records.x.dtype == np.uint8 and records.x.ndim == 4
-    what = contents(records.x.shape[1:], is_image, records.features, records.left_out)
+    what = contents(records)
     log.info("%s: %d records from %s: %s", spec.dataset, total, records.source, what)
     pool, population = _sizes(spec, total)
     order = np.random.default_rng(seed_for(spec.seed, "population")).permutation(total)

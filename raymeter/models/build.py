@@ -16,6 +16,7 @@ from raymeter.models.alexnet import alexnet
 from raymeter.models.cnn import cnn
 from raymeter.models.mlp import mlp
 from raymeter.models.resnet import resnet18
+from raymeter.models.tabular import tabular
 from raymeter.models.vgg import vgg16
 from raymeter.models.wide_resnet import wide_resnet28
 
@@ -32,6 +33,7 @@ class Architecture:
 
 MODELS: dict[str, Architecture] = {
     "mlp": Architecture(mlp, None),
+    "tabular": Architecture(tabular, None),
     "cnn": Architecture(cnn, 4),
     "alexnet": Architecture(alexnet, 8),
     "vgg16": Architecture(vgg16, 8),
@@ -68,7 +70,7 @@ def _check_shape(name: str, min_side: int | None, shape: tuple[int, ...]) -> Non
     if min_side is None:
         return
     if len(shape) != 3:
-        raise ConfigError(f"train.model_name: {name} needs images, and records have shape {shape}; use mlp")
+        raise ConfigError(f"train.model_name: {name} needs images, and records have shape {shape}; use tabular or mlp")
     if min(shape[1:]) < min_side:
         other = "cnn, wrn28-2 or mlp" if min(shape[1:]) >= 4 else "mlp"
         raise ConfigError(

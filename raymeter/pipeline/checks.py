@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from raymeter.attacks import regressors_of, require_blind
 from raymeter.attacks.common.blocks import works_in_blocks
@@ -17,6 +18,7 @@ from raymeter.errors import ConfigError, RunError, SignalError, exit_refused
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, normalise
 from raymeter.models.outputs import wrong_output
+from raymeter.models.tabular import fills_gaps
 from raymeter.pipeline.memory_estimate import is_mapped
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.signals import KINDS, QuantilePrediction, SignalMatrix, Signals
@@ -127,10 +129,12 @@ def _check_model(name: str, dataset: Dataset, outputs: int) -> None:
     """Build the model once, and see that the user's own gives as many outputs as are asked of it."""
     if ":" not in name:
         with torch.device("meta"):  # takes no memory
-            build_model(name, dataset.x.shape[1:], outputs)
+            model = build_model(name, dataset.x.shape[1:], outputs)
+        _check_gaps(name, model, dataset)
         return
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         model = build_model(name, dataset.x.shape[1:], outputs).eval()
+        _check_gaps(name, model, dataset)
         try:
             with exit_refused(ConfigError, f"train.model_name: {name}"):
                 logits = model(normalise(as_tensor(dataset.x[:2])))
@@ -141,6 +145,20 @@ def _check_model(name: str, dataset: Dataset, outputs: int) -> None:
     wrong = wrong_output(logits, 2, outputs, "a logit per class" if outputs == dataset.num_classes else "as asked for")
     if wrong:
         raise ConfigError(f"train.model_name: {name} {wrong}")
+
+
+def _check_gaps(name: str, model: nn.Module, dataset: Dataset) -> None:
+    """See that gaps are filled where there are any, and that what fills them can see the members."""
+    if dataset.has_gaps and not fills_gaps(model):
+        raise ConfigError(
+            f"train.model_name: records have gaps, which {name} does not fill; use tabular, put "
+            "raymeter.models.tabular.Standardise into your model, or drop these records or columns"
+        )
+    if dataset.is_streamed and fills_gaps(model):
+        raise ConfigError(
+            f"train.model_name: {name} learns medians and means from records in memory, and these are streamed; raise "
+            "data.in_memory_limit, or use mlp"
+        )
 
 
 def _check_attacks(config: AuditConfig, split: Split, num_classes: int) -> None:

@@ -72,6 +72,7 @@ def provenance(
             "pool": len(dataset.y),
             "population": len(dataset.population_y),
             "classes": dataset.num_classes,
+            "records": dataset.contents,
         },
         "models": [asdict(model) for model in models],
         "missing_models": sorted(set(range(config.num_models)) - {model.index for model in models}),

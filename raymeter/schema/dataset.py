@@ -25,6 +25,23 @@ def some_records(
 
 
 @dataclass(frozen=True)
+class TableChoice:
+    """What the configuration says about the columns of a table.
+
+    Args:
+        label: The column of classes; None for y or label.
+        id: A column that names records and is no feature; None for what is usually called so.
+        drop: Columns that are no features.
+        categorical: Columns of numbers that are categories.
+    """
+
+    label: str | None = None
+    id: str | None = None
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """What the configuration says about the data; defaults live there.
 
@@ -37,6 +54,7 @@ class DataSpec:
         seed: The run's random seed, which decides who is in the population.
         download: Whether missing public files may be downloaded; False never touches the network.
         in_memory_limit: Bytes; Parquet data that would take more are streamed. None: everything is loaded.
+        table: What the columns of a table are; where it says anything, the table is loaded and encoded.
     """
 
     dataset: str
@@ -47,6 +65,7 @@ class DataSpec:
     seed: int
     download: bool
     in_memory_limit: int | None = None
+    table: TableChoice = TableChoice()
 
     @property
     def root(self) -> Path:
@@ -126,6 +145,12 @@ class Dataset:
     def is_streamed(self) -> bool:
         """Whether the records stay in their files."""
         return not isinstance(self.x, np.ndarray)
+
+    @cached_property
+    def has_gaps(self) -> bool:
+        """Whether values are missing (NaN), which a model has to fill."""
+        parts = (self.x, self.population_x)
+        return any(isinstance(x, np.ndarray) and x.dtype.kind == "f" and bool(np.isnan(x).any()) for x in parts)
 
     @cached_property
     def fingerprint(self) -> str:

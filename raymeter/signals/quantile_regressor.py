@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from raymeter.attacks.qmia import LEVELS, Qmia
 from raymeter.models import build_model
-from raymeter.models.inputs import as_tensor
+from raymeter.models.inputs import as_tensor, normalise
+from raymeter.models.tabular import fills_gaps, learn_from_members
 from raymeter.schema.seeds import seed_for
 from raymeter.schema.signals import View
 from raymeter.signals.compute import make_views
@@ -85,6 +86,8 @@ def fit_regressor(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "weights") % 2**63)
         network = build_model(recipe.model, public.x.shape[1:], num_classes * recipe.outputs).to(device)
+        if fills_gaps(network):
+            learn_from_members(network, normalise(as_tensor(public.x[np.sort(fitted)]).to(device)))
     regressor = Regressor(network, recipe, centre, scale)
     data = _Tensors(
         as_tensor(public.x).to(device),

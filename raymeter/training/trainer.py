@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from raymeter.models import build_model
 from raymeter.models.inputs import as_tensor, exact_convolutions, normalise
+from raymeter.models.tabular import fills_gaps, learn_from_members
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import seed_for
 from raymeter.training.augment import augment_batch
@@ -97,6 +98,8 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(seed, "weights"))
             self.model = build_model(recipe.model, tuple(data.x.shape[1:]), data.num_classes).to(self.device)
+        if fills_gaps(self.model):
+            learn_from_members(self.model, normalise(data.x[self._ids.to(self.device)]))
         self._forward: nn.Module = self.model
         if share.workers > 1:
             if self.device.type == "cuda":

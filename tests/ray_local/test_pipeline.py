@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from audits import assert_same_bits, signals_of, small_config, stored_audit
+from audits import assert_same_bits, serial_signals, signals_of, small_config, stored_audit
 from rich.console import Console
 
 from raymeter.attacks import ATTACKS, Qmia, Rmia, Stack
@@ -85,6 +85,21 @@ def test_the_driver_gives_the_bits_of_actors(one_slot, copied, monkeypatch, seco
     signals, _ = signals_of(small_config(copied))
     assert_same_bits(one_slot[1], signals)
     assert done == [7 if seconds else 2]  # of 400 and 300 records, 100 in each block
+
+
+def test_a_table_with_gaps_has_the_signals_of_a_serial_loop(tmp_path):
+    """Each model fills and scales by its own members, in a slot as in this process."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{rng.normal():.3f},{'' if i % 5 == 0 else i % 9},{'abc'[i % 3]},{'yes' if rng.random() < 0.5 else 'no'}"
+        for i in range(200)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,bought", *rows]) + "\n")
+    data = {"dataset": "arrays", "path": str(tmp_path / "t.csv"), "label": "bought", "pool_size": 100}
+    config = small_config(tmp_path / "run", data=data, train={"model_name": "tabular"}, audit={"population_size": 50})
+    signals, _ = signals_of(config)
+    assert_same_bits(serial_signals(config), signals)
+    assert np.isfinite(signals.audit["logit_gap"].values).all()
 
 
 def test_second_run_reuses_models_and_signals(one_slot, copied):

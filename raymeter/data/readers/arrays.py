@@ -23,9 +23,10 @@ from raymeter.data.readers.parquet import (
     table_features,
     table_labels,
 )
+from raymeter.data.readers.tables import encode, is_csv, read_csv_file
 from raymeter.errors import DataError, StoreError, first_line, not_uploaded
 from raymeter.schema.array_files import arrays_of
-from raymeter.schema.dataset import DataSpec
+from raymeter.schema.dataset import DataSpec, TableChoice
 from raymeter.schema.plain_arrays import plain_array
 from raymeter.storage.addresses import is_remote, shown
 from raymeter.storage.buckets import read_object
@@ -33,6 +34,9 @@ from raymeter.storage.buckets import read_object
 
 def load(spec: DataSpec) -> Records:
     """Read `data.path`.
+
+    A CSV file, and a Parquet file of which data.label, drop, id or categorical says something, are encoded column by
+    column, see `readers/tables.py`.
 
     An .npz holds `x` and `y`. A Parquet file, or a directory of them (local, s3:// or gs://), holds `y` (or
     `label`) and either a list column `x`, whose lists have the same shape in every row, or one numeric column per
@@ -43,7 +47,11 @@ def load(spec: DataSpec) -> Records:
         DataError: The file is missing, of another kind, or its arrays do not fit together.
     """
     if spec.path is None:
-        raise DataError("data.path: dataset arrays needs the path of an .npz or .parquet file; add it")
+        raise DataError("data.path: dataset arrays needs the path of a .csv, .parquet or .npz file; add it")
+    if is_csv(spec.path):
+        return encode(read_csv_file(spec.path), spec.table, shown(spec.path))
+    if is_parquet(spec.path) and spec.table != TableChoice():
+        return encode(read_table(list_tables(spec.path)), spec.table, shown(spec.path))
     if is_parquet(spec.path):
         table, where = read_table(list_tables(spec.path)), shown(spec.path)
         columns = columns_of(table.schema, where)
@@ -53,9 +61,9 @@ def load(spec: DataSpec) -> Records:
         return as_records(*_read_remote(spec.path), shown(spec.path))
     path = Path(spec.path).expanduser()
     if not path.is_file():
-        raise DataError(f"data.path: {path} not found; give the path of an .npz or .parquet file{not_uploaded()}")
+        raise DataError(f"data.path: {path} not found; give the path of a .csv, .parquet or .npz file{not_uploaded()}")
     if path.suffix != ".npz":
-        raise DataError(f"data.path: {path} is neither .npz nor .parquet; save x and y with numpy.savez")
+        raise DataError(f"data.path: {path} is neither .csv nor .parquet nor .npz; save x and y with numpy.savez")
     x, y = _read_npz(path)
     return as_records(x, y, str(path))
 

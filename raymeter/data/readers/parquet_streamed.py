@@ -25,7 +25,7 @@ from raymeter.data.readers.parquet import (
     table_labels,
 )
 from raymeter.errors import DataError, first_line
-from raymeter.schema.dataset import DataSpec
+from raymeter.schema.dataset import DataSpec, TableChoice
 from raymeter.storage.addresses import shown
 
 LARGEST_CHUNK = 16 * 2**20  # bytes of records that are read at once
@@ -173,6 +173,7 @@ class Scanned:
     source: str
     features: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
 
 
 def beyond_memory(spec: DataSpec) -> Tables | None:
@@ -182,6 +183,8 @@ def beyond_memory(spec: DataSpec) -> Tables | None:
     tables = list_tables(spec.path)
     if not len(tables.groups) or not tables.groups[:, 2].any():
         return None  # what is wrong with it is said where it is read
+    if spec.table != TableChoice():
+        return None  # its columns are encoded in memory
     return tables if _first_record(tables).nbytes * int(tables.groups[:, 2].sum()) > spec.in_memory_limit else None
 
 

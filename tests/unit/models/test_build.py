@@ -9,7 +9,7 @@ from torch import nn
 from raymeter.errors import ConfigError
 from raymeter.models import MODELS, build_model
 
-KNOWN = "mlp, cnn, alexnet, vgg16, resnet18, wrn28-1, wrn28-2, wrn28-10, or module:function"
+KNOWN = "mlp, tabular, cnn, alexnet, vgg16, resnet18, wrn28-1, wrn28-2, wrn28-10, or module:function"
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (4, 40, 96), (3, 224, 224)]
 FAST = ["mlp", "cnn"]
 
@@ -118,7 +118,7 @@ def test_build_model_custom_function():
     [
         ("resnet-18", (3, 32, 32), f"unknown model 'resnet-18'; did you mean resnet18? known are {KNOWN}"),
         ("zzz", (3, 32, 32), f"unknown model 'zzz'; known are {KNOWN}"),
-        ("cnn", (600,), "cnn needs images, and records have shape (600,); use mlp"),
+        ("cnn", (600,), "cnn needs images, and records have shape (600,); use tabular or mlp"),
         ("vgg16", (1, 7, 9), "vgg16 needs images of at least 8x8, got 7x9; use cnn, wrn28-2 or mlp"),
         ("cnn", (1, 3, 9), "cnn needs images of at least 4x4, got 3x9; use mlp"),
         (f"{__name__}:KNOWN", (5,), f"{__name__}:KNOWN is str; give a function that builds a model"),

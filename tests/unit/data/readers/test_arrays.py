@@ -234,7 +234,7 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
     with pytest.raises(DataError, match=r"data\.path: .*nowhere\.npz not found; give the path"):
         load(tmp_path / "nowhere.npz")
     (tmp_path / "a.txt").write_text("1,2")
-    with pytest.raises(DataError, match=r"neither \.npz nor \.parquet; save x and y with numpy\.savez"):
+    with pytest.raises(DataError, match=r"neither \.csv nor \.parquet nor \.npz; save x and y with numpy\.savez"):
         load(tmp_path / "a.txt")
     for name in ("b.npz", "b.parquet"):
         (tmp_path / name).write_bytes(b"nonsense")

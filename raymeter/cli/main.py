@@ -16,6 +16,7 @@ from raymeter.cli import (
     explain_difference,
     export_signals,
     import_signals,
+    init,
     report,
     score,
     sweep,
@@ -26,6 +27,7 @@ from raymeter.errors.text import one_line
 
 VERBS: tuple[Verb, ...] = (
     demo,
+    init,
     audit,
     sweep,
     score,

@@ -264,8 +264,10 @@ class DataSection(Section):
     )
     label: str | None = Field(None, description="Column of the classes in a table; by default y or label")
     id: str | None = Field(None, description="Column that names the records of a table, no feature")
-    drop: tuple[str, ...] = Field((), description="Columns of a table that are no features")
-    categorical: tuple[str, ...] = Field((), description="Columns of numbers that are categories; texts are anyway")
+    drop: tuple[str, ...] = Field((), strict=False, description="Columns of a table that are no features")
+    categorical: tuple[str, ...] = Field(
+        (), strict=False, description="Columns of numbers that are categories; texts are anyway"
+    )
     pool_size: int | None = Field(
         None, ge=4, description="Records that may train a model, even; by default all but the population"
     )

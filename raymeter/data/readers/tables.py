@@ -36,7 +36,7 @@ class _Encoded:
     columns: list[np.ndarray] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    wrong: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, values: np.ndarray, done: str = "") -> None:
         """A column of numbers; where it has gaps, one more says where."""
@@ -80,12 +80,44 @@ def encode(table: pa.Table, choice: TableChoice, where: str) -> Records:
     Raises:
         DataError: A column that was named is not there, or columns cannot be features: all of them are named.
     """
+    label = label_of(table, choice, where)
+    left_out, encoded = _encode_columns(table, choice, label)
+    if encoded.wrong:
+        wrong = "; ".join(f"{name} ({why})" for name, why in encoded.wrong.items())
+        raise DataError(
+            f"{where}: {len(encoded.wrong)} columns cannot be features: {wrong}; name them in "
+            "data.drop, or turn them into numbers or categories"
+        )
+    if not encoded.columns:
+        raise DataError(f"{where} has no feature columns besides {label}; add some")
+    y, classes, named = _labels(table[label], label, where)
+    x = np.stack(encoded.columns, axis=1)
+    done = ([f"label {label}: {named}"] if named else []) + encoded.done
+    return Records(x, y, classes, where, tuple(encoded.names), tuple(left_out), tuple(done))
+
+
+def label_of(table: pa.Table, choice: TableChoice, where: str) -> str:
+    """The column of classes: as it was named, or y or label.
+
+    Raises:
+        DataError: A column that was named is not there, or there is no label.
+    """
     _require_names(table, choice, where)
     label = choice.label or next((name for name in LABEL_COLUMNS if name in table.column_names), None)
     if label is None:
         raise DataError(
             f"{where} has columns {_some(table.column_names)}; say which is the label with data.label, or call it y"
         )
+    return label
+
+
+def columns_to_drop(table: pa.Table, label: str) -> dict[str, str]:
+    """Columns that cannot be features, and why."""
+    return _encode_columns(table, TableChoice(label), label)[1].wrong
+
+
+def _encode_columns(table: pa.Table, choice: TableChoice, label: str) -> tuple[list[str], _Encoded]:
+    """Which columns are left out, and all others as numbers."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     left_out = [
         name
@@ -97,17 +129,7 @@ def encode(table: pa.Table, choice: TableChoice, where: str) -> Records:
     for name in table.column_names:
         if name != label and name not in left_out:
             _encode_column(table[name], name, name in choice.categorical, encoded)
-    if encoded.wrong:
-        raise DataError(
-            f"{where}: {len(encoded.wrong)} columns cannot be features: {'; '.join(encoded.wrong)}; name them in "
-            "data.drop, or turn them into numbers or categories"
-        )
-    if not encoded.columns:
-        raise DataError(f"{where} has no feature columns besides {label}; add some")
-    y, classes, named = _labels(table[label], label, where)
-    x = np.stack(encoded.columns, axis=1)
-    done = ([f"label {label}: {named}"] if named else []) + encoded.done
-    return Records(x, y, classes, where, tuple(encoded.names), tuple(left_out), tuple(done))
+    return left_out, encoded
 
 
 def _require_names(table: pa.Table, choice: TableChoice, where: str) -> None:
@@ -139,9 +161,9 @@ def _encode_column(column: pa.ChunkedArray, name: str, is_category: bool, encode
         values = column.cast(pa.float64()).to_numpy()
         infinite = int(np.isinf(values).sum())
         if infinite:
-            encoded.wrong.append(f"{name} ({infinite} infinite values)")
+            encoded.wrong[name] = f"{infinite} infinite values"
         elif np.nanmax(np.abs(values), initial=0.0) > np.finfo(np.float32).max:
-            encoded.wrong.append(f"{name} (values beyond float32)")
+            encoded.wrong[name] = "values beyond float32"
         else:
             encoded.add(name, values)
     elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
@@ -149,7 +171,7 @@ def _encode_column(column: pa.ChunkedArray, name: str, is_category: bool, encode
         days = pc.divide(pc.cast(ticks.cast(pa.int64()), pa.float64()), float(DAY))
         encoded.add(name, days.to_numpy(), "days since 1970")
     else:
-        encoded.wrong.append(f"{name} ({kind})")
+        encoded.wrong[name] = str(kind)
 
 
 def _encode_categories(column: pa.ChunkedArray, name: str, is_asked_for: bool, encoded: _Encoded) -> None:
@@ -161,7 +183,7 @@ def _encode_categories(column: pa.ChunkedArray, name: str, is_asked_for: bool, e
     if not categories:
         encoded.done.append(f"{name}: empty, left out")
     elif not is_asked_for and len(categories) > ONE_HOT and 2 * len(categories) > given:
-        encoded.wrong.append(f"{name} ({len(categories)} different texts in {given} rows: ids or free text?)")
+        encoded.wrong[name] = f"{len(categories)} different texts in {given} rows: ids or free text?"
     elif len(categories) <= ONE_HOT:
         for category in categories:
             is_one = pc.fill_null(pc.equal(texts, category), False)

@@ -29,7 +29,7 @@ run:
   random_seed: 0
 
 audit:
-  num_ref_models: {references}        # per target: {models} models are trained, each attacked with the help of the others
+  num_ref_models: {references}      # per target; {models} models are trained, each attacked with the help of the others
   attacks: [loss, rmia, lira]
 
 train:                     # as your own model is trained, as far as you can: another training leaks differently

@@ -54,12 +54,8 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
         ConfigError: The given address is none of Ray's, or Ray's directory cannot be used.
         RunError: No cluster answers at the given address, Ray does not start, or it ends before the work does.
     """
-    with (
-        ended_by_signals(),
-        last_word(LAST_WORD),
-        _shared(config, verbose),
-        ended_by_signals(),
-    ):  # ray.init sets its own
+    # signals twice: ray.init has a handler of its own
+    with ended_by_signals(), last_word(LAST_WORD), _shared(config, verbose), ended_by_signals():
         try:
             yield
         except RaymeterError:
@@ -80,7 +76,7 @@ class _Shared:
 
     lock = threading.Lock()
     users = 0
-    open = ExitStack()
+    put_away = ExitStack()
 
 
 @contextmanager
@@ -90,7 +86,7 @@ def _shared(config: ClusterSection, verbose: bool) -> Iterator[None]:
         foreign = not _Shared.users and ray.is_initialized()
         if not foreign:
             if not _Shared.users:
-                _Shared.open = _started(config, verbose)
+                _Shared.put_away = _started(config, verbose)
             _Shared.users += 1
     try:
         yield
@@ -99,7 +95,7 @@ def _shared(config: ClusterSection, verbose: bool) -> Iterator[None]:
             with _Shared.lock:
                 _Shared.users -= 1
                 if not _Shared.users:
-                    _Shared.open.close()
+                    _Shared.put_away.close()
 
 
 def _started(config: ClusterSection, verbose: bool) -> ExitStack:

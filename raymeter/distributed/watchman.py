@@ -94,8 +94,7 @@ class Watchman(threading.Thread):
         )
         log.debug(line)
         with last_word(f"error: {line}"):
-            if self.in_main_thread:
-                end_main_thread(RunError(line))
+            if self.in_main_thread and end_main_thread(RunError(line)):
                 if not self.done.wait(LEAVE_SECONDS):
                     leave_at_once(1)
             else:

@@ -14,7 +14,7 @@ import ray.exceptions
 
 from raymeter.config.sections import ClusterSection
 from raymeter.distributed.ray_start import connect, find_cluster, start_embedded
-from raymeter.distributed.watchman import watched
+from raymeter.distributed.watchman import start_watched, watched
 from raymeter.errors import RaymeterError, RunError, type_and_line
 from raymeter.errors.endings import ended_by_signals, in_chain
 from raymeter.errors.last_word import LAST_WORD, last_word
@@ -107,7 +107,8 @@ def _started(config: ClusterSection, verbose: bool) -> ExitStack:
         stack.enter_context(_environment({**ENVIRONMENT, **quiet, **embedded}))
         stack.enter_context(_level_kept("ray"))
         if address is None:
-            start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
+            with start_watched():
+                start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
         else:
             connect(address, key, options, verbose)
         stack.callback(ray.shutdown)

@@ -14,7 +14,7 @@ import ray.exceptions
 
 from raymeter.config.sections import ClusterSection
 from raymeter.distributed.ray_start import connect, find_cluster, start_embedded
-from raymeter.distributed.watchman import watched
+from raymeter.distributed.watchman import start_watched, watched
 from raymeter.errors import RaymeterError, RunError, type_and_line
 from raymeter.errors.endings import ended_by_signals, in_chain
 from raymeter.errors.last_word import LAST_WORD, last_word
@@ -54,12 +54,8 @@ def connected(config: ClusterSection, verbose: bool = False) -> Iterator[None]:
         ConfigError: The given address is none of Ray's, or Ray's directory cannot be used.
         RunError: No cluster answers at the given address, Ray does not start, or it ends before the work does.
     """
-    with (
-        ended_by_signals(),
-        last_word(LAST_WORD),
-        _shared(config, verbose),
-        ended_by_signals(),
-    ):  # ray.init sets its own
+    # signals twice: ray.init has a handler of its own
+    with ended_by_signals(), last_word(LAST_WORD), _shared(config, verbose), ended_by_signals():
         try:
             yield
         except RaymeterError:
@@ -80,7 +76,7 @@ class _Shared:
 
     lock = threading.Lock()
     users = 0
-    open = ExitStack()
+    put_away = ExitStack()
 
 
 @contextmanager
@@ -90,7 +86,7 @@ def _shared(config: ClusterSection, verbose: bool) -> Iterator[None]:
         foreign = not _Shared.users and ray.is_initialized()
         if not foreign:
             if not _Shared.users:
-                _Shared.open = _started(config, verbose)
+                _Shared.put_away = _started(config, verbose)
             _Shared.users += 1
     try:
         yield
@@ -99,7 +95,7 @@ def _shared(config: ClusterSection, verbose: bool) -> Iterator[None]:
             with _Shared.lock:
                 _Shared.users -= 1
                 if not _Shared.users:
-                    _Shared.open.close()
+                    _Shared.put_away.close()
 
 
 def _started(config: ClusterSection, verbose: bool) -> ExitStack:
@@ -111,7 +107,8 @@ def _started(config: ClusterSection, verbose: bool) -> ExitStack:
         stack.enter_context(_environment({**ENVIRONMENT, **quiet, **embedded}))
         stack.enter_context(_level_kept("ray"))
         if address is None:
-            start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
+            with start_watched():
+                start_embedded({**options, "num_cpus": config.num_cpus, "include_dashboard": False}, verbose)
         else:
             connect(address, key, options, verbose)
         stack.callback(ray.shutdown)

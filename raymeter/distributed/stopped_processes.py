@@ -13,6 +13,16 @@ from typing import NamedTuple
 
 PROC = Path("/proc")
 STOPPED = "T"  # of what a debugger holds it is t
+NO_JOB = "ffffffff"
+OWN = (
+    "Leases",
+    "RayTrainWorker",
+    "TrainController",
+    "SignalActor",
+    "read_chunk",
+    "_fit_one",
+    "ImplicitFunc",
+)  # parts of names
 AGENTS = {"dashboard/agent.py": "ray::DashboardAgent", "runtime_env/agent/main.py": "ray::RuntimeEnvAgent"}
 KEPT = tuple(AGENTS.values())  # a raylet ends with its agents
 
@@ -73,12 +83,18 @@ def look_here(job: str, known: Collection[int]) -> tuple[dict[int, str], list[st
     """
     lines, stopped = [], {}
     for pid, name in stopped_among(below([os.getppid()])).items():
-        if job_of(pid) != job:
+        if not _is_of(job, pid, name):
             continue
         stopped[pid] = name
         if pid in known and (done := wake_or_end(pid, name)):
             lines.append(f"{name} (process {pid} on {socket.gethostname()}) was stopped; {done}")
     return stopped, lines
+
+
+def _is_of(job: str, pid: int, name: str) -> bool:
+    """Whether a worker is a job's; of one that Ray had started before there was a job, the name tells enough."""
+    its_job = job_of(pid)
+    return its_job == job or (its_job == NO_JOB and any(own in name for own in OWN))
 
 
 def job_of(pid: int) -> str:

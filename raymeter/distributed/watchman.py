@@ -7,6 +7,7 @@ the driver after a minute, without a word.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from raymeter.errors.last_word import ended_after_this_process, last_word
 log = logging.getLogger("raymeter")
 LOOK_SECONDS = 3.0  # between two looks
 STOPPED_SECONDS = 15.0  # that a process must have been stopped for: somebody may be about to let it go on
+START_SECONDS = 0.5  # between two looks at a Ray that is being started
 NODE_SECONDS = 10.0  # between two looks at the nodes of a cluster; what is stopped in two of them is ended
 NEEDED = ("gcs_server", "raylet")  # services without which there is no Ray
 LEAVE_SECONDS = 20.0  # that the driver has to come to an end; it may wait in Ray's C++ code, which asks nobody
@@ -49,6 +51,23 @@ def watched(embedded: bool) -> Iterator[None]:
     finally:
         watchman.done.set()
         ended_after_this_process(())
+
+
+@contextmanager
+def start_watched() -> Iterator[None]:
+    """Know the agents of a Ray that is being started, for the case that this process is killed meanwhile."""
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(START_SECONDS):
+            raylets = [process.pid for process in below([os.getpid()]) if process.name == "raylet"]
+            ended_after_this_process(agents_among(below(raylets)))
+
+    threading.Thread(target=look, name="start", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 class Watchman(threading.Thread):
@@ -94,8 +113,7 @@ class Watchman(threading.Thread):
         )
         log.debug(line)
         with last_word(f"error: {line}"):
-            if self.in_main_thread:
-                end_main_thread(RunError(line))
+            if self.in_main_thread and end_main_thread(RunError(line)):
                 if not self.done.wait(LEAVE_SECONDS):
                     leave_at_once(1)
             else:

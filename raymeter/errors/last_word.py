@@ -68,6 +68,7 @@ def _tell() -> None:
             _write(f"{_words[-1][0]}\n")
         elif _shells:
             shell = _shells.pop()
+            _left.clear()
             shell.communicate(b"\n", timeout=5)
 
 

@@ -21,11 +21,12 @@ def is_full_disk(error: BaseException | None) -> bool:
 
 
 def free_bytes(store: RunStore) -> int | None:
-    """What may still be written where a run directory is, or will be; None for a bucket, which has no end."""
+    """What may still be written where a run directory is, or will be; None where that is not known: of a bucket."""
     if not store.is_local:
         return None
     place = Path(store.uri)
-    return shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
+    usage = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists()))
+    return usage.free if usage.total else None
 
 
 def readable(size: int) -> str:

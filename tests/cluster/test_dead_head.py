@@ -59,6 +59,35 @@ def test_a_head_that_answers_lets_in(head):
     assert client.returncode == 0
 
 
+STOPPED = """
+import os, signal
+import ray
+from raymeter.config.sections import ClusterSection
+from raymeter.distributed import watchman
+from raymeter.distributed.session import connected
+
+class SignalActor:
+    def pid(self):
+        return os.getpid()
+
+watchman.NODE_SECONDS = 1.0
+with connected(ClusterSection()):
+    worker = ray.remote(num_cpus=0, max_restarts=1, max_task_retries=1)(SignalActor).remote()
+    first = ray.get(worker.pid.remote())
+    os.kill(first, signal.SIGSTOP)
+    print(ray.get(worker.pid.remote(), timeout=60) != first)
+"""
+
+
+def test_a_stopped_worker_on_a_node_of_a_cluster_is_replaced(head):
+    """The driver cannot see it: a small task on every busy node looks for those of its job."""
+    client = subprocess.run([sys.executable, "-c", STOPPED], env=head[0], capture_output=True, text=True, timeout=120)
+    assert "True" in client.stdout.splitlines(), client.stderr
+    assert (
+        "ray::SignalActor" in client.stderr and "was stopped; it is ended, and another takes its place" in client.stderr
+    )
+
+
 @pytest.mark.parametrize(
     ("stopped", "line"),
     [

@@ -14,6 +14,8 @@ from pyarrow import csv, parquet
 from raymeter.cli.main import main
 from raymeter.schema import Scores
 from raymeter.stats import auc_figure, auc_interval, mean_over_targets, summarise
+from raymeter.storage.run_lock import locked
+from raymeter.storage.run_store import RunStore
 
 RNG = np.random.default_rng(0)
 HALF = RNG.random((300, 2)) < 0.5
@@ -93,6 +95,18 @@ def test_other_results_are_not_replaced_silently(judged, capsys):
     error = capsys.readouterr().err
     assert "scores.parquet; choose another --out, or add --overwrite to replace them" in error
     assert report(judged)["provenance"]["score"]["source"].endswith("scores.parquet")
+
+
+def test_a_report_that_is_being_written_is_left_alone(tmp_path, capsys):
+    """Two commands that write one report at once: the second is told, and where nothing is locked nothing stays."""
+    scores, out = table(tmp_path), tmp_path / "out"
+    with locked(RunStore.at(str(out)), print):
+        assert main(["score", scores, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {out} is in use by this process itself since ") and said.count("\n") == 1
+    assert not out.exists()
+    assert main(["score", scores, "--out", str(out)]) == 0
+    assert not (out / "lock.json").exists()
 
 
 def test_scores_that_are_turned_round_get_a_warning_and_a_remedy(tmp_path, capsys):

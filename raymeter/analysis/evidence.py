@@ -45,6 +45,12 @@ def sure_records(result: AuditResult) -> int:
     return int(np.sum(result.records["at_risk"])) if benjamini_hochberg(p, SURE_FDR).any() else 0
 
 
+def untestable(result: AuditResult) -> bool:
+    """Whether no record has a p-value, so that none could be named whatever leaks."""
+    p = result.records.get("p_value")
+    return p is not None and bool(np.isnan(p.astype(np.float64)).all())
+
+
 def suspicions(result: AuditResult) -> Iterator[str]:
     """A line for what looks better than chance by itself, and is not sure to be when so much was looked at."""
     above = [f"AUC of {a.name} {interval_text(a.auc)}" for a in result.attacks if a.auc.low > 0.5]

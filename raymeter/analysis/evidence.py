@@ -39,10 +39,14 @@ def better_rates(result: AuditResult) -> list[tuple[AttackResult, str]]:
 
 def sure_records(result: AuditResult) -> int:
     """How many records are named at risk; 0 where nobody would be at a false discovery rate of 1 %."""
-    if "at_risk" not in result.records or "p_value" not in result.records:
+    if "p_value" not in result.records or not (named := _named(result)):
         return 0
     p = result.records["p_value"].astype(np.float64)
-    return int(np.sum(result.records["at_risk"])) if benjamini_hochberg(p, SURE_FDR).any() else 0
+    return named if benjamini_hochberg(p, SURE_FDR).any() else 0
+
+
+def _named(result: AuditResult) -> int:
+    return int(np.sum(result.records["at_risk"])) if "at_risk" in result.records else 0
 
 
 def untestable(result: AuditResult) -> bool:
@@ -65,8 +69,7 @@ def suspicions(result: AuditResult) -> Iterator[str]:
             f"({', '.join(above[:3])}{', ...' if len(above) > 3 else ''}), as one of so many may by luck: audit again, "
             "with another seed"
         )
-    named = int(np.sum(result.records["at_risk"])) if "at_risk" in result.records else 0
-    if named and not sure_records(result):
+    if (named := _named(result)) and not sure_records(result):
         yield (
             f"{named} of {len(result.records['id'])} records {'is' if named == 1 else 'are'} named at risk at a false "
             "discovery rate of 5 %, and nobody would be at 1 %: audit more models"

@@ -66,8 +66,8 @@ def suspicions(result: AuditResult) -> Iterator[str]:
     if above:
         yield (
             f"{len(above)} of {_looked_at(result)} intervals {'lies' if len(above) == 1 else 'lie'} above chance "
-            f"({', '.join(above[:3])}{', ...' if len(above) > 3 else ''}), as one of so many may by luck: audit again, "
-            "with another seed"
+            f"({', '.join(above[:3])}{', ...' if len(above) > 3 else ''}), as one of so many may by luck: audit more "
+            "records, or more models"
         )
     if (named := _named(result)) and not sure_records(result):
         yield (

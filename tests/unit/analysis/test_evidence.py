@@ -38,7 +38,7 @@ def test_one_interval_of_many_above_chance_is_inconclusive():
     assert finding(result) == "inconclusive"
     assert inconclusive(result) == (
         "1 of 4 intervals lies above chance (AUC of lira 0.510 [0.501, 0.530]), as one of so many may by luck: audit "
-        "again, with another seed",
+        "more records, or more models",
     )
 
 

@@ -130,7 +130,7 @@ def compare_outcomes(a: Outcome, b: Outcome) -> RunComparison:
         ),
         note=note,
         inconclusive=tuple(
-            f"{name} found nothing, which is inconclusive: {'; '.join(of.doubts)}."
+            f"{name} found nothing, and may have missed a leak: {'; '.join(of.doubts)}."
             for name, of in (("A", a), ("B", b))
             if of.doubts
         ),

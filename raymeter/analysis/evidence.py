@@ -39,10 +39,20 @@ def better_rates(result: AuditResult) -> list[tuple[AttackResult, str]]:
 
 def sure_records(result: AuditResult) -> int:
     """How many records are named at risk; 0 where nobody would be at a false discovery rate of 1 %."""
-    if "at_risk" not in result.records or "p_value" not in result.records:
+    if "p_value" not in result.records or not (named := _named(result)):
         return 0
     p = result.records["p_value"].astype(np.float64)
-    return int(np.sum(result.records["at_risk"])) if benjamini_hochberg(p, SURE_FDR).any() else 0
+    return named if benjamini_hochberg(p, SURE_FDR).any() else 0
+
+
+def _named(result: AuditResult) -> int:
+    return int(np.sum(result.records["at_risk"])) if "at_risk" in result.records else 0
+
+
+def untestable(result: AuditResult) -> bool:
+    """Whether no record has a p-value, so that none could be named whatever leaks."""
+    p = result.records.get("p_value")
+    return p is not None and bool(np.isnan(p.astype(np.float64)).all())
 
 
 def suspicions(result: AuditResult) -> Iterator[str]:
@@ -56,11 +66,10 @@ def suspicions(result: AuditResult) -> Iterator[str]:
     if above:
         yield (
             f"{len(above)} of {_looked_at(result)} intervals {'lies' if len(above) == 1 else 'lie'} above chance "
-            f"({', '.join(above[:3])}{', ...' if len(above) > 3 else ''}), as one of so many may by luck: audit again, "
-            "with another seed"
+            f"({', '.join(above[:3])}{', ...' if len(above) > 3 else ''}), as one of so many may by luck: audit more "
+            "records, or more models"
         )
-    named = int(np.sum(result.records["at_risk"])) if "at_risk" in result.records else 0
-    if named and not sure_records(result):
+    if (named := _named(result)) and not sure_records(result):
         yield (
             f"{named} of {len(result.records['id'])} records {'is' if named == 1 else 'are'} named at risk at a false "
             "discovery rate of 5 %, and nobody would be at 1 %: audit more models"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from raymeter.analysis.comparison import Movement, RunComparison
-from raymeter.schema.interval_text import interval_text
+from raymeter.schema.interval_text import interval_text, p_text
 
 
 def comparison_lines(comparison: RunComparison) -> Iterator[str]:
@@ -20,7 +20,7 @@ def comparison_lines(comparison: RunComparison) -> Iterator[str]:
         how = "" if attack.paired else "  (other members or records: not paired)"
         yield (
             f"{label:<{width}}  {attack.a.estimate:7.4f}  {attack.b.estimate:7.4f}  {difference}, "
-            f"p = {attack.auc.p_value:.2g}{how}"
+            f"p {p_text(attack.auc.p_value)}{how}"
         )
     if comparison.settings:
         yield f"other settings under the same name: {'; '.join(comparison.settings)}"

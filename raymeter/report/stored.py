@@ -50,6 +50,8 @@ def read_outcome(place: str) -> Outcome:
 def _at_risk(records: pa.Table) -> Bool[np.ndarray, " examples"] | None:
     if "at_risk" not in records.column_names:
         return None
+    if "p_value" in records.column_names and len(records) == records.column("p_value").null_count:
+        return None  # nobody could be named
     named: Bool[np.ndarray, " examples"] = records.column("at_risk").fill_null(False).to_numpy().astype(bool)
     return named
 
@@ -95,7 +97,7 @@ def report_scores(files: ReportFiles) -> dict[str, Scores]:
 
 
 def records_table(files: ReportFiles) -> pa.Table:
-    """Who the records of a report are: id, and of row, label and at_risk those that it has.
+    """Who the records of a report are: id, and of row, label, at_risk and p_value those that it has.
 
     Raises:
         DataError: records.parquet is missing or damaged.
@@ -105,7 +107,7 @@ def records_table(files: ReportFiles) -> pa.Table:
         raise DataError(f"{files.name} is not a complete report; write it again")
     try:
         file = parquet.ParquetFile(io.BytesIO(data))
-        names = [name for name in ("id", "row", "label", "at_risk") if name in file.schema_arrow.names]
+        names = [name for name in ("id", "row", "label", "at_risk", "p_value") if name in file.schema_arrow.names]
         return file.read(names)
     except (OSError, pa.ArrowException):
         raise DataError(f"{files.name}/records.parquet is damaged; write the report again") from None

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from raymeter.analysis.doubts import doubts
-from raymeter.analysis.evidence import better_attacks, better_rates, chance_at, resolvable_rates, sure_records
+from raymeter.analysis.evidence import (
+    better_attacks,
+    better_rates,
+    chance_at,
+    resolvable_rates,
+    sure_records,
+    untestable,
+)
 from raymeter.schema.interval_text import interval_text
 from raymeter.schema.results import AttackResult, AuditResult, BlindResult, PowerPoint
 
@@ -116,7 +123,9 @@ def remarks(result: AuditResult) -> list[str]:
     if missing := result.provenance.get("missing_models"):
         which = ", ".join(map(str, missing))
         lines.append(f"Without model {which}, which could not be trained (models/model_{missing[0]}.error.txt).")
-    if "at_risk" in result.records:
+    if untestable(result):
+        lines.append("Records at risk cannot be named: that needs two pairs of models whose signals differ.")
+    elif "at_risk" in result.records:
         named, all_records = int(np.sum(result.records["at_risk"])), len(result.records["id"])
         lines.append(
             f"Records at risk: {named} of {all_records} are named at a false discovery rate of 5 % "

@@ -17,6 +17,16 @@ class HasInterval(Protocol):
     def high(self) -> float: ...
 
 
+def p_text(p: float) -> str:
+    """`= 0.034`; a p-value that is too small for a number is below one, not 0.
+
+    Examples:
+        >>> p_text(0.0342), p_text(0.0)
+        ('= 0.034', '< 1e-300')
+    """
+    return f"= {p:.2g}" if p >= 1e-300 else "< 1e-300"
+
+
 def interval_text(value: HasInterval, digits: int = 3, *, factor: int = 1, signed: bool = False) -> str:
     """`0.620 [0.600, 0.640]`.
 

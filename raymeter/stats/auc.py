@@ -21,7 +21,7 @@ def auc(scores: Float[np.ndarray, " examples"], member: Bool[np.ndarray, " examp
     """
     members, non_members = (np.sort(side) for side in divide(scores, member))
     twice_above = sum(int(np.searchsorted(non_members, members, side).sum()) for side in ("left", "right"))
-    return twice_above / (2 * len(members) * len(non_members))
+    return float(twice_above / (2 * len(members) * len(non_members)))
 
 
 def placements(

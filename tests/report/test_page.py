@@ -252,9 +252,9 @@ def test_the_headline_follows_the_verdict():
 
 
 def test_an_attack_has_one_look_in_all_charts():
-    """A colour meant one attack beside the ROC and another beside the power curve, and the eighth had the first's."""
-    found = looks([f"attack {number}" for number in range(9)])
-    assert len({(look["colour"], look["style"]) for look in found.values()}) == 9
+    """A colour meant one attack beside the ROC and another beside the power curve; the fifteenth had the eighth's."""
+    found = looks([f"attack {number}" for number in range(21)])
+    assert len({(look["colour"], look["style"]) for look in found.values()}) == 21
     page = dict(write_page(result()))["index.html"].decode()
     key = r'<path class="" d="M0,4 H24" style="stroke: var\(--c(\d)\)"/></svg>rmia</li>'
     assert set(re.findall(key, page)) == {"1"} and len(re.findall(key, page)) == 2

@@ -67,7 +67,9 @@ def test_reversed_scores_pass_no_gate_in_silence(tmp_path, capsys):
     line = "passed, but inconclusive: every attack did worse than chance: look at the direction of the scores"
     assert said.splitlines() == [line] * 2
     assert main(["compare", *(str(tmp_path / f"{name}-report") for name in ("right", "reversed"))]) == 0
-    assert "B found nothing, which is inconclusive: every attack did worse than chance" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "B found nothing, and may have missed a leak: every attack did worse than chance" in out
+    assert "p < 1e-300" in out  # it was p = 0
 
 
 def test_compare_names_what_is_missing(reports, tmp_path, capsys):
@@ -127,3 +129,17 @@ def test_doctor_names_an_old_package(monkeypatch):
     """With the command that mends it."""
     monkeypatch.setattr(doctor.importlib.metadata, "version", lambda package: "2.9.0")
     assert doctor.check_package("ray") == doctor.CheckResult("ray", "problem", "2.9.0", "pip install -U 'ray>=2.60'")
+
+
+def test_a_report_that_could_name_nobody_names_none_against_none(tmp_path, capsys):
+    """Regression: "named at risk: 0 in A" of one pair of models, where no record has a p-value."""
+    rng = np.random.default_rng(0)
+    for name, models in (("one", 2), ("two", 4)):
+        half = np.stack([rng.permutation(100) < 50 for _ in range(models // 2)], axis=1)
+        member = np.stack([half, ~half], axis=2).reshape(100, models)
+        np.savez(tmp_path / f"{name}.npz", signals=rng.normal(size=member.shape) + member, member=member)
+        assert main(["score", "--signals", str(tmp_path / f"{name}.npz"), "--kind", "logit_gap"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("Records at risk cannot be named") == 1 and told.count("Records at risk: ") == 1
+    assert main(["compare", *(str(tmp_path / f"{name}-report") for name in ("one", "two"))]) == 0
+    assert "named at risk" not in capsys.readouterr().out

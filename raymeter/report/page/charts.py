@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COLOURS = 7  # --c0 to --c6 of style.css; further attacks have them again, dashed
+COLOURS = 7  # --c0 to --c6 of style.css; further attacks have them again, in another style
+STYLES = ("", "dashed", "dash-dotted")
 DODGE = 3  # between the marks of two attacks with as many references
 WIDTH, HEIGHT = 460, 360
 LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 44
@@ -53,7 +54,7 @@ def _step(span: float) -> float:
 def looks(attacks: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The colour and style of every attack's lines, the same in all charts."""
     return {
-        name: {"colour": number % COLOURS, "style": "dashed" if number >= COLOURS else ""}
+        name: {"colour": number % COLOURS, "style": STYLES[number // COLOURS % len(STYLES)]}
         for number, name in enumerate(attacks)
     }
 

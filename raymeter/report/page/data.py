@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from PIL import Image
 
+from raymeter.analysis.evidence import untestable
 from raymeter.analysis.record_exposure import most_exposed
 from raymeter.report.curves import curve, step_tpr
 from raymeter.report.verdict import finding, in_people, remarks, verdict
@@ -143,7 +144,7 @@ def exposed_table(result: AuditResult) -> dict[str, Any]:
         "pictures": pictures,
         "values": values,
         "total": len(records["id"]),
-        "at_risk": int(np.sum(records["at_risk"])) if "at_risk" in records else None,
+        "at_risk": int(np.sum(records["at_risk"])) if "at_risk" in records and not untestable(result) else None,
     }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from raymeter.schema.interval_text import p_text
+
 
 @cache
 def _environment() -> jinja2.Environment:
@@ -21,6 +23,7 @@ def _environment() -> jinja2.Environment:
         text[:16].replace("T", " ") + (" UTC" if text.endswith("+00:00") else "")
     )
     environment.filters["signed"] = lambda value: "" if value is None else f"{value:+.4f}"
+    environment.filters["p"] = lambda value: p_text(value).removeprefix("= ")
     environment.globals["included"] = included
     return environment
 

@@ -9,7 +9,8 @@ import pytest
 from results import sample
 
 from raymeter.analysis.evidence import better_attacks, better_rates, sure_records, suspicions
-from raymeter.report.verdict import finding, inconclusive
+from raymeter.report.page.data import exposed_table
+from raymeter.report.verdict import finding, inconclusive, remarks
 from raymeter.schema.results import AttackResult, AuditResult
 
 
@@ -37,7 +38,7 @@ def test_one_interval_of_many_above_chance_is_inconclusive():
     assert finding(result) == "inconclusive"
     assert inconclusive(result) == (
         "1 of 4 intervals lies above chance (AUC of lira 0.510 [0.501, 0.530]), as one of so many may by luck: audit "
-        "again, with another seed",
+        "more records, or more models",
     )
 
 
@@ -59,3 +60,11 @@ def test_named_records_count_where_somebody_is_named_at_one_percent(smallest, su
     assert sure_records(result) == sure and finding(result) == said
     line = "2 of 400 records are named at risk at a false discovery rate of 5 %, and nobody would be at 1 %: "
     assert list(suspicions(result)) == ([] if sure else [f"{line}audit more models"])
+
+
+def test_one_pair_names_nobody_because_it_cannot():
+    """Regression: "Records at risk: 0 of 600" where no record had a p-value."""
+    p, nobody = np.full(400, np.nan), np.zeros(400, dtype=bool)
+    result = audit(attack("rmia"), records={"id": np.arange(400), "p_value": p, "at_risk": nobody})
+    assert remarks(result) == ["Records at risk cannot be named: that needs two pairs of models whose signals differ."]
+    assert exposed_table(result)["at_risk"] is None

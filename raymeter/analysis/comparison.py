@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int64
-from scipy import stats
 
 from raymeter.errors import DataError
 from raymeter.schema.results import Difference, Interval
@@ -235,7 +235,7 @@ def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:
     return Movement(
         attack=label,
         records=int(known.sum()),
-        correlation=float(stats.spearmanr(standing_a, standing_b).statistic) if varied else float("nan"),
+        correlation=float(scipy.stats.spearmanr(standing_a, standing_b).statistic) if varied else float("nan"),
         risen=moved([p for p in order[::-1][:MOST_MOVED] if change[p] > 0]),
         fallen=moved([p for p in order[:MOST_MOVED] if change[p] < 0]),
         named=named,
@@ -244,7 +244,7 @@ def _movement(label: str, a: Outcome, b: Outcome) -> Movement | None:
 
 def _standing(values: Float[np.ndarray, " records"]) -> Float[np.ndarray, " records"]:
     """Share of the records that are lower, in (0, 1); ties share their middle."""
-    standing: Float[np.ndarray, " records"] = (stats.rankdata(values) - 0.5) / len(values)
+    standing: Float[np.ndarray, " records"] = (scipy.stats.rankdata(values) - 0.5) / len(values)
     return standing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from raymeter.schema.interval_text import HasInterval, interval_text
 from raymeter.schema.results import AttackResult, AuditResult
@@ -93,7 +93,7 @@ def _looked_at(result: AuditResult) -> int:
 
 def _widening(result: AuditResult) -> float:
     """By how much a 95 % interval grows so that as many of them hold together."""
-    return float(stats.norm.isf(0.025 / _looked_at(result))) / NORMAL_95
+    return float(scipy.stats.norm.isf(0.025 / _looked_at(result))) / NORMAL_95
 
 
 def _low(figure: HasInterval, widening: float) -> float:

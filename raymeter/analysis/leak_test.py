@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int64
-from scipy import optimize, special
 
 from raymeter.attacks.common.blocks import blocks
 from raymeter.attacks.common.checks import require_kind
@@ -131,12 +131,12 @@ def _variance_prior(variances: Float[np.ndarray, " some"], freedom: Float[np.nda
     if len(positive) < 2:
         return _VariancePrior(HUGE, float(variances.mean()) if len(variances) else 1.0)
     lowest = 1e-4 * np.median(positive)  # signals of a few levels leave some records without any variance
-    logs = np.log(np.maximum(variances, lowest)) - special.digamma(freedom / 2) + np.log(freedom / 2)
-    excess = float(logs.var(ddof=1) - special.polygamma(1, freedom / 2).mean())
-    if excess <= special.polygamma(1, HUGE / 2):
+    logs = np.log(np.maximum(variances, lowest)) - scipy.special.digamma(freedom / 2) + np.log(freedom / 2)
+    excess = float(logs.var(ddof=1) - scipy.special.polygamma(1, freedom / 2).mean())
+    if excess <= scipy.special.polygamma(1, HUGE / 2):
         return _VariancePrior(HUGE, float(np.exp(logs.mean())))
-    half = float(optimize.brentq(lambda x: special.polygamma(1, x) - excess, 1e-6, HUGE))
-    return _VariancePrior(2 * half, float(np.exp(logs.mean() + special.digamma(half) - np.log(half))))
+    half = float(scipy.optimize.brentq(lambda x: scipy.special.polygamma(1, x) - excess, 1e-6, HUGE))
+    return _VariancePrior(2 * half, float(np.exp(logs.mean() + scipy.special.digamma(half) - np.log(half))))
 
 
 def _share_as_high(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import special, stats
 
 from raymeter.attacks.attack import Attack
 from raymeter.attacks.common.stand_ins import stand_ins, why_not
@@ -99,8 +99,8 @@ def stack_scores(signals: Signals, attacks: Sequence[Callable[[Signals], Scores]
 
 def normal_scores(values: Float[np.ndarray, "examples targets"]) -> Float[np.ndarray, "examples targets"]:
     """Normal deviates of the ranks within each target, ties sharing their middle rank."""
-    ranks = stats.rankdata(values, axis=0)
-    deviates: np.ndarray = stats.norm.ppf((ranks - 0.5) / len(values))
+    ranks = scipy.stats.rankdata(values, axis=0)
+    deviates: np.ndarray = scipy.stats.norm.ppf((ranks - 0.5) / len(values))
     return deviates
 
 
@@ -112,7 +112,7 @@ def logistic_weights(
     ridge = np.diag([RIDGE] * features.shape[1] + [0.0]) + 1e-9 * np.eye(design.shape[1])
     beta = np.zeros(design.shape[1])
     for _ in range(NEWTON_STEPS):
-        odds = special.expit(design @ beta)
+        odds = scipy.special.expit(design @ beta)
         slope = design.T @ (odds - member) / len(design) + ridge @ beta
         curvature = (design * (odds * (1 - odds))[:, None]).T @ design / len(design) + ridge
         step = np.linalg.solve(curvature, slope)

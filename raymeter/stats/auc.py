@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import optimize, stats
 
 from raymeter.schema.results import Interval
 from raymeter.stats.roc import divide
@@ -133,7 +133,7 @@ def interval_of_placements(sides: tuple[np.ndarray, np.ndarray], confidence: flo
         untied = 1 - (alpha / 2) ** (1 / smaller)
         return Interval(area, area - untied / 2, area + untied / 2)
     welch = sum(variances) ** 2 / sum(v**2 / (len(side) - 1) for v, side in zip(variances, sides, strict=True))
-    t = float(stats.t.ppf(1 - alpha / 2, welch))
+    t = float(scipy.stats.t.ppf(1 - alpha / 2, welch))
     known = [_known(side) for side in sides]
 
     def beyond(end: float) -> float:
@@ -145,7 +145,9 @@ def interval_of_placements(sides: tuple[np.ndarray, np.ndarray], confidence: flo
             variance += (degrees * v * scale + PRIOR_RECORDS * prior) / (degrees + PRIOR_RECORDS)
         return (area - end) ** 2 - t**2 * variance
 
-    return Interval(area, float(optimize.brentq(beyond, 0.0, area)), float(optimize.brentq(beyond, area, 1.0)))
+    return Interval(
+        area, float(scipy.optimize.brentq(beyond, 0.0, area)), float(scipy.optimize.brentq(beyond, area, 1.0))
+    )
 
 
 def _known(placed: Float[np.ndarray, " records"]) -> float:

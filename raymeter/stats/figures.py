@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy.special import ndtri
 
 from raymeter.schema.results import Interval, TprEstimate
 from raymeter.schema.scores import Scores
@@ -17,7 +17,7 @@ from raymeter.stats.kinds import FLAGGED, MEMBERS, Kinds
 from raymeter.stats.roc import divide
 from raymeter.stats.tpr import check_rate, threshold_at_fpr, tpr_of_ascending
 
-NORMAL_95 = float(stats.norm.ppf(0.975))
+NORMAL_95 = float(ndtri(0.975))
 Kind = TypeVar("Kind", Interval, TprEstimate)
 
 

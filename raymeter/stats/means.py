@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int64
-from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from raymeter.schema.results import Difference, Interval, MeanInterval, TprEstimate
@@ -45,7 +45,7 @@ class Spread:
 
     def quantile(self, confidence: float) -> float:
         """Student's quantile for a two-sided interval."""
-        return float(stats.t.ppf((1 + confidence) / 2, min(self.df, 1e9)))
+        return float(scipy.stats.t.ppf((1 + confidence) / 2, min(self.df, 1e9)))
 
 
 class TwoWaySum:
@@ -249,10 +249,10 @@ def interval_over_targets(
 
 def share_interval(share: float, spread: Spread, confidence: float) -> tuple[float, float]:
     """Jeffreys' interval of a share in (0, 1) of as many records as would give it the variance of the spread."""
-    inflation = (spread.quantile(confidence) / stats.norm.ppf((1 + confidence) / 2)) ** 2
+    inflation = (spread.quantile(confidence) / scipy.stats.norm.ppf((1 + confidence) / 2)) ** 2
     records = share * (1 - share) / (spread.variance * inflation)
     alpha = (1 - confidence) / 2
-    low, high = stats.beta.ppf([alpha, 1 - alpha], share * records + 0.5, (1 - share) * records + 0.5)
+    low, high = scipy.stats.beta.ppf([alpha, 1 - alpha], share * records + 0.5, (1 - share) * records + 0.5)
     return float(low), float(high)
 
 
@@ -290,5 +290,5 @@ def t_difference(estimate: float, spread: Spread, confidence: float = 0.95) -> D
         return None
     error = float(np.sqrt(spread.variance))
     half = spread.quantile(confidence) * error
-    p_value = float(2 * stats.t.sf(abs(estimate) / error, min(spread.df, 1e9)))
+    p_value = float(2 * scipy.stats.t.sf(abs(estimate) / error, min(spread.df, 1e9)))
     return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int64
-from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.schema.mapped import forget_pages
@@ -93,7 +93,7 @@ def normal_difference(estimate: float, error: float, p_without_error: float) -> 
         p_without_error: The p-value where the error is 0.
     """
     half = NORMAL_95 * error
-    p_value = float(2 * stats.norm.sf(abs(estimate) / error)) if error > 0 else p_without_error
+    p_value = float(2 * scipy.stats.norm.sf(abs(estimate) / error)) if error > 0 else p_without_error
     return Difference(estimate, max(estimate - half, -1.0), min(estimate + half, 1.0), p_value)
 
 
@@ -152,6 +152,6 @@ def auc_difference(
         p_value = 1.0 if abs(estimate) < ROUNDING else 2.0 ** (1 - smaller)
     else:
         error = np.sqrt(of_members.var(ddof=1) / len(of_members) + of_non_members.var(ddof=1) / len(of_non_members))
-        half = stats.norm.ppf((1 + confidence) / 2) * error
-        p_value = float(2 * stats.norm.sf(abs(estimate) / error))
+        half = scipy.stats.norm.ppf((1 + confidence) / 2) * error
+        p_value = float(2 * scipy.stats.norm.sf(abs(estimate) / error))
     return Difference(estimate, float(max(estimate - half, -1.0)), float(min(estimate + half, 1.0)), p_value)

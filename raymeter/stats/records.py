@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int64
-from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.schema.scores import Scores
@@ -35,7 +35,7 @@ def benjamini_hochberg(p: Float[np.ndarray, " examples"], fdr: float = 0.05) -> 
     known = ~np.isnan(p)
     named = np.zeros(len(p), dtype=bool)
     if known.any():
-        named[known] = stats.false_discovery_control(p[known]) <= fdr
+        named[known] = scipy.stats.false_discovery_control(p[known]) <= fdr
     return named
 
 
@@ -99,7 +99,7 @@ def coin_flip(
         ([True, False, False], [True, True, False])
     """
     fewer = np.minimum(caught, trials - caught)
-    p = np.minimum(2 * stats.binom.cdf(fewer, np.maximum(trials, 1), 0.5), 1.0)
+    p = np.minimum(2 * scipy.stats.binom.cdf(fewer, np.maximum(trials, 1), 0.5), 1.0)
     defined = 2 * 0.5**trials < alpha  # even a unanimous outcome must be able to reject
     return (p >= alpha) & defined, defined
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int64
-from scipy import stats
 
 from raymeter.errors import SignalError
 from raymeter.schema.results import Interval, TprEstimate
@@ -39,8 +39,8 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> In
     if not 0 <= successes <= trials or trials < 1:
         raise SignalError(f"successes must be in 0..trials, got {successes} of {trials}")
     alpha = 1 - confidence
-    low = stats.beta.ppf(alpha / 2, successes, trials - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(1 - alpha / 2, successes + 1, trials - successes) if successes < trials else 1.0
+    low = scipy.stats.beta.ppf(alpha / 2, successes, trials - successes + 1) if successes else 0.0
+    high = scipy.stats.beta.ppf(1 - alpha / 2, successes + 1, trials - successes) if successes < trials else 1.0
     return Interval(successes / trials, float(low), float(high))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from raymeter.analysis.comparison import settings_apart
 from raymeter.analysis.differences.recognise import SAME_ORDER, Match, rate_at, recognise
@@ -237,7 +237,7 @@ def _value_findings(gaps_a: np.ndarray, gaps_b: np.ndarray) -> Iterator[Finding]
         text = f"signals: probabilities agree to {apart:.0e}, logit gaps to {widest:.2g}: rounded when they were stored"
         yield Finding("signals", widest > 1e-3, f"{text}{tied}")
         return
-    correlation = float(stats.spearmanr(gaps_a.ravel(), gaps_b.ravel()).statistic)
+    correlation = float(scipy.stats.spearmanr(gaps_a.ravel(), gaps_b.ravel()).statistic)
     shift = float(np.mean(gaps_b.astype(np.float64) - gaps_a))
     text = f"signals: rank correlation {correlation:.3f}, logit gaps {shift:+.2f} on average, "
     text += f"probabilities {apart:.2g} apart"
@@ -272,7 +272,7 @@ def _score_findings(a: Side, b: Side) -> Iterator[Finding]:
 def _order_finding(name: str, scores_a: Scores, scores_b: Scores) -> Finding:
     """Whether two attacks order the same records alike within a target."""
     columns = list(zip(scores_a.values.T, scores_b.values.T, scores_a.member.T, scores_b.member.T, strict=True))
-    correlations = np.array([float(stats.spearmanr(x, y).statistic) for x, y, _, _ in columns])
+    correlations = np.array([float(scipy.stats.spearmanr(x, y).statistic) for x, y, _, _ in columns])
     mean, equal = float(correlations.mean()), int((correlations > 1 - 1e-9).sum())
     text = f"{name}: rank correlation {mean:.4f} within a target" + ("; one of them is reversed" if mean < -0.2 else "")
     if equal == len(columns):

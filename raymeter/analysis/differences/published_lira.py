@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from raymeter.attacks.common.moments import moments
 from raymeter.attacks.common.predictive_law import Variance, predictive_law, shared_prior
@@ -51,12 +51,12 @@ def published_lira_scores(signals: Signals, mode: Mode, fixed: bool) -> Float[np
         out = _side_of(values, ~matrix.member & judges, "out")
         if mode == "offline":
             spread = np.full_like(own, out.std()) if fixed else out.std(axis=1)
-            scores[:, t] = -stats.norm.logpdf(own, np.median(out, axis=1), spread + TINY).mean(axis=1)
+            scores[:, t] = -scipy.stats.norm.logpdf(own, np.median(out, axis=1), spread + TINY).mean(axis=1)
             continue
         inside = _side_of(values, matrix.member & judges, "in")
         spreads = [np.full_like(own, inside.std())] * 2 if fixed else [inside.std(axis=1), out.std(axis=1)]
         densities = [
-            stats.norm.logpdf(own, np.median(side, axis=1), spread + TINY)
+            scipy.stats.norm.logpdf(own, np.median(side, axis=1), spread + TINY)
             for side, spread in zip((inside, out), spreads, strict=True)
         ]
         scores[:, t] = (densities[0] - densities[1]).mean(axis=1)

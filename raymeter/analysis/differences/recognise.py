@@ -8,8 +8,8 @@ from functools import partial
 from typing import get_args
 
 import numpy as np
+import scipy
 from jaxtyping import Int64
-from scipy import stats
 
 from raymeter.analysis.differences.privacy_meter_rmia import privacy_meter_rmia_scores
 from raymeter.analysis.differences.published_lira import log_density_scores, published_lira_scores
@@ -188,7 +188,7 @@ def _match(
     correlations, apart = [], []
     for column, wanted_column, side in zip(candidate_scores.T, wanted.T, member.T, strict=True):
         varies = np.ptp(column) > 0 and np.ptp(wanted_column) > 0
-        correlations.append(float(stats.spearmanr(column, wanted_column).statistic) if varies else 0.0)
+        correlations.append(float(scipy.stats.spearmanr(column, wanted_column).statistic) if varies else 0.0)
         if side.any() and not side.all():
             apart.append(abs(rate_at(column, side) - rate_at(wanted_column, side)))
     return Match(

@@ -5,6 +5,7 @@
     python benchmarks/check_truth.py few                           the AUC of one target with few members
     python benchmarks/check_truth.py records                       records named at risk
     python benchmarks/check_truth.py groups                        p-values of groups
+    python benchmarks/check_truth.py verdicts                      audits of nothing that are called a leak
 
 Every repetition draws records and trainings anew. Each line gives what was asked for with its figure; a Monte-Carlo
 error of 400 repetitions is 1.1 % at 95 %.
@@ -15,14 +16,18 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from sklearn.datasets import load_digits
 
 from raymeter import SignalMatrix
+from raymeter.analysis.evidence import chance_at, resolvable_rates
 from raymeter.analysis.leak_test import leak_p_values
 from raymeter.attacks import calibrated_scores, lira_scores, loss_scores, rmia_scores
+from raymeter.report.verdict import finding
 from raymeter.schema import Scores
+from raymeter.schema.results import AuditResult
 from raymeter.stats import (
     auc,
     auc_figure,
@@ -30,6 +35,7 @@ from raymeter.stats import (
     benjamini_hochberg,
     group_metrics,
     mean_over_targets,
+    summarise,
     tpr_figure,
 )
 from raymeter.stats.figures import figures_of
@@ -270,7 +276,29 @@ def groups(repetitions: int) -> None:
                 print(f"{kind:9s} {fpr:.2f}  {name:6s} {each[0]:20.3f} {each[1]:20.3f} {each[2]:20.3f}", flush=True)
 
 
-CHECKS = {"means": means, "halves": halves, "few": few, "records": records, "groups": groups}
+def verdicts(repetitions: int) -> None:
+    """How often audits without a leak are called one: by single intervals, by names, and by the verdict."""
+    print("pairs  an AUC above 0.5  a rate above chance  anyone named  any of them  the verdict: leaks, inconclusive")
+    for count in (2, 4, 8):
+        rng, found = np.random.default_rng(count), []
+        for repetition in range(repetitions):
+            member, models = pairs(400, count, rng), 2 * count
+            gaps = rng.normal(2, 1.5, (400, 1)) + rng.normal(size=(400, models))
+            outside = rng.normal(2, 1.5, (300, 1)) + rng.normal(size=(300, models))
+            single = SignalMatrix("logit_gap", gaps.astype(np.float32)[:, :, None], member)
+            named = zip(ATTACKS, attacked(gaps, member, outside), strict=True)
+            attacks, _ = summarise([replace(scores, attack=name) for name, scores in named], single.reference, None)
+            p = leak_p_values(single, seed=repetition)
+            records = {"id": np.arange(400), "p_value": p, "at_risk": benjamini_hochberg(p)}
+            said = finding(AuditResult(attacks, records, {}, {}, main="rmia"))
+            area = any(attack.auc.low > 0.5 for attack in attacks)
+            rate = any(a.tpr_at_fpr[fpr].low > chance_at(a, fpr) for a in attacks for fpr in resolvable_rates(a))
+            anyone = bool(records["at_risk"].any())
+            found.append([area, rate, anyone, area or rate or anyone, said == "leaks", said == "inconclusive"])
+        print(f"{count:5d} " + " ".join(f"{share:13.3f}" for share in np.mean(found, axis=0)), flush=True)
+
+
+CHECKS = {"verdicts": verdicts, "means": means, "halves": halves, "few": few, "records": records, "groups": groups}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

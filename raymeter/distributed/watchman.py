@@ -35,6 +35,8 @@ LOOK_SECONDS = 3.0  # between two looks
 STOPPED_SECONDS = 15.0  # that a process must have been stopped for: somebody may be about to let it go on
 START_SECONDS = 0.5  # between two looks at a Ray that is being started
 NODE_SECONDS = 10.0  # between two looks at the nodes of a cluster; what is stopped in two of them is ended
+WAIT_SECONDS = 0.5  # that an end of the work is not noticed while nodes are waited for
+JOIN_SECONDS = 10.0
 NEEDED = ("gcs_server", "raylet")  # services without which there is no Ray
 LEAVE_SECONDS = 20.0  # that the driver has to come to an end; it may wait in Ray's C++ code, which asks nobody
 
@@ -50,6 +52,8 @@ def watched(embedded: bool) -> Iterator[None]:
         yield
     finally:
         watchman.done.set()
+        if not embedded:  # a call of Ray's that is under way when Ray is left ends this process in C++
+            watchman.join(JOIN_SECONDS)
         ended_after_this_process(())
 
 
@@ -144,7 +148,11 @@ class ClusterWatchman(threading.Thread):
             known = sorted(self.known.get(node, ()))
             looks[self.task.options(scheduling_strategy=there).remote(self.job, known)] = node
         self.known = {}
-        ready, late = ray.wait(list(looks), num_returns=len(looks), timeout=NODE_SECONDS)
+        ready: list[Any] = []
+        late, latest = list(looks), time.monotonic() + NODE_SECONDS
+        while late and time.monotonic() < latest and not self.done.is_set():
+            more, late = ray.wait(late, num_returns=len(late), timeout=WAIT_SECONDS)
+            ready += more
         for look in late:
             ray.cancel(look, force=True)
         for look in ready:

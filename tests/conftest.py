@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ annotation_checks.install()
 settings.register_profile("dev", max_examples=15, derandomize=True, deadline=None)
 settings.register_profile("nightly", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+for _signal, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_signal) is signal.SIG_IGN:  # by `nohup`, or by a shell that started this in the background
+        signal.signal(_signal, _usual)  # what commands do with them is tested
 
 PROCESSES = 2
 RAY = {"cluster", "e2e", "faults", "ray_local", "storage"}  # folders of tests that start a Ray

@@ -19,7 +19,7 @@ from raymeter.storage.addresses import is_remote, shown, without_keys
 MOST_MODELS = 10_000  # far above any audit so far; a slip of the finger is more
 
 
-TAKEN = ("models", "signals", "target", "run.json", "code.json")  # names in a run directory that have their own use
+TAKEN = ("models", "signals", "run.json", "code.json")  # names in a run directory that have their own use
 LONGEST_NAME = 200  # bytes: file systems allow 255, and files are written under a longer name first
 
 

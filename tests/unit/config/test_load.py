@@ -97,7 +97,6 @@ def config(**sections):
         ({"audit": {"report_log": "../x"}}, "audit.report_log: must be a directory inside run.log_dir"),
         ({"audit": {"report_log": "models"}}, "audit.report_log: must be a directory inside run.log_dir"),
         ({"audit": {"report_log": "./run.json"}}, "audit.report_log: must be a directory inside run.log_dir"),
-        ({"audit": {"report_log": "target/x"}}, "audit.report_log: must be a directory inside run.log_dir"),
         ({"audit": {"report_log": "a\0b"}}, "audit.report_log: names of directories are at most 200 bytes, without"),
         ({"audit": {"report_log": "é" * 101}}, "audit.report_log: names of directories are at most 200 bytes"),
         (

@@ -52,7 +52,7 @@ def watched(embedded: bool) -> Iterator[None]:
         yield
     finally:
         watchman.done.set()
-        if not embedded:  # a call of Ray's that is under way when Ray is left ends this process in C++
+        if not embedded:  # a call of Ray's that is under way when Ray is left may end this process in C++
             watchman.join(JOIN_SECONDS)
         ended_after_this_process(())
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -64,6 +65,21 @@ def build_model(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn
         raise ConfigError(f"train.model_name: unknown model {name!r}; {known}, or module:function")
     _check_shape(name, architecture.min_side, tuple(input_shape))
     return architecture.build(tuple(input_shape), num_classes)
+
+
+def weights_bytes(name: str, input_shape: tuple[int, ...], num_classes: int) -> int:
+    """Bytes of a model's weights; of raymeter's own models without making them.
+
+    Raises:
+        ConfigError: As `build_model`.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if ":" in name else "meta"):
+        return size_of(build_model(name, input_shape, num_classes))
+
+
+def size_of(model: nn.Module) -> int:
+    """Bytes of a model's weights."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
 def _check_shape(name: str, min_side: int | None, shape: tuple[int, ...]) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from raymeter.config.load import AuditConfig
 from raymeter.errors import StoreError
-from raymeter.models import build_model
+from raymeter.models.build import weights_bytes
 from raymeter.pipeline.memory_estimate import is_mapped, signal_bytes
 from raymeter.schema.dataset import Dataset
 from raymeter.schema.recipe import Recipe
@@ -33,7 +31,7 @@ def check_disk_room(config: AuditConfig, dataset: Dataset, split: Split, store: 
     if free is None:
         return
     missing = [index for index in map(int, split.models[split.here]) if not _is_stored(store, index)]
-    weights = weights_bytes(config, dataset)
+    weights = weights_bytes(config.train.model_name, dataset.x.shape[1:], dataset.num_classes)
     needed = {
         f"weights of {len(missing)} models": weights * len(missing),
         "a checkpoint": checkpoint_bytes(weights, config.train.recipe()) if missing else 0,
@@ -48,14 +46,6 @@ def check_disk_room(config: AuditConfig, dataset: Dataset, split: Split, store: 
             f"run.log_dir: {store.name} has room for {readable(free)}, and this audit needs about {readable(total)} "
             f"({parts or 'reports'}); free some space, or choose another run.log_dir"
         )
-
-
-def weights_bytes(config: AuditConfig, dataset: Dataset) -> int:
-    """What the weights of one model take; the user's own builder has been tried by now."""
-    name = config.train.model_name
-    with torch.random.fork_rng(devices=[]), torch.device("cpu" if ":" in name else "meta"):
-        model = build_model(name, dataset.x.shape[1:], dataset.num_classes)
-    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
 def checkpoint_bytes(weights: int, recipe: Recipe) -> int:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from raymeter.distributed.signals.worker import SignalActor, SignalWork
-from raymeter.models import MODELS, build_model
+from raymeter.models import MODELS
+from raymeter.models.build import weights_bytes
 
 Block: TypeAlias = dict[str, np.ndarray]
 SECONDS = 5.0  # of work; about what the first block takes to come back from actors
@@ -32,15 +33,8 @@ def suits_driver(work: SignalWork, resources: Mapping[str, float]) -> bool:
     """
     if not set(work.architectures) <= set(MODELS) or any(amount for name, amount in resources.items() if name != "CPU"):
         return False
-    size = {name: _weights_bytes(name, work) for name in set(work.architectures)}
+    size = {name: weights_bytes(name, work.input_shape, work.num_classes) for name in set(work.architectures)}
     return sum(size[name] for name in work.architectures) <= MODELS_BYTES
-
-
-def _weights_bytes(name: str, work: SignalWork) -> int:
-    """What the weights of a model take, without making them."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = build_model(name, work.input_shape, work.num_classes)
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def compute_here(work: SignalWork, blocks: Sequence[Block]) -> Iterator[Block]:

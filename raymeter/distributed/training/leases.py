@@ -30,8 +30,8 @@ class Snapshot:
     """What the driver sees: finished and failed models, epochs of the others, new events, and the work there is.
 
     `held` slots have the lease of a model that is not done, and `wanted` leases could be handed out besides; `stuck`
-    says that workers do not get as far as asking for one; `fatal` is why nothing more
-    is begun, where there is a reason that every attempt would end for.
+    says that workers do not get as far as asking for one; `fatal` is why nothing more is begun, where there is
+    a reason that every attempt would end for.
     """
 
     done: set[int]

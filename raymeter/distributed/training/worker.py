@@ -16,12 +16,11 @@ import numpy as np
 import ray
 import safetensors.torch
 import torch
-from torch import nn
 
 from raymeter.distributed.device import device_of_worker
 from raymeter.distributed.training.work import TrainingWork
 from raymeter.errors import SignalError, StoreError, exit_refused, first_line
-from raymeter.models import build_model
+from raymeter.models.build import size_of, weights_bytes
 from raymeter.schema.model_record import ModelRecord, Origin, members_digest
 from raymeter.schema.recipe import Recipe
 from raymeter.schema.seeds import model_seed
@@ -96,10 +95,10 @@ class TrainingSlot:
 
     def _no_room(self) -> str:
         """What there is room for, and what a model takes."""
-        model = build_model(self.recipe.model, tuple(self.data.x.shape[1:]), self.data.num_classes)
+        weights = weights_bytes(self.recipe.model, tuple(self.data.x.shape[1:]), self.data.num_classes)
         free = free_bytes(self.store)
         room = "has no room" if free is None else f"has room for {readable(free)}"
-        return f"the disk is full: {self.store.name} {room}, and the weights of a model take {readable(size_of(model))}"
+        return f"the disk is full: {self.store.name} {room}, and the weights of a model take {readable(weights)}"
 
     def _train(self, index: int, attempt: int) -> None:
         """Train one model from its last checkpoint, if it has one, and store it with its marker last.
@@ -184,11 +183,6 @@ class TrainingSlot:
             members=origin.members,
         )
         self.models.save(record, weights)
-
-
-def size_of(model: nn.Module) -> int:
-    """Bytes of a model's weights."""
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 class Watch:

@@ -10,9 +10,10 @@ from audits import small_config
 
 from raymeter.data import load_dataset
 from raymeter.errors import StoreError
+from raymeter.models.build import weights_bytes
 from raymeter.pipeline import disk_room
 from raymeter.pipeline.checks import make_audit_split
-from raymeter.pipeline.disk_room import check_disk_room, checkpoint_bytes, weights_bytes
+from raymeter.pipeline.disk_room import check_disk_room, checkpoint_bytes
 from raymeter.storage.room import is_full_disk
 from raymeter.storage.run_store import RunStore
 from raymeter.training.optimizer import Optimizer
@@ -23,7 +24,7 @@ def test_too_little_room_is_told_before_anything_is_trained(tmp_path, monkeypatc
     config, store = small_config(tmp_path), RunStore.at(str(tmp_path))
     dataset = load_dataset(config.data_spec())
     split = make_audit_split(config, dataset)
-    weights = weights_bytes(config, dataset)
+    weights = weights_bytes(config.train.model_name, dataset.x.shape[1:], dataset.num_classes)
     needed = 4 * weights + 2 * weights + 4 * 2 * 4 * (400 + 300) + disk_room.BESIDES
     monkeypatch.setattr(disk_room, "free_bytes", lambda store: needed)
     check_disk_room(config, dataset, split, store)

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from designs import leaky
 
 from raymeter.errors import SignalError
-from raymeter.schema import Scores
 from raymeter.stats import auc, group_metrics, holm, threshold_at_fpr, tpr_at_fpr
 from raymeter.stats.group_tests import _moments, _Sums, _sums
 
 CLUSTERS = np.arange(8) // 2
 
 
-def scores(leak: np.ndarray, seed: int = 0) -> Scores:
-    """Complementary pairs of targets; members are higher by each record's leak."""
-    rng = np.random.default_rng(seed)
-    half = rng.random((len(leak), 4)) < 0.5
-    member = np.stack([half, ~half], axis=2).reshape(len(leak), 8)
-    values = rng.normal(size=member.shape) + leak[:, None] * member
-    return Scores("lira", values, member, np.arange(len(leak)), np.arange(8))
-
-
 def test_group_metrics_match_a_loop():
     """AUC, TPR and FPR of each group, averaged over targets, one target at a time."""
-    found = scores(np.full(600, 1.0))
+    found = leaky(np.full(600, 1.0))
     groups = np.arange(600) % 3
     table = group_metrics(found, groups, CLUSTERS, seed=0, permutations=20)
     assert [metrics.group for metrics in table.groups] == ["0", "1", "2"]
@@ -50,7 +41,7 @@ def test_group_metrics_match_a_loop():
 def test_a_planted_group_is_found():
     """A tenth of the records leaks three times as much: its p-value and the gap's are small, others' are not."""
     groups = np.where(np.arange(1000) < 100, "rare", np.where(np.arange(1000) < 550, "a", "b"))
-    table = group_metrics(scores(np.where(groups == "rare", 3.0, 1.0)), groups, CLUSTERS, seed=0)
+    table = group_metrics(leaky(np.where(groups == "rare", 3.0, 1.0)), groups, CLUSTERS, seed=0)
     rare = table.groups[2]
     assert rare.group == "rare"
     assert rare.p_value_holm < 0.01 and table.largest_gap_p_value < 0.01
@@ -90,7 +81,7 @@ def test_holm_by_hand():
 
 def test_small_and_single_groups_are_listed():
     """A group without non-members in some target has no AUC; a single group has no p-value. No warnings."""
-    found = scores(np.full(50, 1.0))
+    found = leaky(np.full(50, 1.0))
     groups = np.zeros(50, dtype=np.int64)
     groups[0] = 1
     table = group_metrics(found, groups, CLUSTERS, seed=0, permutations=10)
@@ -103,4 +94,4 @@ def test_small_and_single_groups_are_listed():
 def test_groups_of_another_length_are_refused():
     """One label per record."""
     with pytest.raises(SignalError, match=r"groups must have one label per record, 50, got shape \(49,\)"):
-        group_metrics(scores(np.zeros(50)), np.zeros(49), CLUSTERS, seed=0)
+        group_metrics(leaky(np.zeros(50)), np.zeros(49), CLUSTERS, seed=0)
